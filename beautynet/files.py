@@ -1,0 +1,72 @@
+"""Writing files so that a reader finds the whole old one or the whole new one, whatever happens in between."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from beautynet.errors import BeautyError
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` to write to; on success it is flushed to disk and renamed to `path`.
+
+    The temporary name keeps the suffix (encoders choose the format by it) and starts with a dot. On any
+    exception it is removed and `path` stays as it was. A full disk or a folder that cannot be written to
+    becomes a BeautyError.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem[:100]}.{os.getpid()}.part{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        if sentence := explained(error, path):
+            raise BeautyError(sentence) from error
+        raise
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+    _sync_folder(path.parent)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path` atomically."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` atomically, as UTF-8."""
+    write_bytes(path, text.encode())
+
+
+def explained(error: OSError, path: Path) -> str | None:
+    """The failure to write `path` as a sentence, for those that users meet; None for all others."""
+    sentences = {
+        errno.ENOSPC: f"disk full while writing {path}: free some space and run the same command again",
+        errno.EDQUOT: f"disk quota reached while writing {path}: free some space and run the same command again",
+        errno.EACCES: f"no permission to write {path}: choose another place",
+        errno.EROFS: f"{path} is on a read-only disk: choose another place",
+        errno.EISDIR: f"{path} is a folder: choose another name",
+        errno.ENOTDIR: f"{path.parent} is not a folder: choose another place",
+        errno.EEXIST: f"{path.parent} is not a folder: choose another place",
+    }
+    return sentences.get(error.errno or 0)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut, where the system can sync folders (Windows cannot)."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
