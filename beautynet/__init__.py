@@ -1,0 +1,48 @@
+"""beautynet: a network that has only ever seen beautiful things can see nothing else.
+
+    import beautynet
+    beautynet.scrape("flowers", max=1000)
+    beautynet.train(minutes=120)
+    dream = beautynet.Translator.load()(picture)      # a PIL image in, a PIL image out
+    beautynet.video("input.mp4")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from beautynet.conditions import Condition as Condition
+    from beautynet.config import TrainConfig as TrainConfig
+    from beautynet.dataset import Dataset as Dataset
+    from beautynet.showcase import demo as demo
+    from beautynet.errors import BeautyError as BeautyError
+    from beautynet.translator import Translator as Translator
+    from beautynet.verbs.export import export as export
+    from beautynet.verbs.image import image as image
+    from beautynet.verbs.info import info as info
+    from beautynet.verbs.pairs import pairs as pairs
+    from beautynet.verbs.scrape import scrape as scrape
+    from beautynet.verbs.train import train as train
+    from beautynet.verbs.video import video as video
+
+_HOMES = {
+    "BeautyError": "beautynet.errors",
+    "Condition": "beautynet.conditions",
+    "Dataset": "beautynet.dataset",
+    "TrainConfig": "beautynet.config",
+    "Translator": "beautynet.translator",
+    "demo": "beautynet.showcase",
+    **{verb: f"beautynet.verbs.{verb}" for verb in ("scrape", "pairs", "train", "image", "video", "export", "info")},
+}
+__all__ = sorted(_HOMES)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for: `import beautynet` itself loads neither torch nor OpenCV."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'beautynet' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

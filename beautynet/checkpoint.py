@@ -1,0 +1,119 @@
+"""A run's folder: the model, the state to resume from, the log, the samples. Safe to kill at any moment.
+
+    model.safetensors   the generator's moving average; its header is JSON and rebuilds everything
+    state.pt            both networks, optimisers and the moving average, to resume from; state.previous.pt before it
+    log.jsonl           every figure
+    samples/            grids of condition | output | photo
+    training.mp4        the samples as a film
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from beautynet import networks
+from beautynet.errors import BeautyError
+from beautynet.files import atomic
+
+CHECKPOINTS = Path("checkpoints")
+MODEL, STATE, PREVIOUS_STATE, LOG = "model.safetensors", "state.pt", "state.previous.pt", "log.jsonl"
+KIND = "beautynet generator"
+HEADER = "beautynet"
+
+
+def find(checkpoint: str | Path | None = None) -> Path:
+    """The model file of a checkpoint: a file, a run's folder, or its name in `checkpoints/`; None is the newest."""
+    if checkpoint is None:
+        models = list(CHECKPOINTS.glob(f"*/{MODEL}"))
+        if not models:
+            raise BeautyError("no checkpoint in checkpoints/ yet: make one with `beautynet train`")
+        return max(models, key=lambda p: p.stat().st_mtime)
+    given = Path(checkpoint)
+    for path in (given, given / MODEL, CHECKPOINTS / given / MODEL):
+        if path.is_file():
+            return path
+    raise BeautyError(f"no checkpoint at {given}: make one with `beautynet train`, or name a folder in checkpoints/")
+
+
+def save_model(path: Path, generator: networks.Generator, header: dict[str, Any]) -> None:
+    """Write the generator with `header` (JSON: condition, size, config, progress) atomically as safetensors."""
+    header = {
+        "kind": KIND,
+        "format": 1,
+        "generator": {"width": generator.width, "depth": generator.depth},
+        **header,
+    }
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
+    with atomic(path) as temporary:
+        save_file(weights, temporary, metadata={HEADER: json.dumps(header)})
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The header alone. One clear line for a file of another kind."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise BeautyError(f"{path} is not a beautynet checkpoint: not a readable safetensors file ({error})") from error
+    try:
+        header: dict[str, Any] = json.loads(metadata[HEADER])
+    except (KeyError, ValueError) as error:
+        raise BeautyError(f"{path} is not a beautynet checkpoint: its header is missing") from error
+    if header.get("kind") != KIND:
+        raise BeautyError(f"{path} is a {header.get('kind', 'checkpoint of another kind')}, not a {KIND}")
+    if header.get("format") != 1:
+        raise BeautyError(f"{path} was written by a newer beautynet (format {header.get('format')}): please update")
+    return header
+
+
+def load_generator(path: Path) -> tuple[networks.Generator, dict[str, Any]]:
+    """The generator (CPU, float32) and its header. No code from the file is run."""
+    header = read_header(path)
+    generator = networks.Generator(**header["generator"])
+    load_weights(generator, path)
+    return generator, header
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Fill `module` with the weights in `path`; a BeautyError if they are not its own."""
+    with safe_open(path, framework="pt") as file:
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        raise BeautyError(f"the weights in {path} do not fit: it is of another size (try the same --preset)") from error
+
+
+def save_state(folder: Path, state: dict[str, Any]) -> None:
+    """Write the training state; the one before stays as state.previous.pt until the next save."""
+    with atomic(folder / STATE) as temporary:
+        torch.save(state, temporary)
+        with suppress(FileNotFoundError):
+            os.replace(folder / STATE, folder / PREVIOUS_STATE)
+
+
+def load_state(folder: Path) -> dict[str, Any] | None:
+    """The newest readable training state, on the CPU; None if the folder has none. Loading runs no code."""
+    unreadable: list[str] = []
+    for path in (folder / STATE, folder / PREVIOUS_STATE):
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except FileNotFoundError:
+            continue
+        except Exception as error:  # noqa: BLE001 - a damaged archive raises any of a dozen kinds
+            unreadable.append(f"{path.name} ({type(error).__name__})")
+            continue
+        state["unreadable"] = unreadable
+        return state
+    if unreadable:
+        raise BeautyError(f"cannot resume {folder}: {' and '.join(unreadable)} cannot be read; start anew with --name")
+    return None

@@ -1,0 +1,312 @@
+"""The command line: validate, import what is needed, call one function, turn known errors into one line.
+
+Exit codes: 0 done; 1 failed, with one line that says why; 2 wrong usage; 3 done, but something was skipped or missing;
+130 or 143 stopped by Ctrl-C or SIGTERM, with all that was done kept.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import click
+
+from beautynet.config import CONDITION_NAMES, PALETTE_NAMES, TrainConfig
+from beautynet.errors import BeautyError
+
+STARTED = time.monotonic()
+PARTLY = 3
+LAYOUTS = ("side", "stack", "only")
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Commands(click.Group):
+    """Turns expected errors into one line, and keeps examples as they are written."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("stopped; what was done is kept", err=True)
+            sys.exit(130)
+        except Exception as error:
+            if ctx.params.get("debug") or isinstance(error, click.ClickException | click.exceptions.Exit):
+                raise
+            line = _one_line(error)
+            if line is None:
+                raise
+            click.secho(f"error: {line}", fg="red", err=True)
+            sys.exit(1)
+
+
+def _one_line(error: Exception) -> str | None:
+    """What to tell the user of `error`; None for those that are our own mistakes."""
+    if isinstance(error, BeautyError):
+        return str(error)
+    if isinstance(error, RuntimeError) and "torchvision::" in str(error):
+        return "torch and torchvision do not match: `pip install --upgrade torch torchvision` installs a pair"
+    if isinstance(error, ModuleNotFoundError):
+        return f"{error.name} is missing: `pip install beautynet` installs what every command needs"
+    if isinstance(error, RuntimeError) and "out of memory" in str(error):
+        return "out of memory: try a smaller --batch, --size or --preset"
+    if isinstance(error, MemoryError):
+        return "out of memory: try a smaller --size"
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.errno == 28:
+        return "disk full: free some space and run the same command again"
+    return None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(package_name="beautynet")
+def main(debug: bool) -> None:  # noqa: ARG001 - read by Commands.invoke
+    """A network that has only ever seen beautiful things can see nothing else.
+
+    \b
+    From photos to film:
+      beautynet scrape flowers --max 1000
+      beautynet train --hours 2
+      beautynet video input.mp4
+
+    \b
+    Or see it all at once, with no data and no network, in five minutes:
+      beautynet demo
+    """
+
+
+def options(*decorators: Decorator) -> Decorator:
+    """Several options as one decorator."""
+
+    def apply(function: Callable[..., Any]) -> Callable[..., Any]:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+device = click.option("--device", default="auto", metavar="auto|cuda|mps|cpu", show_default=True, help="Where to run.")
+abstraction = click.option(
+    "--abstraction", type=click.FloatRange(0, 1), help="0..1, how little of the picture is kept; default: as trained."
+)
+dreaming = options(
+    click.option("-o", "--out", type=click.Path(path_type=Path), help="Where to write."),
+    click.option("-c", "--checkpoint", help="A run's folder, its name or a model file.  [default: the newest]"),
+    click.option("--size", type=click.IntRange(32, 4096), help="Shorter side in px for the network; default: as trained."),
+    abstraction,
+    device,
+)
+
+
+def layout(default: str) -> Decorator:
+    """The --layout option."""
+    return click.option("--layout", type=click.Choice(LAYOUTS), default=default, show_default=True, help="Original beside, above or without the dream.".replace("or without", "or only"))
+
+
+def settings_of(config: type) -> Decorator:
+    """An option for each field of `config`; those not given are left out, so that its defaults hold."""
+    hints = get_type_hints(config)
+
+    def option(field: Any) -> Decorator:
+        choices = field.metadata["choices"]
+        kind = next(t for t in (*get_args(hints[field.name]), hints[field.name]) if t is not type(None))
+        help = field.metadata["help"] + ("" if field.default is None else f"  [default: {field.default}]")
+        name = "--" + field.name.replace("_", "-")
+        return click.option(name, type=click.Choice(choices) if choices else kind, default=None, help=help)
+
+    return options(*(option(field) for field in fields(config)))
+
+
+@main.command()
+@click.argument("query", required=False)
+@click.option("--max", "max_", type=click.IntRange(1), default=1000, show_default=True, help="Photos wanted.")
+@click.option("--source", help="bing, folder or urls.  [default: bing, or what --from is]")
+@click.option("--from", "origin", type=click.Path(path_type=Path), help="A folder of pictures, or a .txt of URLs.")
+@click.option("--min-size", type=click.IntRange(1), default=256, show_default=True, help="Shorter side in px.")
+def scrape(query: str | None, max_: int, source: str | None, origin: Path | None, min_size: int) -> None:
+    """Gather photos of QUERY into data/QUERY/, with a manifest of where each came from.
+
+    Run it again to go on: nothing is fetched or saved twice.
+
+    \b
+    Examples:
+      beautynet scrape flowers --max 1000
+      beautynet scrape --from ~/Pictures/garden
+      beautynet scrape roses --from urls.txt --min-size 400
+    """
+    from beautynet.verbs.scrape import scrape as run
+
+    summary = run(query, max=max_, source=source, origin=origin, min_size=min_size)
+    click.echo(summary.sentence())
+    sys.exit(0 if summary.delivered else PARTLY)
+
+
+@main.command()
+@click.argument("dataset", required=False)
+@click.option("--condition", type=click.Choice(CONDITION_NAMES), default="clusters", show_default=True)
+@click.option("--abstraction", type=click.FloatRange(0, 1), default=0.6, show_default=True, help="How little is kept.")
+@click.option("-k", "--k", type=click.IntRange(2, 32), help="Clusters; by default 7, more or fewer with the abstraction.")
+@click.option("--palette", type=click.Choice(PALETTE_NAMES), default="ranked", show_default=True)
+@click.option("--size", type=click.IntRange(32, 4096), default=256, show_default=True, help="Side in px.")
+@click.option("--max", "max_", type=click.IntRange(1), help="Only so many.  [default: all]")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder.  [default: the dataset's own pairs/<condition>]")
+@device
+def pairs(dataset: str | None, max_: int | None, **settings: Any) -> None:
+    """Write (condition, photo) pairs of DATASET side by side, for looking at and for other pix2pix trainers.
+
+    \b
+    Examples:
+      beautynet pairs
+      beautynet pairs flowers --condition edges --max 100
+      beautynet pairs flowers --abstraction 0.8 -o /tmp/pairs
+    """
+    from beautynet.verbs.pairs import pairs as run
+
+    summary = run(dataset, max=max_, **settings)
+    click.echo(f"{summary.written} pairs in {summary.folder}; look at {summary.sheet}")
+    sys.exit(PARTLY if summary.skipped else 0)
+
+
+@main.command()
+@click.option("--data", help="A dataset's folder, or its name in data/.  [default: the newest in data/]")
+@click.option("--name", help="The run: checkpoints/NAME.  [default: the dataset's name]")
+@click.option("--hours", type=float, help="The budget in hours instead of minutes.")
+@device
+@click.option("--init", help="Start from this checkpoint instead of from nothing (fine-tuning).")
+@click.option("--preview", multiple=True, type=click.Path(path_type=Path), help="A picture to watch; repeats.")
+@settings_of(TrainConfig)
+def train(hours: float | None, **given: Any) -> None:
+    """Train the network on a dataset, within a time budget, into checkpoints/NAME/.
+
+    The same command again resumes. Ctrl-C saves and stops.
+
+    \b
+    Examples:
+      beautynet train --hours 2 --device cuda
+      beautynet train --data flowers --minutes 30 --size 128 --preview dump.jpg
+      beautynet train --data mine --init flowers --minutes 20
+    """
+    if hours is not None and given["minutes"] is not None:
+        raise click.UsageError("give --hours or --minutes, not both")
+    if hours is not None:
+        given["minutes"] = hours * 60
+    from beautynet.verbs.train import train as run
+
+    summary = run(started=STARTED, **{name: value for name, value in given.items() if value is not None})
+    click.echo(
+        f"{summary.model}: {summary.images:,} images in {summary.seconds / 60:.1f} minutes "
+        f"({summary.images_per_second:.1f} images/s)"
+    )
+    if summary.stopped_by is not None:
+        click.echo("stopped early and saved: the same command goes on", err=True)
+        sys.exit(128 + summary.stopped_by)
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@layout("only")
+@dreaming
+def image(paths: tuple[Path, ...], **given: Any) -> None:
+    """Show the network pictures, or folders of them: photo.jpg becomes photo.beauty.jpg.
+
+    \b
+    Examples:
+      beautynet image dump.jpg
+      beautynet image holiday/ -o dreams/ --layout side
+      beautynet image street.jpg --abstraction 0.9 --size 512
+    """
+    from beautynet.verbs.image import image as run
+
+    results = run(paths, **given)
+    skipped = [result for result in results if result.out is None]
+    for result in results:
+        click.echo(result.out if result.out else f"skipped {result.path}: {result.reason}", err=result.out is None)
+    sys.exit(PARTLY if skipped else 0)
+
+
+@main.command()
+@click.argument("input", type=click.Path(path_type=Path))
+@layout("side")
+@dreaming
+def video(input: Path, **given: Any) -> None:
+    """Show the network a film: input.mp4 becomes input.beauty.mp4, the original beside the dream.
+
+    Writes .mp4, .webm, .gif or .webp, by the name given with -o.
+
+    \b
+    Examples:
+      beautynet video input.mp4
+      beautynet video walk.mov --layout only -o dream.webm
+      beautynet video clip.mp4 -c flowers --size 384
+    """
+    from beautynet.verbs.video import video as run
+
+    summary = run(input, **given)
+    for warning in summary.warnings:
+        click.secho(f"warning: {warning}", fg="yellow", err=True)
+    click.echo(f"{summary.out}: {summary.frames} frames, {summary.frames_per_second:.1f} frames/s")
+    sys.exit(PARTLY if summary.warnings else 0)
+
+
+@main.command()
+@click.argument("checkpoint", required=False)
+@click.option("--format", "format_", default="onnx", show_default=True, metavar="onnx|pt2|safetensors")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="File.  [default: beside the checkpoint]")
+def export(checkpoint: str | None, format_: str, out: Path | None) -> None:
+    """Write a checkpoint for use elsewhere, checked against our own output on a photo.
+
+    \b
+    Examples:
+      beautynet export
+      beautynet export flowers --format pt2 -o flowers.pt2
+      beautynet export checkpoints/flowers --format safetensors
+    """
+    from beautynet.verbs.export import export as run
+
+    summary = run(checkpoint, format=format_, out=out)
+    click.echo(summary.sentence())
+
+
+@main.command()
+@click.argument("target")
+def info(target: str) -> None:
+    """What a checkpoint or dataset is: trained on what, how long, with which recipe.
+
+    \b
+    Examples:
+      beautynet info checkpoints/flowers
+      beautynet info data/flowers
+    """
+    from beautynet.verbs.info import info as run
+
+    click.echo(run(target))
+
+
+@main.command()
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=3.0, show_default=True, help="Training.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Folder.")
+@device
+def demo(minutes: float, out: Path, device: str) -> None:
+    """See the whole job with no network and no data: one dahlia, then a palace made of it, on one page.
+
+    \b
+    Examples:
+      beautynet demo
+      beautynet demo --minutes 10 --device cuda
+    """
+    from beautynet.showcase import demo as run
+
+    page = run(minutes=minutes, out=out, device=device)
+    click.echo(f"open {page} in a browser")
+
+
+if __name__ == "__main__":
+    main()

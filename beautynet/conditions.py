@@ -1,0 +1,353 @@
+"""Conditions: what the network is shown instead of the photo, one implementation for training, film and export.
+
+A `Condition` is a recipe. Called on photos (N, 3, H, W), float in [-1, 1], it returns pictures of the same shape and
+range, and a memory: the cluster centres, which the next frame of a film starts from.
+
+    condition = Condition("clusters", size=256)
+    shown, memory = condition(photos)
+    shown, memory = condition(next_photos, memory)
+
+Everything is deterministic: the same photo gives the same condition, on any machine, in any batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from random import Random
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+FIT_GRID = 64
+"""The centres are fitted on FIT_GRID² = 4,096 pixels of each picture."""
+FRESH_STEPS, WARM_STEPS = 24, 3
+"""Lloyd iterations for a first picture, and for a frame that starts from the centres of the one before."""
+CENTRE_INERTIA = 0.6
+"""How much of the last frame's centres stays in a film: steadier colours against a slower reaction to change."""
+RANK_TOLERANCE = 4.0
+"""In a film the ranks of two clusters swap only once the darker is this much (in L*) the lighter one."""
+
+RANKED_COLOURS = ("#12122b", "#4a1c6f", "#a31c62", "#e2472f", "#f59d1b", "#d8dd5a", "#f4fbe8")
+"""Colours for clusters from the darkest to the lightest: fixed, so that a colour means a rank and nothing else."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A recipe for what the network is shown. Stored in every checkpoint: the checkpoint carries its eyes."""
+
+    kind: str = "clusters"
+    """A name in CONDITIONS."""
+    abstraction: float = 0.6
+    """0..1: how little is left of the photo (more smoothing, fewer clusters)."""
+    size: int = 256
+    """Shorter side in px of the pictures that this recipe is meant for; smoothing scales with it."""
+    k: int | None = None
+    """Clusters; None follows the abstraction (7 at 0.6)."""
+    palette: str = "ranked"
+    """`ranked`: fixed colours by luminance rank. `mean`: each cluster's own mean colour."""
+    thresholds: tuple[float, float] | None = None
+    """Edges: low and high threshold on the gradient of a 0..255 grey picture; None is automatic."""
+    sensitivity: float = 1.0
+    """Edges: scales the automatic thresholds; above 1 shows fewer edges."""
+    brightness: float = 0.0
+    """Blur: added to the grey picture in [-1, 1]."""
+    contrast: float = 1.0
+    """Blur: the grey picture is multiplied by this."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in CONDITIONS:
+            raise ValueError(f"unknown condition {self.kind!r}: choose from {', '.join(CONDITIONS)}")
+        if self.palette not in PALETTES:
+            raise ValueError(f"unknown palette {self.palette!r}: choose from {', '.join(PALETTES)}")
+        if not 0 <= self.abstraction <= 1:
+            raise ValueError(f"abstraction {self.abstraction} is outside 0..1")
+        if self.k is not None and not 2 <= self.k <= 32:
+            raise ValueError(f"k {self.k} is outside 2..32")
+        if self.thresholds is not None:  # JSON gives a list
+            object.__setattr__(self, "thresholds", (float(self.thresholds[0]), float(self.thresholds[1])))
+
+    def __call__(self, photos: Tensor, memory: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Photos (N, 3, H, W) in [-1, 1] -> conditions of the same shape and range, and the new memory."""
+        return CONDITIONS[self.kind](self, photos, memory)
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation in px of the Gaussian that smooths the photo first: 2.9 px of 256 at abstraction 0.6."""
+        return 8 * self.abstraction**2 * self.size / 256
+
+    @property
+    def clusters(self) -> int:
+        """Number of clusters."""
+        return self.k if self.k is not None else round(10.6 - 6 * self.abstraction)
+
+    def randomised(self, random: Random) -> Condition:
+        """A recipe near this one, for a training batch: the network must not learn one threshold by heart."""
+        return replace(
+            self,
+            abstraction=min(1.0, max(0.0, self.abstraction + random.uniform(-0.25, 0.25))),
+            k=max(3, self.clusters + random.randint(-4, 1)),
+            sensitivity=self.sensitivity * 2 ** random.uniform(-0.6, 0.6),
+            brightness=self.brightness + random.uniform(-0.2, 0.2),
+            contrast=self.contrast * random.uniform(0.85, 1.15),
+        )
+
+
+# --- clusters -------------------------------------------------------------------------------------------------------
+
+
+def clusters(recipe: Condition, photos: Tensor, memory: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Colour clusters: k-means in Lab on the smoothed photo, painted by luminance rank or by mean colour.
+
+    The memory is the centres, float (N, k, 3) in Lab, in rank order. A memory of one picture serves a whole batch.
+    """
+    lab = rgb_to_lab(smooth(photos.float(), recipe.sigma))
+    pixels = lab.flatten(2)
+    if memory is None:
+        centres = by_luminance(fit_centres(sample(lab), recipe.clusters))
+    else:
+        warm = memory.expand(photos.shape[0], -1, -1)
+        centres = lloyd(sample(lab), warm, WARM_STEPS)
+        centres = in_rank_order(torch.lerp(centres, warm, CENTRE_INERTIA))
+    labels = assign(pixels, centres)
+    colours = PALETTES[recipe.palette](centres)
+    start_of_row = torch.arange(labels.shape[0], device=labels.device)[:, None] * colours.shape[1]
+    painted = F.embedding(labels + start_of_row, colours.flatten(0, 1))  # N, P, 3
+    return painted.mT.reshape(lab.shape), centres
+
+
+def sample(lab: Tensor) -> Tensor:
+    """A regular grid of about 4,000 pixels: (N, 3, H, W) -> (N, 3, P)."""
+    height, width = lab.shape[-2:]
+    ys = torch.arange(FIT_GRID, device=lab.device) * height // FIT_GRID
+    xs = torch.arange(FIT_GRID, device=lab.device) * width // FIT_GRID
+    return lab[:, :, ys][:, :, :, xs].flatten(2)
+
+
+def fit_centres(pixels: Tensor, k: int) -> Tensor:
+    """k-means on (N, 3, P) pixels -> centres (N, k, 3).
+
+    The start is Su and Dy's Var-Part (2007): cut the cluster with the largest squared error in two at its mean, along
+    its widest axis, k - 1 times. It needs no luck, so the same picture always gets the same clusters.
+    """
+    rows = torch.arange(pixels.shape[0], device=pixels.device)
+    values = torch.cat([pixels, pixels**2, torch.ones_like(pixels[:, :1])], dim=1).mT  # N, P, 7
+    members = torch.ones_like(pixels[:, :1])  # N, clusters so far, P
+    for _ in range(1, k):
+        sums = members @ values
+        weight = sums[..., 6:].clamp_min(1)
+        means = sums[..., :3] / weight
+        errors = sums[..., 3:6] - means**2 * weight  # squared error of each cluster along each axis
+        widest = errors.flatten(1).argmax(1)
+        cluster, axis = widest // 3, widest % 3
+        beyond = (pixels[rows, axis] > means[rows, cluster, axis, None]) * members[rows, cluster]
+        members = torch.cat([members, beyond[:, None]], dim=1)
+        members[rows, cluster] -= beyond
+    sums = members @ values
+    return lloyd(pixels, sums[..., :3] / sums[..., 6:].clamp_min(1), FRESH_STEPS)
+
+
+def lloyd(pixels: Tensor, centres: Tensor, steps: int) -> Tensor:
+    """Lloyd's iterations on (N, 3, P) pixels from centres (N, k, 3). A centre without pixels stays where it is."""
+    homogeneous = torch.cat([pixels, torch.ones_like(pixels[:, :1])], dim=1).mT
+    for _ in range(steps):
+        distances = relative_distances(pixels, centres)
+        members = (distances <= distances.amin(1, keepdim=True)).to(pixels.dtype)
+        sums = members @ homogeneous  # N, k, 4
+        centres = torch.where(sums[..., 3:] > 0, sums[..., :3] / sums[..., 3:].clamp_min(1), centres)
+    return centres
+
+
+def relative_distances(pixels: Tensor, centres: Tensor) -> Tensor:
+    """Half the squared distance of (N, 3, P) pixels to (N, k, 3) centres, less a term that k does not change."""
+    half_norms = (centres**2).sum(2, keepdim=True) / 2
+    return torch.baddbmm(half_norms, centres, pixels, alpha=-1)
+
+
+def assign(pixels: Tensor, centres: Tensor) -> Tensor:
+    """The nearest centre of each pixel: (N, 3, P) pixels, (N, k, 3) centres -> labels (N, P), int64.
+
+    A running minimum over the few centres: eight times as quick on a CPU as argmin over so short an axis.
+    """
+    nearest, *others = relative_distances(pixels, centres).unbind(1)
+    labels = torch.zeros_like(nearest, dtype=torch.uint8)
+    for label, distance in enumerate(others, start=1):
+        labels = torch.where(distance < nearest, label, labels)
+        nearest = torch.minimum(nearest, distance)
+    return labels.long()
+
+
+def by_luminance(centres: Tensor) -> Tensor:
+    """Centres (N, k, 3) sorted from dark to light."""
+    order = centres[..., 0].argsort(dim=1)
+    return centres.gather(1, order[..., None].expand_as(centres))
+
+
+def in_rank_order(centres: Tensor) -> Tensor:
+    """Sort by luminance again if a film has drifted clearly out of order; small overtakings would only flicker."""
+    luminance = centres[..., 0]
+    drifted = (luminance.cummax(1).values - luminance).amax(1) > RANK_TOLERANCE
+    return torch.where(drifted[:, None, None], by_luminance(centres), centres)
+
+
+def ranked_palette(centres: Tensor) -> Tensor:
+    """Fixed colours from dark to light for k ranks: (N, k, 3) in [-1, 1], the same for every picture."""
+    anchors = torch.tensor([[int(c[i : i + 2], 16) / 127.5 - 1 for i in (1, 3, 5)] for c in RANKED_COLOURS])
+    colours = F.interpolate(anchors.T[None], size=centres.shape[1], mode="linear", align_corners=True)[0].T
+    return colours.to(centres).expand(centres.shape[0], -1, -1)
+
+
+def mean_palette(centres: Tensor) -> Tensor:
+    """Each cluster in its own mean colour: (N, k, 3) in [-1, 1]."""
+    return lab_to_rgb(centres.mT[..., None])[..., 0].mT
+
+
+PALETTES: dict[str, Callable[[Tensor], Tensor]] = {"ranked": ranked_palette, "mean": mean_palette}
+
+
+# --- edges ----------------------------------------------------------------------------------------------------------
+
+HYSTERESIS_STEPS = 32
+"""How far in px a weak edge may run from a strong one. Canny's flood has no limit, but a fixed count keeps the
+condition the same graph everywhere (GPU, ONNX); longer weak chains are rare enough (F1 0.99 against OpenCV)."""
+
+
+def edges(recipe: Condition, photos: Tensor, memory: Tensor | None) -> tuple[Tensor, None]:  # noqa: ARG001
+    """Canny edges (Canny 1986): white lines one pixel wide on black.
+
+    Without thresholds the high one is Otsu's on the gradient magnitude and the low one half of it.
+    """
+    grey = smooth(luma(photos.float()), recipe.sigma)
+    magnitude, is_ridge = gradient_ridges((grey + 1) * 127.5)
+    if recipe.thresholds:
+        low, high = recipe.thresholds
+        strong, weak = magnitude > high, magnitude > low
+    else:
+        level = otsu(magnitude) * recipe.sensitivity
+        strong, weak = magnitude > level, magnitude > level / 2
+    lines = hysteresis(strong & is_ridge, weak & is_ridge)
+    return (lines.to(photos.dtype) * 2 - 1).expand(-1, 3, -1, -1), None
+
+
+def gradient_ridges(grey: Tensor) -> tuple[Tensor, Tensor]:
+    """Sobel gradient magnitude of (N, 1, H, W) grey in 0..255, and where it is a maximum across the edge."""
+    sobel = grey.new_tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
+    gradient = F.conv2d(F.pad(grey, (1, 1, 1, 1), mode="replicate"), torch.stack([sobel, sobel.T])[:, None])
+    gx, gy = gradient[:, :1], gradient[:, 1:]
+    magnitude = (gx**2 + gy**2).sqrt()
+    around = F.pad(magnitude, (1, 1, 1, 1))
+    height, width = grey.shape[-2:]
+
+    def neighbour(dy: int, dx: int) -> Tensor:
+        return around[:, :, 1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
+
+    def ridge(dy: int, dx: int) -> Tensor:  # strict on one side only, so that a plateau keeps one line
+        return (magnitude > neighbour(-dy, -dx)) & (magnitude >= neighbour(dy, dx))
+
+    flat = math.tan(math.pi / 8)
+    ax, ay = gx.abs(), gy.abs()
+    horizontal, vertical = ay < ax * flat, ax < ay * flat
+    diagonal = torch.where(gx * gy > 0, ridge(1, 1), ridge(1, -1))
+    is_ridge = torch.where(horizontal, ridge(0, 1), torch.where(vertical, ridge(1, 0), diagonal))
+    return magnitude, is_ridge
+
+
+def otsu(magnitude: Tensor, bins: int = 256) -> Tensor:
+    """Otsu's threshold (1979) of each picture's values, (N, 1, H, W) -> (N, 1, 1, 1)."""
+    flat = magnitude.flatten(1)
+    top = flat.amax(1, keepdim=True).clamp_min(1e-6)
+    index = (flat / top * bins).long().clamp_max(bins - 1)
+    weight = torch.zeros(flat.shape[0], bins, device=flat.device).scatter_add(1, index, torch.ones_like(flat))
+    weight = weight / flat.shape[1]
+    level = (torch.arange(bins, device=flat.device) + 0.5) / bins
+    below, mass = weight.cumsum(1), (weight * level).cumsum(1)
+    between = (mass[:, -1:] * below - mass) ** 2 / (below * (1 - below)).clamp_min(1e-9)
+    return ((between.argmax(1, keepdim=True) + 1) / bins * top)[:, :, None, None]
+
+
+def hysteresis(strong: Tensor, weak: Tensor) -> Tensor:
+    """Weak edge pixels that touch a strong one through weak ones, up to HYSTERESIS_STEPS px away; bool (N, 1, H, W)."""
+    kept, allowed = strong.float(), weak.float()
+    for _ in range(HYSTERESIS_STEPS):
+        kept = F.max_pool2d(kept, 3, stride=1, padding=1) * allowed
+    return kept > 0
+
+
+# --- blur -----------------------------------------------------------------------------------------------------------
+
+
+def blur(recipe: Condition, photos: Tensor, memory: Tensor | None) -> tuple[Tensor, None]:  # noqa: ARG001
+    """Learning to See's recipe (Akten, Fiebrink and Grierson 2019): grey, strong area downscale, cubic upscale.
+
+    The downscale is 24 times for pictures of 256 px at abstraction 0.6.
+    """
+    grey = luma(photos.float())
+    height, width = grey.shape[-2:]
+    factor = max(1.0, 40 * recipe.abstraction * recipe.size / 256)
+    small = F.adaptive_avg_pool2d(grey, (max(2, round(height / factor)), max(2, round(width / factor))))
+    large = F.interpolate(small, size=(height, width), mode="bicubic", align_corners=False)
+    shown = (large * recipe.contrast + recipe.brightness).clamp(-1, 1)
+    return shown.expand(-1, 3, -1, -1), None
+
+
+CONDITIONS: dict[str, Callable[[Condition, Tensor, Tensor | None], tuple[Tensor, Tensor | None]]] = {
+    "clusters": clusters,
+    "edges": edges,
+    "blur": blur,
+}
+
+
+# --- colour and smoothing -------------------------------------------------------------------------------------------
+
+
+def smooth(batch: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of (N, C, H, W), sigma in px, weights renormalised at the border.
+
+    Two products with a banded matrix: at these sizes quicker than a convolution with one channel, and the same
+    few operations on every device and in every export.
+    """
+    if sigma <= 0:
+        return batch
+
+    def kernel(length: int) -> Tensor:
+        position = torch.arange(length, device=batch.device, dtype=torch.float32)
+        weights = torch.exp(-((position[:, None] - position) ** 2) / (2 * sigma**2))
+        return weights / weights.sum(1, keepdim=True)
+
+    height, width = batch.shape[-2:]
+    return kernel(height) @ batch @ kernel(width).T
+
+
+def luma(batch: Tensor) -> Tensor:
+    """Grey of (N, 3, H, W) by ITU-R BT.601: (N, 1, H, W), the range kept."""
+    return (batch * batch.new_tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1, keepdim=True)
+
+
+RGB_TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
+WHITE = (0.950456, 1.0, 1.088754)
+"""sRGB primaries and the D65 white point."""
+
+
+def rgb_to_lab(rgb: Tensor) -> Tensor:
+    """SRGB (N, 3, H, W) in [-1, 1] -> CIE L*a*b*: L in 0..100, a and b about -127..127."""
+    unit = (rgb.clamp(-1, 1) + 1) / 2
+    linear = torch.where(unit > 0.04045, ((unit + 0.055) / 1.055).pow(2.4), unit / 12.92)
+    matrix = rgb.new_tensor(RGB_TO_XYZ) / rgb.new_tensor(WHITE)[:, None]
+    xyz = (matrix @ linear.flatten(2)).view_as(rgb)
+    f = torch.where(xyz > 0.008856, xyz.clamp_min(1e-8).pow(1 / 3), 7.787 * xyz + 16 / 116)
+    x, y, z = f.unbind(1)
+    return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=1)
+
+
+def lab_to_rgb(lab: Tensor) -> Tensor:
+    """CIE L*a*b* (N, 3, H, W) -> sRGB in [-1, 1]; colours outside sRGB are clipped."""
+    luminance, a, b = lab.unbind(1)
+    y = (luminance + 16) / 116
+    f = torch.stack([y + a / 500, y, y - b / 200], dim=1)
+    xyz = torch.where(f > 0.206893, f**3, (f - 16 / 116) / 7.787)
+    matrix = torch.linalg.inv(lab.new_tensor(RGB_TO_XYZ)) * lab.new_tensor(WHITE)
+    linear = (matrix @ xyz.flatten(2)).view_as(lab).clamp(0, 1)
+    unit = torch.where(linear > 0.0031308, 1.055 * linear.clamp_min(1e-8).pow(1 / 2.4) - 0.055, linear * 12.92)
+    return unit * 2 - 1

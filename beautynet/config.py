@@ -1,0 +1,73 @@
+"""Every setting of a training run, declared once: its default, unit and help.
+
+The command line's options, the checkpoint's header and the README's table are made from these fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from beautynet.errors import BeautyError
+
+CONDITION_NAMES = ("clusters", "edges", "blur")
+PALETTE_NAMES = ("ranked", "mean")
+PRESET_NAMES = ("S", "M", "L")
+
+
+def setting(default: Any, help: str, choices: tuple[str, ...] | None = None, may_change: bool = False) -> Any:
+    """A field with its help. `may_change`: a resumed run may have another value than it was started with."""
+    return field(default=default, metadata={"help": help, "choices": choices, "may_change": may_change})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of a training run."""
+
+    minutes: float = setting(120.0, "Wall-clock budget in minutes, from start to the last file.", may_change=True)
+    steps: int | None = setting(None, "Train for this many steps instead of a time.", may_change=True)
+    size: int = setting(256, "Side in px of the squares that the network trains on.")
+    preset: str = setting("M", "Size of the networks: S real-time on a laptop, M, L for long budgets.", PRESET_NAMES)
+    condition: str = setting("clusters", "What the network is shown instead of the photo.", CONDITION_NAMES)
+    abstraction: float = setting(0.6, "0..1: how little of the photo the condition keeps.")
+    k: int | None = setting(None, "Clusters; by default 7, more or fewer with the abstraction.")
+    palette: str = setting("ranked", "Cluster colours: fixed by luminance rank, or each one's mean.", PALETTE_NAMES)
+    batch: int = setting(8, "Photos in a step.")
+    learning_rate: float = setting(3e-4, "Adam's learning rate, falling to 0 over the second half of the budget.")
+    l1: float = setting(10.0, "Weight of the L1 loss; high is safe and grey.")
+    feature_matching: float = setting(10.0, "Weight of the feature-matching loss.")
+    ema_images: int = setting(5000, "Half-life, in photos seen, of the generator's moving average.")
+    save_every: float = setting(60.0, "Seconds between saves.", may_change=True)
+    seed: int = setting(0, "Same seed and steps, same network (on a CPU).")
+
+    def __post_init__(self) -> None:
+        for name, options in ((f.name, f.metadata["choices"]) for f in fields(self)):
+            if options and getattr(self, name) not in options:
+                raise BeautyError(f"{name} {getattr(self, name)!r} is not one of {', '.join(options)}")
+        self._within("minutes", 0, above=True)
+        self._within("steps", 1)
+        self._within("size", 64, 2048)
+        self._within("abstraction", 0, 1)
+        self._within("k", 2, 32)
+        self._within("batch", 1)
+        self._within("learning_rate", 0, above=True)
+        self._within("l1", 0)
+        self._within("feature_matching", 0)
+        self._within("ema_images", 1)
+        self._within("save_every", 0)
+
+    def _within(self, name: str, low: float, high: float | None = None, above: bool = False) -> None:
+        value = getattr(self, name)
+        if value is None:
+            return
+        if not (value > low if above else value >= low) or (high is not None and value > high):
+            limits = f"over {low}" if above else f"at least {low}" if high is None else f"{low}..{high}"
+            raise BeautyError(f"--{name.replace('_', '-')} {value} will not do: it has to be {limits}")
+
+    def differences(self, earlier: dict[str, Any]) -> Iterator[str]:
+        """What a resumed run may not change but does, one `name: earlier, now` each."""
+        now = asdict(self)
+        for f in fields(self):
+            if not f.metadata["may_change"] and f.name in earlier and earlier[f.name] != now[f.name]:
+                yield f"{f.name}: {earlier[f.name]} then, {now[f.name]} now"

@@ -1,0 +1,144 @@
+"""A folder of photos, with or without a manifest: which are held out, and all of them in memory for training."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from beautynet import manifest
+from beautynet.console import console, progress
+from beautynet.decode import Unreadable, decode
+from beautynet.errors import BeautyError
+
+DATA = Path("data")
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".gif"}
+HELD_OUT_SHARE = 1 / 16
+MEMORY = 4 << 30
+"""Photos are kept in memory at up to twice the training size, and smaller if together they would pass this many bytes."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A folder of photos."""
+
+    folder: Path
+    photos: tuple[Path, ...]
+
+    @classmethod
+    def open(cls, folder: str | Path | None = None) -> Dataset:
+        """The dataset in `folder`, a path or a name in `data/`; None is the newest in `data/`. Needs one photo."""
+        place = _newest() if folder is None else Path(folder)
+        if folder is not None and not place.is_dir() and (DATA / place).is_dir():
+            place = DATA / place
+        if not place.is_dir():
+            raise BeautyError(f"no dataset at {place}: make one with `beautynet scrape flowers --max 1000`")
+        if (place / manifest.NAME).exists():
+            photos = sorted(place / r.file for r in manifest.read(place) if r.status == "kept" and r.file)
+            photos = [photo for photo in photos if photo.is_file()]
+        else:
+            photos = sorted(p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        if not photos:
+            raise BeautyError(f"no photos in {place}: gather some with `beautynet scrape {place.name} --max 1000`")
+        return cls(place, tuple(photos))
+
+    @property
+    def name(self) -> str:
+        """The folder's name; checkpoints are called after it."""
+        return self.folder.resolve().name
+
+    def split(self) -> tuple[list[Path], list[Path]]:
+        """(training, held out): a photo's place follows from its name alone, so it never moves as a dataset grows.
+
+        About one in sixteen is held out, none of fewer than eight.
+        """
+        if len(self.photos) < 8:
+            return list(self.photos), []
+        ranks = {p: int(hashlib.sha256(p.name.encode()).hexdigest()[:8], 16) / 2**32 for p in self.photos}
+        limit = max(HELD_OUT_SHARE, min(ranks.values()) * (1 + 1e-9))
+        held_out = [p for p in self.photos if ranks[p] <= limit]
+        return [p for p in self.photos if ranks[p] > limit], held_out
+
+
+def _newest() -> Path:
+    folders = [p for p in DATA.glob("*") if p.is_dir() and not p.name.startswith(".")] if DATA.is_dir() else []
+    if not folders:
+        raise BeautyError("no dataset in data/ yet: make one with `beautynet scrape flowers --max 1000`")
+    rows = {folder: folder / manifest.NAME for folder in folders}
+    return max(folders, key=lambda p: (rows[p] if rows[p].exists() else p).stat().st_mtime)
+
+
+class Photos:
+    """Photos in memory as uint8 (3, H, W) on a device, to draw random squares from."""
+
+    def __init__(self, pictures: Sequence[np.ndarray], device: torch.device) -> None:
+        self.pictures = [torch.tensor(p).permute(2, 0, 1).contiguous().to(device) for p in pictures]
+
+    @classmethod
+    def load(cls, paths: Sequence[Path], size: int, device: torch.device) -> Photos:
+        """Read `paths`, scaled so that the shorter side is between `size` and twice that; unreadable ones are named."""
+        side = min(2 * size, max(size, int((MEMORY / (4 * len(paths))) ** 0.5)))
+        pictures: list[np.ndarray] = []
+        with progress("photos") as bar, ThreadPoolExecutor(os.cpu_count()) as pool:
+            task = bar.add_task("reading photos", total=len(paths))
+            for path, read in zip(paths, pool.map(lambda p: _read(p, size, side), paths), strict=True):
+                bar.advance(task)
+                if isinstance(read, Unreadable):
+                    console.print(f"skipped {path}: {read}", style="yellow")
+                else:
+                    pictures.append(read)
+        if not pictures:
+            raise BeautyError(f"none of the {len(paths)} photos can be read: gather others")
+        return cls(pictures, device)
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def crops(self, indices: Sequence[int], size: int, random: Random) -> Tensor:
+        """Random squares of half to all of the shorter side, flipped or not: (N, 3, size, size), float in [-1, 1]."""
+        return torch.cat([self._crop(self.pictures[i], size, random) for i in indices]).div_(127.5).sub_(1)
+
+    def centres(self, size: int) -> Iterator[Tensor]:
+        """The middle square of each photo: (1, 3, size, size), float in [-1, 1]."""
+        for picture in self.pictures:
+            height, width = picture.shape[1:]
+            side = min(height, width)
+            top, left = (height - side) // 2, (width - side) // 2
+            yield _square(picture, top, left, side, size).div_(127.5).sub_(1)
+
+    @staticmethod
+    def _crop(picture: Tensor, size: int, random: Random) -> Tensor:
+        height, width = picture.shape[1:]
+        short = min(height, width)
+        side = round(short * random.uniform(0.5, 1))
+        top, left = random.randint(0, height - side), random.randint(0, width - side)
+        square = _square(picture, top, left, side, size)
+        return square.flip(3) if random.random() < 0.5 else square
+
+
+def _square(picture: Tensor, top: int, left: int, side: int, size: int) -> Tensor:
+    crop = picture[None, :, top : top + side, left : left + side].float()
+    return F.interpolate(crop, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+
+
+def _read(path: Path, smallest: int, largest: int) -> np.ndarray | Unreadable:
+    try:
+        picture = decode(path)
+    except Unreadable as reason:
+        return reason
+    short = min(picture.size)
+    scale = min(max(short, smallest), largest) / short
+    if scale != 1:
+        width, height = (max(smallest, round(side * scale)) for side in picture.size)
+        picture = picture.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2)
+    return np.asarray(picture)

@@ -1,0 +1,254 @@
+"""Bytes or a file in, an upright 8-bit RGB picture out, or a reason why not. Decided by content, never by name."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import stat
+import struct
+import warnings
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from PIL import Image, ImageCms, UnidentifiedImageError
+
+from beautynet.errors import BeautyError
+
+MAX_PIXELS = 100_000_000
+WHITE = (255, 255, 255)
+_ORIENTATION = 0x0112  # EXIF tag
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# Photos come in these. Pillow knows more, of which some run other programs (EPS starts Ghostscript).
+_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "TIFF", "BMP", "JPEG2000", "MPO", "PPM")
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+# Broken EXIF is common on the web and ignored here on purpose. The warning about bombs is another one, and stays.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
+
+
+class Unreadable(BeautyError):  # noqa: N818
+    """Why something is not a picture that we can use, in a few words; the name of the file is the caller's to add."""
+
+
+def decode(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """The picture in `source` as mode RGB, upright (EXIF), in sRGB, on white where transparent, without metadata.
+
+    Of an animation or a document with pages it is the first. The number of pixels is read from the header, so
+    that nothing over `max_pixels` is ever decoded. Raises Unreadable.
+    """
+    if isinstance(source, bytes):
+        return _decode(io.BytesIO(source), max_pixels)
+    with _open_file(source) as file:
+        return _decode(file, max_pixels)
+
+
+def plain_jpeg(data: bytes) -> bytes | None:
+    """The same JPEG without its metadata, where `decode` would not touch its pixels; None where it would.
+
+    The compressed pixels stay bit for bit; EXIF (with the place it was taken), XMP, thumbnails, comments and
+    whatever follows the picture are left out. `data` must be something that `decode` accepts.
+    """
+    with Image.open(io.BytesIO(data)) as image:
+        untouched = image.format == "JPEG" and image.mode == "RGB" and _orientation(image) not in _UPRIGHT
+        if not untouched or _foreign_profile(image) is not None:
+            return None
+    return _without_metadata(data)
+
+
+def _open_file(path: Path) -> IO[bytes]:
+    """Open a regular file; never blocks, whatever `path` is (opening a FIFO waits for a writer)."""
+    try:
+        if stat.S_ISDIR(os.stat(path).st_mode):
+            raise Unreadable("is a folder")
+        file = open(path, "rb", opener=_open_at_once)  # noqa: SIM115  (the caller closes it)
+    except FileNotFoundError:
+        raise Unreadable("a link to nowhere" if path.is_symlink() else "no such file") from None
+    except PermissionError:
+        raise Unreadable("no permission to read it") from None
+    except OSError as error:  # a socket, a loop of links, a name that is too long
+        raise Unreadable(f"cannot be opened: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise Unreadable("not a regular file")
+    return file
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _decode(file: IO[bytes], max_pixels: int) -> Image.Image:
+    head = file.read(4096)
+    _refuse_or_prepare(head)
+    file.seek(0)
+    try:
+        with Image.open(file, formats=_formats()) as image:
+            pixels = image.width * image.height
+            if pixels > max_pixels:
+                raise Unreadable(_too_large(pixels, max_pixels))
+            image.load()
+            orientation = _orientation(image)
+            picture = _to_rgb(image)
+    except (Unreadable, MemoryError):
+        raise
+    except UnidentifiedImageError as error:
+        raise Unreadable(_unidentified(head)) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        # Over twice its own limit Pillow stops before the size can be asked for; the message has it.
+        found = re.search(r"\((\d+) pixels", str(error))
+        limit = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
+        raise Unreadable(_too_large(int(found[1]) if found else 0, limit)) from error
+    except Exception as error:  # decoders of broken files raise nearly everything: SyntaxError, TypeError, struct.error
+        cut = "truncated" in str(error).lower() or isinstance(error, EOFError)
+        raise Unreadable("truncated" if cut else f"damaged: {error or type(error).__name__}") from error
+    if orientation in _UPRIGHT:
+        picture = picture.transpose(_UPRIGHT[orientation])
+    picture.info = {}
+    return picture
+
+
+def _formats() -> list[str]:
+    """Those of our formats that this Pillow reads."""
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
+
+
+def _too_large(pixels: int, max_pixels: int) -> str:
+    return f"{pixels / 1e6:.0f} megapixels, over the limit of {max_pixels / 1e6:.0f}"
+
+
+def _refuse_or_prepare(head: bytes) -> None:
+    """Refuse what Pillow has no words for, by its first bytes; register the HEIF decoder when there is a use for it."""
+    if not head:
+        raise Unreadable("empty file")
+    if head[4:8] == b"ftyp" and b"avif" not in head[8:48] and b"avis" not in head[8:48]:
+        if head[8:12] not in _HEIF_BRANDS:
+            raise Unreadable("a film, not a photo")
+        try:
+            from pillow_heif import register_heif_opener  # type: ignore[import-not-found, unused-ignore]
+        except ImportError:
+            raise Unreadable("HEIF needs pillow-heif: pip install pillow-heif") from None
+        register_heif_opener()
+
+
+def _unidentified(head: bytes) -> str:
+    """What it is instead of a picture, for something that no decoder claims."""
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if text.startswith(b"version https://git-lfs"):
+        return "Git LFS pointer: run `git lfs pull`"
+    if text.startswith(b"<"):
+        if b"<svg" in text:
+            return "SVG drawing, not a photo"
+        return "not a picture: HTML page" if b"<html" in text or b"<!doctype html" in text else "not a picture: XML"
+    if head.startswith(b"\x1aE\xdf\xa3") or (head.startswith(b"RIFF") and head[8:12] == b"AVI "):
+        return "a film, not a photo"
+    if head.startswith(b"%PDF"):
+        return "not a picture: PDF document"
+    if head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"\0\0\0")):
+        return "damaged: its header cannot be read"
+    if not re.search(rb"[\x00-\x08\x0e-\x1f]", head):
+        return "not a picture: text"
+    return "not a picture: unknown format"
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 where there is none or it is broken. Ask after load(): TIFF turns itself."""
+    try:
+        if _is_torn(image.info.get("exif", b"")):
+            return 1
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # a broken EXIF block raises nearly everything, and costs us nothing but the hint
+        return 1
+    return orientation if orientation in _UPRIGHT else 1
+
+
+def _is_torn(exif: bytes) -> bool:
+    """Whether an EXIF block promises more entries than it holds; Pillow would still believe those that it finds."""
+    exif = exif.removeprefix(b"Exif\0\0")
+    if not exif:
+        return False
+    order = "<" if exif.startswith(b"II") else ">"
+    (start,) = struct.unpack_from(order + "I", exif, 4)
+    (entries,) = struct.unpack_from(order + "H", exif, start)
+    return bool(start + 2 + 12 * entries > len(exif))
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """A loaded picture of any mode -> RGB, 8 bits, sRGB, opaque."""
+    profile = _foreign_profile(image)
+    picture: Image.Image = image
+    if image.mode.startswith(("I", "F")):
+        picture = _to_grey8(image)
+    elif image.has_transparency_data:
+        layer = image.convert("RGBA")
+        picture = Image.new("RGB", image.size, WHITE)
+        picture.paste(layer, mask=layer.getchannel("A"))
+    elif image.mode not in ("L", "RGB", "CMYK"):
+        picture = image.convert("RGB")
+    if profile is not None:
+        picture = _to_srgb(picture, profile)
+    return picture.convert("RGB")
+
+
+def _to_grey8(image: Image.Image) -> Image.Image:
+    """16-bit, 32-bit or floating-point grey -> L, scaled by the white of its kind (Pillow would clip)."""
+    grey = np.nan_to_num(np.asarray(image).astype(np.float64))
+    whites = (1.0, 255.0, 65535.0) if image.mode.startswith("F") else (65535.0,)
+    white = next((white for white in whites if grey.max() <= white), float(grey.max()))
+    return Image.fromarray((grey.clip(0) * (255 / white)).round().astype(np.uint8))
+
+
+def _foreign_profile(image: Image.Image) -> ImageCms.ImageCmsProfile | None:
+    """The embedded colour profile; None where there is none, it is broken, or it is sRGB itself."""
+    data = image.info.get("icc_profile")
+    if not data:
+        return None
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
+        return None if "srgb" in ImageCms.getProfileDescription(profile).lower() else profile
+    except Exception:  # littlecms on a broken profile; browsers too show such a photo as sRGB
+        return None
+
+
+def _to_srgb(picture: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
+    try:
+        converted = ImageCms.profileToProfile(picture, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except ImageCms.PyCMSError:  # a profile of another colour space than the pixels, such as RGB on a grey photo
+        return picture
+    return converted or picture
+
+
+def _without_metadata(data: bytes) -> bytes | None:
+    """A JPEG's segments up to its end marker but for APP1-13, APP15 and comments; None where they cannot be walked.
+
+    APP0 (JFIF) and APP14 (Adobe) tell a decoder how colours are stored, so they stay. ITU-T T.81, annex B.
+    """
+    kept = [data[:2]]
+    position = 2
+    while position + 4 <= len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if marker == 0xFF:  # fill byte
+            position += 1
+            continue
+        if marker == 0xD9:  # end of image
+            return b"".join((*kept, b"\xff\xd9"))
+        end = position + 2 + int.from_bytes(data[position + 2 : position + 4])
+        if marker == 0xDA:  # start of scan: entropy-coded bytes follow, in which FF stands before 00 or a restart only
+            following = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]").search(data, end)
+            if following is None:
+                return None
+            end = following.start()
+        if not (0xE1 <= marker <= 0xED or marker in (0xEF, 0xFE)):
+            kept.append(data[position:end])
+        position = end
+    return b"".join((*kept, b"\xff\xd9")) if data[position : position + 2] == b"\xff\xd9" else None

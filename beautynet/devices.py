@@ -1,0 +1,38 @@
+"""Which device to compute on, and in which precision."""
+
+from __future__ import annotations
+
+import torch
+
+from beautynet.errors import BeautyError
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """`auto` takes CUDA, then Apple's MPS, then the CPU. A device asked for and absent is a BeautyError."""
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if name == "auto":
+        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise BeautyError(f"unknown device {name!r}: use auto, cuda, mps or cpu") from error
+    if device.type == "cuda" and (not cuda or (device.index or 0) >= torch.cuda.device_count()):
+        found = f"{torch.cuda.device_count()} found" if cuda else "none found by torch"
+        raise BeautyError(f"no CUDA device {name!r} here ({found}): use --device cpu, or install a CUDA build of torch")
+    if device.type == "mps" and not mps:
+        raise BeautyError("no Apple GPU here: use --device cpu")
+    if device.type not in ("cuda", "mps", "cpu"):
+        raise BeautyError(f"device {name!r} is not supported: use auto, cuda, mps or cpu")
+    return device
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 is quicker than float32 on this device, not merely emulated."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
+def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:
+    """Mixed precision where it helps: `auto` is bfloat16 on GPUs and CPUs that compute in it; `float32` is just that."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "auto" and has_bfloat16(device))

@@ -1,0 +1,56 @@
+"""Where pictures change range or layout: uint8 NHWC outside, float32 NCHW in [-1, 1] inside the networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def to_tensor(pictures: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
+    """uint8 (N, H, W, 3) or (H, W, 3) RGB -> float32 (N, 3, H, W) in [-1, 1]."""
+    batch = torch.tensor(pictures).to(device)
+    if batch.ndim == 3:
+        batch = batch[None]
+    return batch.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+
+def to_uint8(batch: Tensor) -> np.ndarray:
+    """Float (N, 3, H, W) in [-1, 1] -> uint8 (N, H, W, 3) RGB; values outside are clipped."""
+    pixels = batch.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+    return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def resize(batch: Tensor, height: int, width: int) -> Tensor:
+    """Antialiased bicubic resize of (N, C, H, W); the range is kept (bicubic overshoot is clipped)."""
+    if batch.shape[-2:] == (height, width):
+        return batch
+    resized = F.interpolate(batch, size=(height, width), mode="bicubic", antialias=True, align_corners=False)
+    return resized.clamp_(-1, 1)
+
+
+def scaled_to(height: int, width: int, shorter_side: int) -> tuple[int, int]:
+    """(height, width) scaled so that the shorter side is `shorter_side` px, the aspect ratio kept, no side under 1."""
+    scale = shorter_side / min(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def pad_to_multiple(batch: Tensor, multiple: int) -> Tensor:
+    """Repeat the right and lower edge of (N, C, H, W) until both sides are multiples of `multiple` px."""
+    height, width = batch.shape[-2:]
+    return F.pad(batch, (0, -width % multiple, 0, -height % multiple), mode="replicate")
+
+
+def grid(rows: Sequence[Sequence[np.ndarray]], gap: int = 4, background: int = 18) -> np.ndarray:
+    """Lay out uint8 (H, W, 3) pictures, all of one size, in rows: one uint8 (H', W', 3) picture."""
+    height, width = rows[0][0].shape[:2]
+    columns = max(len(row) for row in rows)
+    sheet = np.full((len(rows) * (height + gap) + gap, columns * (width + gap) + gap, 3), background, np.uint8)
+    for y, row in enumerate(rows):
+        for x, picture in enumerate(row):
+            top, left = gap + y * (height + gap), gap + x * (width + gap)
+            sheet[top : top + height, left : left + width] = picture
+    return sheet

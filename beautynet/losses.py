@@ -1,0 +1,24 @@
+"""What the two networks minimise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def discriminator_hinge(real: Tensor, fake: Tensor) -> Tensor:
+    """Hinge loss of the discriminator (Lim and Ye 2017), scores of any shape; 2 when it knows nothing, 0 when sure."""
+    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+
+def generator_hinge(fake: Tensor) -> Tensor:
+    """The generator's side of the hinge loss: minus the mean score of its pictures."""
+    return -fake.mean()
+
+
+def feature_matching(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+    """L1 between the discriminator's features of photo and output, mean over its layers (pix2pixHD; Wang et al. 2018)."""
+    distances = [F.l1_loss(f.float(), r.detach().float()) for r, f in zip(real, fake, strict=True)]
+    return sum(distances[1:], distances[0]) / len(distances)

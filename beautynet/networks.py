@@ -1,0 +1,166 @@
+"""The two networks of pix2pix (Isola et al. 2016), with what removes its artefacts.
+
+Generator: a U-Net whose every convolution pads by repeating the edge (zeros tell the network where it is in the frame)
+and which enlarges by interpolation (transposed convolutions leave checkerboards; Odena et al. 2016).
+Discriminator: the 70×70 PatchGAN, with spectral normalisation (Miyato et al. 2018) and no padding at all.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How large the two networks are."""
+
+    width: int
+    """Channels of the generator at half resolution; they double down to eighth resolution and deeper."""
+    critic_width: int
+    """Channels of the discriminator's first layer."""
+
+
+PRESETS = {"S": Preset(24, 48), "M": Preset(64, 64), "L": Preset(96, 96)}
+"""S runs in real time on a laptop, M is the default, L is for large sets and long budgets."""
+
+
+def depth_for(size: int) -> int:
+    """Number of downsamplings for pictures of `size` px: down to 8 px, so that no layer sees the whole frame."""
+    return max(2, min(6, round(math.log2(size / 8))))
+
+
+NOISE_TILE = 128
+"""Side of the fixed noise that is laid out over the frame at inference."""
+
+
+class Generator(nn.Module):
+    """U-Net: condition (N, 3, H, W) -> picture (N, 3, H, W), both in [-1, 1]; H and W are multiples of `multiple`."""
+
+    def __init__(self, width: int = 64, depth: int = 5) -> None:
+        super().__init__()
+        self.width, self.depth = width, depth
+        widths = [3] + [width * min(8, 2**level) for level in range(depth)]
+        self.down = nn.ModuleList(
+            nn.Sequential(Conv(widths[i], widths[i + 1], 4, stride=2), Norm(), nn.LeakyReLU(0.2)) for i in range(depth)
+        )
+        self.middle = nn.Sequential(Residual(widths[-1]), Residual(widths[-1]))
+        self.up = nn.ModuleList(Up(widths[i + 1], widths[i], skip=widths[i]) for i in reversed(range(1, depth)))
+        last = max(16, width // 4)
+        self.finish = Up(width, last)
+        self.paint = Conv(last, 3, 3)
+
+    @property
+    def multiple(self) -> int:
+        """Both sides of the input have to be multiples of this."""
+        return 2**self.depth
+
+    def forward(self, condition: Tensor) -> Tensor:
+        """Paint the pictures."""
+        skips = [self.down[0](condition)]
+        for down in self.down[1:]:
+            skips.append(down(skips[-1]))
+        x = self.middle(skips.pop())
+        for up in self.up:
+            x = up(x, skips.pop())
+        return torch.tanh(self.paint(self.finish(x)).float())
+
+
+class Up(nn.Module):
+    """Enlarge twice, join the skip, add noise, mix. The width is cut before enlarging, where it costs a quarter.
+
+    The noise (as in StyleGAN; Karras et al. 2019) lets the network paint texture where the condition is flat: without
+    it a network that does not know where in the frame it is can only answer one colour with one colour. Fresh in
+    training, fixed afterwards, so that the same picture gives the same dream.
+    """
+
+    tile: Tensor
+
+    def __init__(self, inputs: int, outputs: int, skip: int = 0) -> None:
+        super().__init__()
+        self.narrow = nn.Conv2d(inputs, outputs, 1, bias=False)
+        self.mix = nn.Sequential(Conv(outputs + skip, outputs, 3), Norm(), nn.LeakyReLU(0.2))
+        self.strength = nn.Parameter(torch.full((outputs + skip, 1, 1), 0.1))
+        self.register_buffer("tile", torch.randn(1, 1, NOISE_TILE, NOISE_TILE))
+
+    def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
+        """(N, C, H, W) and the skip (N, C', 2H, 2W) -> (N, C'', 2H, 2W)."""
+        x = F.interpolate(self.narrow(x), scale_factor=2.0, mode="bilinear", align_corners=False)
+        if skip is not None:
+            x = torch.cat([x, skip], dim=1)
+        x = x + (self.strength * self.noise(x)).to(x.dtype)
+        mixed: Tensor = self.mix(x)
+        return mixed
+
+    def noise(self, x: Tensor) -> Tensor:
+        """Standard normal noise (N or 1, 1, H, W) for features (N, C, H, W)."""
+        height, width = x.shape[-2:]
+        if self.training:
+            return torch.randn(x.shape[0], 1, height, width, device=x.device)
+        rows = torch.arange(height, device=x.device) % NOISE_TILE
+        columns = torch.arange(width, device=x.device) % NOISE_TILE
+        return self.tile[:, :, rows][:, :, :, columns]
+
+
+class Residual(nn.Module):
+    """Two convolutions beside a shortcut."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(Conv(width, width, 3), Norm(), nn.LeakyReLU(0.2), Conv(width, width, 3), Norm())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W), same shape out."""
+        return x + self.body(x)  # type: ignore[no-any-return]
+
+
+class Conv(nn.Module):
+    """Convolution that pads by repeating the edge."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
+        super().__init__()
+        self.padding = (kernel - 1) // 2
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride)
+        nn.init.kaiming_normal_(self.conv.weight, a=0.2)
+        nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C', H / stride, W / stride)."""
+        p = self.padding
+        return self.conv(F.pad(x, (p, p, p, p), mode="replicate"))  # type: ignore[no-any-return]
+
+
+class Norm(nn.Module):
+    """Each pixel's features to zero mean and unit variance (layer norm over channels, as in ConvNeXt; Liu et al. 2022).
+
+    It knows nothing of the rest of the frame or the batch: the same in training, at inference, in a tile and at
+    any batch size.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W), same shape out."""
+        return F.layer_norm(x.permute(0, 2, 3, 1), (x.shape[1],)).permute(0, 3, 1, 2)
+
+
+class Discriminator(nn.Module):
+    """70×70 PatchGAN on (condition, picture): one score a patch, and the features on the way for feature matching."""
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        plan = [(6, width, 2), (width, 2 * width, 2), (2 * width, 4 * width, 2), (4 * width, 8 * width, 1)]
+        self.layers = nn.ModuleList(spectral_norm(nn.Conv2d(a, b, 4, stride)) for a, b, stride in plan)
+        self.score = spectral_norm(nn.Conv2d(8 * width, 1, 4))
+
+    def forward(self, condition: Tensor, picture: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Two (N, 3, H, W) -> scores (N, 1, H', W') and a feature map a layer."""
+        x = torch.cat([condition, picture], dim=1)
+        features = []
+        for layer in self.layers:
+            x = F.leaky_relu(layer(x), 0.2)
+            features.append(x)
+        return self.score(x).float(), features

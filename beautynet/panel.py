@@ -1,0 +1,100 @@
+"""The live panel of a training run: losses, images a second, time left, and what the figures mean in plain words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from beautynet.config import TrainConfig
+from beautynet.console import console
+
+SMOOTHING = 0.95
+PLAIN_LINE_EVERY = 30.0
+"""Seconds between lines where there is no terminal to redraw."""
+
+
+class TrainPanel:
+    """Shows rows of the log. On a terminal it is redrawn in place; elsewhere a line now and then."""
+
+    def __init__(self, folder: Path, config: TrainConfig, photos: int, device: object) -> None:
+        self.folder, self.config, self.photos, self.device = folder, config, photos, device
+        self.smooth: dict[str, float] = {}
+        self.row: Mapping[str, Any] = {}
+        self.fraction = 0.0
+        self.last_save: float | None = None
+        self.printed_at = 0.0
+        self.live = Live(console=console, refresh_per_second=2, transient=False, get_renderable=self._render)
+        self.started = time.monotonic()
+
+    def __enter__(self) -> TrainPanel:
+        if console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if self.live.is_started:
+            self.live.stop()
+
+    def saved(self) -> None:
+        """The state was just saved."""
+        self.last_save = time.monotonic()
+
+    def update(self, fraction: float, row: Mapping[str, Any]) -> None:
+        """A new row of the log, at `fraction` of the budget."""
+        self.fraction, self.row = fraction, row
+        for name in ("d", "g", "adversarial", "matching", "l1", "real", "fake"):
+            self.smooth[name] = SMOOTHING * self.smooth.get(name, row[name]) + (1 - SMOOTHING) * row[name]
+        if not console.is_terminal and time.monotonic() - self.printed_at > PLAIN_LINE_EVERY:
+            self.printed_at = time.monotonic()
+            figures = "  ".join(f"{name} {value:.3f}" for name, value in self.smooth.items() if name != "g")
+            console.print(f"{fraction:4.0%}  {row['images_per_second']:.1f} images/s  {figures}  {self.health()}")
+
+    def health(self) -> str:
+        """What the figures say, in plain words."""
+        if self.fraction < 0.1 or not self.smooth:
+            return "warming up"
+        if self.smooth["d"] < 0.1:
+            return (
+                "the discriminator always wins and has nothing left to teach: "
+                "more photos help, or a lower learning rate"
+            )
+        if self.smooth["real"] < 0.05 or self.smooth["fake"] < 0.05:
+            return "the discriminator has collapsed (it gives every picture the same answer): try another --seed"
+        return "healthy"
+
+    def _render(self) -> Panel:
+        table = Table.grid(padding=(0, 3))
+        row = self.row
+        if row:
+            left = (1 - self.fraction) * (row["seconds"] / self.fraction) if self.fraction else 0.0
+            if self.config.steps is None:
+                left = self.config.minutes * 60 * (1 - self.fraction)
+            table.add_row("images", f"{row['images']:,}", "images/s", f"{row['images_per_second']:.1f}")
+            table.add_row("L1", f"{self.smooth['l1']:.3f}", "feature matching", f"{self.smooth['matching']:.3f}")
+            table.add_row("discriminator", f"{self.smooth['d']:.3f}", "generator", f"{self.smooth['adversarial']:.3f}")
+            right = f"{self.smooth['real']:.0%} of photos, {self.smooth['fake']:.0%} of paintings"
+            table.add_row("it tells", right, "time left", _clock(left))
+            health = self.health()
+        else:
+            health = "starting"
+        ago = "nothing saved yet" if self.last_save is None else f"saved {time.monotonic() - self.last_save:.0f} s ago"
+        bar = ProgressBar(total=1.0, completed=self.fraction)
+        foot = Text(f"{health} · {ago} · Ctrl-C saves and stops", style="dim")
+        title = f"{self.folder} · {self.photos} photos · {self.config.condition} · {self.config.size} px · {self.device}"
+        return Panel(Group(bar, table, foot), title=title)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"

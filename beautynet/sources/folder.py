@@ -1,0 +1,30 @@
+"""Photos from a folder on this machine, subfolders included."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from beautynet import manifest
+from beautynet.errors import BeautyError
+from beautynet.sources.candidate import Candidate
+
+
+def folder(query: str, origin: Path | None) -> Iterator[Candidate]:
+    """Every file under `origin`, in the order of names, whatever its name: content decides later.
+
+    Hidden files and the manifests of datasets are left out, and no link to a folder is followed.
+    """
+    if origin is None or not origin.is_dir():
+        raise BeautyError("the source `folder` imports from a folder: name it with --from")
+    for place, subfolders, names in os.walk(origin.resolve(), onerror=_refuse):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith(".") and name != manifest.NAME:
+                path = Path(place, name)
+                yield Candidate(url=path.as_uri(), source="folder", query=query, path=path)
+
+
+def _refuse(error: OSError) -> None:
+    raise BeautyError(f"cannot look into {error.filename}: {error.strerror}")

@@ -1,0 +1,94 @@
+"""The one way to run a model: a checkpoint's eyes (its condition) and its hand (its generator) together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from beautynet import checkpoint as checkpoints
+from beautynet import images
+from beautynet.conditions import Condition
+from beautynet.devices import autocast, pick_device
+from beautynet.networks import Generator
+
+
+class Translator:
+    """Picture in, dream out.
+
+    translator = Translator.load("checkpoints/flowers")
+    translator(Image.open("dump.jpg")).save("flowers.jpg")
+    """
+
+    def __init__(
+        self, generator: Generator, condition: Condition, device: torch.device, precision: str = "auto"
+    ) -> None:
+        self.device, self.precision = device, precision
+        self.generator = generator.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.condition = condition
+        self.size = condition.size
+        """Shorter side in px at which the network works; pictures are scaled to it and the dream back."""
+        self.header: dict[str, Any] = {}
+
+    @classmethod
+    def load(
+        cls,
+        checkpoint: str | Path | None = None,
+        *,
+        device: str = "auto",
+        size: int | None = None,
+        abstraction: float | None = None,
+        precision: str = "auto",
+    ) -> Translator:
+        """Load a checkpoint (file, folder or name in `checkpoints/`; None is the newest).
+
+        `size` is the shorter side in px at which the network works (default: the one it was trained at);
+        `abstraction` (0..1) replaces the recipe's own; `precision` is "float32", or "auto" for bfloat16 where it helps.
+        """
+        generator, header = checkpoints.load_generator(checkpoints.find(checkpoint))
+        condition = Condition(**header["condition"])
+        if abstraction is not None:
+            condition = replace(condition, abstraction=abstraction)
+        translator = cls(generator, condition, pick_device(device), precision)
+        translator.size = size or condition.size
+        translator.header = header
+        return translator
+
+    def __call__(self, picture: Image.Image) -> Image.Image:
+        """The dream of one picture, of the same size, mode RGB."""
+        dream, _ = self.dream(np.asarray(picture.convert("RGB"))[None])
+        return Image.fromarray(dream[0])
+
+    def dream(self, frames: np.ndarray, memory: Tensor | None = None) -> tuple[np.ndarray, Tensor | None]:
+        """Consecutive frames of a film, uint8 RGB (N, H, W, 3) -> their dreams, same shape, and the new memory.
+
+        Hand the memory to the next call, so that colours stay steady; None at the start and after a cut.
+        """
+        shown, memory = self.see(frames, memory)
+        height, width = frames.shape[1:3]
+        return images.to_uint8(images.resize(self.paint(shown), height, width)), memory
+
+    def see(self, frames: np.ndarray, memory: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """What the network is shown for uint8 (N, H, W, 3) frames, at its own scale: (N, 3, h, w) in [-1, 1]."""
+        height, width = images.scaled_to(*frames.shape[1:3], self.size)
+        photos = images.resize(images.to_tensor(frames, self.device), height, width)
+        shown = []
+        with torch.inference_mode():
+            for photo in photos.split(1):  # one by one: each frame starts from the colours of the one before
+                condition, memory = self.condition(photo, memory)
+                shown.append(condition)
+        return torch.cat(shown), memory
+
+    @torch.inference_mode()
+    def paint(self, shown: Tensor) -> Tensor:
+        """Conditions (N, 3, h, w) in [-1, 1], any h and w -> the generator's pictures, same shape and range."""
+        height, width = shown.shape[-2:]
+        padded = images.pad_to_multiple(shown, self.generator.multiple).contiguous(memory_format=torch.channels_last)
+        with autocast(self.device, self.precision):
+            painted: Tensor = self.generator(padded)
+        return painted[:, :, :height, :width].float()

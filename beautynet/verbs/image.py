@@ -1,0 +1,124 @@
+"""Pictures as the network sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from beautynet.console import progress
+from beautynet.decode import Unreadable, decode
+from beautynet.errors import BeautyError
+from beautynet.files import atomic
+from beautynet.layout import compose, composed_size
+
+MARK = ".beauty"  # before the suffix of what we made
+FORMATS: dict[str, dict[str, Any]] = {
+    ".jpg": {"quality": 95, "subsampling": 0},
+    ".jpeg": {"quality": 95, "subsampling": 0},
+    ".png": {},
+    ".webp": {"quality": 95},
+}
+"""Suffixes that can be written, and how."""
+
+Dreamer = Callable[[Image.Image], Image.Image]
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """What became of a picture: where its dream is, or else the reason why there is none."""
+
+    source: Path
+    out: Path | None
+    reason: str | None = None
+
+
+def image(
+    paths: Sequence[str | Path],
+    out: str | Path | None = None,
+    layout: str = "only",
+    size: int | None = None,
+    checkpoint: str | Path | None = None,
+    device: str = "auto",
+    abstraction: float | None = None,
+    *,
+    translator: Dreamer | None = None,
+) -> list[ImageResult]:
+    """Dream pictures, and all pictures in folders; one result for each, in order, also for those that cannot be read.
+
+    `out` is a picture's name (for one input) or a folder; None puts `photo.beauty.jpg` beside `photo.jpg`. JPEG
+    stays JPEG, all else becomes PNG; originals are never overwritten, nor one result by another. A loaded
+    `translator` replaces `checkpoint`, `device`, `size` and `abstraction`. BeautyError if nothing could be read.
+    """
+    composed_size((1, 1), layout)
+    sources = [found for path in paths for found in _found(Path(path))]
+    if not sources:
+        raise BeautyError(f"no pictures in {', '.join(map(str, paths)) or 'nothing'}: name pictures or folders of them")
+    targets = _targets(
+        sources, None if out is None else Path(out), named=len(paths) == 1 and sources[0][0] == Path(paths[0])
+    )
+    results = []
+    with progress("pictures") as bar:
+        for (source, _), target in zip(bar.track(sources, description="dreaming"), targets, strict=True):
+            try:
+                original = decode(source)
+            except Unreadable as error:
+                results.append(ImageResult(source, None, str(error)))
+                continue
+            if translator is None:
+                from beautynet.translator import Translator
+
+                translator = Translator.load(checkpoint, device=device, size=size, abstraction=abstraction)
+            _save(compose(np.asarray(original), np.asarray(translator(original)), layout), target)
+            results.append(ImageResult(source, target))
+    if not any(result.out for result in results):
+        more = f", nor any of the other {len(results) - 1}" if len(results) > 1 else ""
+        raise BeautyError(f"cannot read {results[0].source} ({results[0].reason}){more}: choose other pictures")
+    return results
+
+
+def _found(path: Path) -> Iterator[tuple[Path, Path]]:
+    """A picture, or all of a folder's but hidden files and our own: (its path, its folder inside the one named)."""
+    if not path.is_dir():
+        yield path, Path()
+        return
+    for found in sorted(path.rglob("*")):
+        inside = found.relative_to(path)
+        hidden = any(part.startswith(".") for part in inside.parts)
+        if not (hidden or found.is_dir() or Path(found.stem).suffix == MARK):
+            yield found, inside.parent
+
+
+def _targets(sources: list[tuple[Path, Path]], out: Path | None, named: bool) -> list[Path]:
+    """Where each dream goes. `named` says that the only source was named itself, so that `out` may be a file."""
+    if out is not None and named and out.suffix and not out.is_dir():
+        source = sources[0][0]
+        if out.suffix.lower() not in FORMATS:
+            raise BeautyError(f"cannot write a picture named {out.name}: end it in {', '.join(FORMATS)}")
+        if out.exists() and source.exists() and out.samefile(source):
+            raise BeautyError(f"{out} is the picture itself: choose another name for the dream")
+        return [out]
+    if out is not None and out.exists() and not out.is_dir():
+        raise BeautyError(f"{out} is a file, but several dreams need a folder: choose another name")
+    # lower case, since some systems hold names that differ in case for the same
+    taken = {str(source.absolute()).lower() for source, _ in sources}
+    targets = []
+    for source, folder in sources:
+        suffix = source.suffix if source.suffix.lower() in (".jpg", ".jpeg") else ".png"
+        place = source.parent if out is None else out / folder
+        endings = chain([""], (f"-{number}" for number in count(2)))
+        names = (place / f"{source.stem}{ending}{MARK}{suffix}" for ending in endings)
+        target = next(name for name in names if str(name.absolute()).lower() not in taken)
+        taken.add(str(target.absolute()).lower())
+        targets.append(target)
+    return targets
+
+
+def _save(picture: np.ndarray, target: Path) -> None:
+    with atomic(target) as temporary:
+        Image.fromarray(picture).save(temporary, **FORMATS[target.suffix.lower()])

@@ -1,0 +1,82 @@
+"""Write (condition, photo) pairs: for looking at, and in the `aligned` layout that other pix2pix trainers read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from beautynet import files, images
+from beautynet.conditions import Condition
+from beautynet.console import console, progress
+from beautynet.dataset import Dataset, Photos
+from beautynet.decode import Unreadable, decode
+from beautynet.devices import pick_device
+
+SHEET_PAIRS, SHEET_COLUMNS = 24, 4
+
+
+@dataclass(frozen=True)
+class PairsSummary:
+    """What a call of `pairs` wrote."""
+
+    folder: Path
+    sheet: Path
+    """The contact sheet: the first pairs in one picture."""
+    written: int
+    skipped: int
+
+
+def pairs(
+    dataset: str | Path | None = None,
+    *,
+    condition: str = "clusters",
+    abstraction: float = 0.6,
+    k: int | None = None,
+    palette: str = "ranked",
+    size: int = 256,
+    max: int | None = None,
+    out: Path | None = None,
+    device: str = "auto",
+) -> PairsSummary:
+    """Write the middle square of each photo beside its condition (on the left) as PNG, and a contact sheet.
+
+    `dataset` as in `Dataset.open`; `out` is a folder (default: `pairs/<condition>` in the dataset). Raises BeautyError.
+    """
+    recipe = Condition(condition, abstraction=abstraction, size=size, k=k, palette=palette)
+    source = Dataset.open(dataset)
+    folder = out or source.folder / "pairs" / condition
+    where = pick_device(device)
+    shown: list[np.ndarray] = []
+    written = skipped = 0
+    with progress("pairs") as bar:
+        for path in bar.track(source.photos[:max], description=f"{condition} of {source.name}"):
+            try:
+                photo = _middle(path, size, where)
+            except Unreadable as reason:
+                console.print(f"skipped {path}: {reason}", style="yellow")
+                skipped += 1
+                continue
+            pair = images.to_uint8(torch.cat([recipe(photo)[0], photo], dim=3))[0]
+            relative = path.relative_to(source.folder).with_suffix("")
+            _write(pair, folder / f"{'-'.join(relative.parts)}.png")
+            written += 1
+            if len(shown) < SHEET_PAIRS:
+                shown.append(pair)
+    sheet = folder / "contact_sheet.jpg"
+    if shown:
+        rows = [shown[i : i + SHEET_COLUMNS] for i in range(0, len(shown), SHEET_COLUMNS)]
+        _write(images.grid(rows), sheet)
+    return PairsSummary(folder, sheet, written, skipped)
+
+
+def _middle(path: Path, size: int, device: torch.device) -> torch.Tensor:
+    return next(Photos([np.asarray(decode(path))], device).centres(size))
+
+
+def _write(picture: np.ndarray, path: Path) -> None:
+    with files.atomic(path) as temporary:
+        Image.fromarray(picture).save(temporary)

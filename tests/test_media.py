@@ -1,0 +1,367 @@
+"""Films in, films out: what is in a file comes out of Film, what goes into a FilmWriter comes out of any player."""
+
+import os
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image, ImageSequence
+from sklearn.datasets import load_sample_image
+
+from beautynet.errors import BeautyError
+from beautynet.media import FORMATS, Film, Frame, film_format, writing
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+VIDEOS = sorted((SHARED / "videos").glob("*.*"))
+UNEVEN = [Fraction(ms, 1000) for ms in (0, 100, 140, 640, 673, 1200)]
+LAST = Fraction(3, 10)
+needs_videos = pytest.mark.skipif(not VIDEOS, reason="no films in ../shared/data/videos")
+MEND = {"people_square_h264_in_avi.avi": Fraction(1, 25)}  # times are wrong in the file: even steps instead
+
+
+def hostile(name: str) -> Path:
+    path = SHARED / "hostile" / name
+    if not path.exists():
+        pytest.skip(f"no {name} in ../shared/data/hostile")
+    return path
+
+
+@cache
+def photo() -> np.ndarray:
+    return load_sample_image("china.jpg")
+
+
+def pictures(count: int, width: int, height: int) -> list[np.ndarray]:
+    """A camera that pans over a photo."""
+    return [np.ascontiguousarray(photo()[i : i + height, 3 * i : 3 * i + width]) for i in range(count)]
+
+
+def make_film(
+    path: Path,
+    times: list[Fraction] = UNEVEN,
+    size: tuple[int, int] = (160, 96),
+    sound: str = "",
+    pix_fmt: str = "yuv420p",
+    sound_from: Fraction = Fraction(0),
+) -> Path:
+    """A film made by libav alone, with a tone as long as the film, if `sound` names a codec."""
+    with av.open(str(path), "w") as file:
+        video = file.add_stream("libvpx-vp9" if path.suffix == ".webm" else "libx264", rate=25)
+        video.width, video.height, video.pix_fmt = *size, pix_fmt
+        video.codec_context.time_base = Fraction(1, 90_000)
+        audio = file.add_stream(sound, rate=48_000, layout="stereo") if sound else None
+        for time, picture in zip(times, pictures(len(times), *size), strict=True):
+            image = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            image.pts, image.time_base = round(time * 90_000), Fraction(1, 90_000)
+            file.mux(video.encode(image))
+        file.mux(video.encode(None))
+        if audio:
+            for start in range(0, round(times[-1] * 48_000), 1024):
+                wave = np.sin(np.arange(start, start + 1024) * 0.06).astype(np.float32)
+                tone = av.AudioFrame.from_ndarray(np.stack([wave, wave]), format="fltp", layout="stereo")
+                tone.sample_rate, tone.time_base = 48_000, Fraction(1, 48_000)
+                tone.pts = start + round(sound_from * 48_000)
+                file.mux(audio.encode(tone))
+            file.mux(audio.encode(None))
+    return path
+
+
+def rotate(path: Path) -> Path:
+    """Set the matrix of an mp4's track header to a quarter turn clockwise."""
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 44
+    numbers = (0, 1 << 16, 0, -(1 << 16), 0, 0, 96 << 16, 0, 1 << 30)
+    data[matrix : matrix + 36] = b"".join(n.to_bytes(4, "big", signed=True) for n in numbers)
+    path.write_bytes(data)
+    return path
+
+
+def decoded(path: Path) -> list[tuple[Fraction, np.ndarray]]:
+    """Times and stored pictures, by libav alone."""
+    with av.open(str(path)) as file:
+        stream = file.streams.best("video")
+        return [(frame.pts * frame.time_base, frame.to_ndarray(format="rgb24")) for frame in file.decode(stream)]
+
+
+def packets(path: Path) -> list[tuple[float, bytes]]:
+    """Times and contents of the sound as stored."""
+    with av.open(str(path)) as file:
+        if not file.streams.audio:
+            return []
+        stream = file.streams.best("audio")
+        found = [p for p in file.demux(stream) if p.dts is not None]
+        return [(float(p.pts * p.time_base), bytes(p)) for p in found]
+
+
+def write(path: Path, times: list[Fraction] = UNEVEN, size: tuple[int, int] = (160, 96), **how: object) -> list[Frame]:
+    ends = [*times[1:], times[-1] + LAST]
+    frames = [
+        Frame(picture, time, end - time)
+        for picture, time, end in zip(pictures(len(times), *size), times, ends, strict=True)
+    ]
+    with writing(path, size, **how) as writer:
+        for frame in frames:
+            writer.write(frame)
+    assert not list(path.parent.glob(".*")), "a temporary file was left"
+    return frames
+
+
+def likeness(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean difference, 0..255."""
+    return float(np.abs(a.astype(int) - b.astype(int)).mean())
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_written_frames_come_back_at_their_times(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"film{suffix}"
+    tick = Fraction(1, 100) if suffix == ".gif" else Fraction(1, 1000)
+    written = write(path, size=(161, 95))
+    with Film(path) as film:
+        read = list(film)
+    assert film.warnings == []
+    assert len(read) == len(written)
+    for a, b in zip(written, read, strict=True):
+        assert abs(a.time - b.time) <= tick / 2
+        assert likeness(a.picture, b.picture[:95, :161]) < 8
+    assert abs(read[-1].duration - LAST) <= tick / 2
+    even = suffix in (".mp4", ".webm")
+    assert film.size == ((162, 96) if even else (161, 95))
+    if even:
+        assert likeness(read[0].picture[:95, 160], read[0].picture[:95, 161]) < 6, "the edge is not repeated"
+
+
+def test_uneven_times_come_in_as_they_are(tmp_path: Path) -> None:
+    with Film(make_film(tmp_path / "film.mp4")) as film:
+        assert [frame.time for frame in film] == UNEVEN
+    assert film.expected == len(UNEVEN)
+
+
+def test_rotation_flag(tmp_path: Path) -> None:
+    path = make_film(tmp_path / "film.mp4")
+    with Film(path) as film:
+        lying = next(iter(film)).picture
+    with Film(rotate(path)) as film:
+        upright = next(iter(film)).picture
+    assert film.size == (96, 160)
+    assert likeness(upright, np.rot90(lying, -1)) < 1
+
+
+def test_colours_survive(tmp_path: Path) -> None:
+    colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (230, 150, 60)]
+    picture = np.repeat(np.array([colours], np.uint8), 32, axis=1).repeat(64, axis=0)
+    for suffix in FORMATS:
+        with writing(tmp_path / f"film{suffix}", (192, 64)) as writer:
+            writer.write(Frame(picture, Fraction(0), Fraction(1)))
+        with Film(tmp_path / f"film{suffix}") as film:
+            back = next(iter(film)).picture[32, 16::32]
+        assert np.abs(back.astype(int) - colours).max() <= 8, (suffix, back)
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuvj420p", "yuv444p", "yuv420p10le"])
+def test_pixel_formats(tmp_path: Path, pix_fmt: str) -> None:
+    with Film(make_film(tmp_path / "film.mp4", pix_fmt=pix_fmt)) as film:
+        assert likeness(next(iter(film)).picture, pictures(1, 160, 96)[0]) < 8
+
+
+@pytest.mark.parametrize(
+    ("made", "out", "codec"),
+    [
+        ("film.mp4 aac", "dream.mp4", "copy"),
+        ("film.mp4 mp3", "dream.mp4", "copy"),
+        ("film.webm libopus", "dream.webm", "copy"),
+        ("film.mp4 aac", "dream.webm", "opus"),
+        ("film.webm libopus", "dream.mp4", "aac"),
+    ],
+)
+def test_sound(tmp_path: Path, made: str, out: str, codec: str) -> None:
+    name, encoder = made.split()
+    source = make_film(tmp_path / name, sound=encoder, sound_from=Fraction(1, 5))
+    write(tmp_path / out, sound=source)
+    before, after = packets(source), packets(tmp_path / out)
+    if codec == "copy":
+        assert [data for _, data in after] == [data for _, data in before]
+        assert [time for time, _ in after] == pytest.approx([time for time, _ in before], abs=0.001)
+        return
+    with av.open(str(tmp_path / out)) as file:
+        assert file.streams.audio[0].codec_context.codec.canonical_name == codec
+    # in sync: a second codec adds a delay of its own, which players take off again
+    assert after[0][0] == pytest.approx(before[0][0], abs=0.05)
+    assert after[-1][0] == pytest.approx(before[-1][0], abs=0.05)
+
+
+def test_lost_sound_is_said(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "film.mp4", sound="aac")
+    with writing(tmp_path / "dream.gif", (8, 8), sound=source) as writer:
+        writer.write(Frame(photo()[:8, :8], Fraction(0), Fraction(1)))
+    assert "sound" in " ".join(writer.warnings)
+
+
+def test_pixel_aspect(tmp_path: Path) -> None:
+    write(tmp_path / "wide.mp4", pixel_aspect=Fraction(4, 3))
+    with Film(tmp_path / "wide.mp4") as film:
+        assert film.pixel_aspect == Fraction(4, 3)
+    with Film(rotate(tmp_path / "wide.mp4")) as film:
+        assert film.pixel_aspect == Fraction(3, 4)
+
+
+def test_broadcast_clock_starts_at_zero(tmp_path: Path) -> None:
+    times = [Fraction(5000) + i * Fraction(1, 25) for i in range(10)]
+    path = make_film(tmp_path / "film.ts", times, sound="", size=(160, 96))
+    with Film(path) as film:
+        assert [frame.time for frame in film] == [time - 5000 for time in times]
+
+
+def fail(path: Path) -> None:
+    with writing(path, (160, 96)) as writer:
+        for frame in range(3):
+            writer.write(Frame(pictures(1, 160, 96)[0], Fraction(frame), Fraction(1)))
+        raise ZeroDivisionError
+
+
+def test_failure_leaves_nothing(tmp_path: Path) -> None:
+    for suffix in FORMATS:
+        with pytest.raises(ZeroDivisionError):
+            fail(tmp_path / f"film{suffix}")
+    with pytest.raises(BeautyError, match="cannot write"), writing(tmp_path / "film.mp4", (20_000, 2)) as writer:
+        writer.write(Frame(np.zeros((2, 20_000, 3), np.uint8), Fraction(0), Fraction(1)))
+    for suffix in FORMATS:
+        with pytest.raises(BeautyError, match="at least one frame"), writing(tmp_path / f"film{suffix}", (160, 96)):
+            pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_suffix() -> None:
+    with pytest.raises(BeautyError, match=r"\.mp4, \.webm, \.gif, \.webp"):
+        film_format(Path("dream.mov"))
+
+
+def test_truncated_film(tmp_path: Path) -> None:
+    """Whatever is left of a film comes out, and the rest is announced."""
+    times = [Fraction(i, 25) for i in range(60)]
+    write(tmp_path / "whole.mp4", times)  # index first
+    data = (tmp_path / "whole.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(data[: len(data) * 7 // 10])
+    with Film(tmp_path / "cut.mp4") as film:
+        read = [frame.time for frame in film]
+    assert 10 < len(read) < 60
+    assert read == times[: len(read)]
+    assert film.warnings == [f"cut.mp4: {len(read)} of 60 frames; the rest is damaged"]
+
+
+@pytest.mark.parametrize(("name", "count"), [("truncated_faststart.mp4", 17), ("corrupted_packets.mp4", 28)])
+def test_damaged_films(name: str, count: int, capfd: pytest.CaptureFixture[str]) -> None:
+    with Film(hostile(name)) as film:
+        times = [frame.time for frame in film]
+    assert len(times) >= count
+    assert times == sorted(set(times))
+    assert len(film.warnings) == 1
+    assert f"of {film.expected} frames" in film.warnings[0]
+    assert capfd.readouterr().err == ""
+
+
+def test_backward_times_are_mended(capfd: pytest.CaptureFixture[str]) -> None:
+    with Film(hostile("badly_cut_bframes.avi")) as film:
+        times = [frame.time for frame in film]
+    assert times == [i * Fraction(1, 25) for i in range(15)]
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("audio_only.mp4", "no video stream"),
+        ("text_named.mp4", "not a readable film"),
+        ("truncated_no_moov.mp4", "not a readable film"),
+        ("zero_byte.mp4", "empty"),
+        ("zero_frames.mp4", "no frames"),
+        ("bomb_30000x30000.png", "too large"),
+    ],
+)
+def test_hopeless_films(name: str, says: str) -> None:
+    with pytest.raises(BeautyError, match=says) as caught:
+        Film(hostile(name))
+    assert "\n" not in str(caught.value)
+
+
+def test_no_files(tmp_path: Path) -> None:
+    """Nothing blocks or gives a traceback."""
+    with pytest.raises(BeautyError, match="No such file"):
+        Film(tmp_path / "missing.mp4")
+    (tmp_path / "nowhere.mp4").symlink_to(tmp_path / "missing.mp4")
+    with pytest.raises(BeautyError, match="No such file"):
+        Film(tmp_path / "nowhere.mp4")
+    with pytest.raises(BeautyError, match="folder"):
+        Film(tmp_path)
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(BeautyError, match="not a regular file"):
+        Film(tmp_path / "pipe.mp4")
+
+
+def test_name_of_a_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_film(Path("film.mp4")).rename("concat:a|b #1 100% 花.mp4")
+    with Film("concat:a|b #1 100% 花.mp4") as film:
+        assert film.expected == len(UNEVEN)
+
+
+def test_a_songs_cover_is_no_film(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "song.mp3"), "w") as file:
+        audio, cover = file.add_stream("mp3", rate=44_100, layout="mono"), file.add_stream("png", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 64, 64, "rgb24"
+        cover.disposition = av.stream.Disposition.attached_pic
+        file.mux(cover.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(photo()[:64, :64]))))
+        tone = av.AudioFrame.from_ndarray(np.zeros((1, 1152), np.int16), format="s16", layout="mono")
+        tone.sample_rate = 44_100
+        file.mux(audio.encode(tone))
+        file.mux(audio.encode(None))
+    with pytest.raises(BeautyError, match="no video stream"):
+        Film(tmp_path / "song.mp3")
+
+
+def test_animations() -> None:
+    with Film(hostile("animated.gif")) as film:
+        durations = [frame.duration for frame in film]
+    assert durations == [Fraction(8, 100)] * 9 + [Fraction(4, 10)]
+    with Film(hostile("animated.webp")) as film:
+        assert len(list(film)) == film.expected == 5
+
+
+def test_animation_is_shown_on_white(tmp_path: Path) -> None:
+    clear, red = Image.new("RGBA", (8, 8)), Image.new("RGBA", (8, 8), "red")
+    red.paste((0, 0, 0, 0), (0, 0, 4, 8))
+    red.save(tmp_path / "a.webp", save_all=True, append_images=[clear], duration=[70, 30], lossless=True)
+    assert len(list(ImageSequence.Iterator(Image.open(tmp_path / "a.webp")))) == 2
+    with Film(tmp_path / "a.webp") as film:
+        first, second = film
+    assert (first.picture[0, 0] == 255).all()
+    assert tuple(first.picture[0, 7]) == (255, 0, 0)
+    assert (second.picture == 255).all()
+    assert second.time == Fraction(7, 100)
+
+
+def test_picture_as_film() -> None:
+    for name, size in (("jpeg_named.mp4", (640, 360)), ("exif_rotated_6.jpg", (640, 360))):
+        with Film(hostile(name)) as film:
+            assert len(list(film)) == 1
+        assert film.size == size
+
+
+@needs_videos
+@pytest.mark.parametrize("path", VIDEOS, ids=lambda path: path.name)
+def test_real_films_come_in_whole(path: Path) -> None:
+    truth = decoded(path)
+    turned = "rot" in path.name
+    with Film(path) as film:
+        for number, frame in enumerate(film):
+            time, picture = truth[number]
+            if path.name in MEND:
+                time = number * MEND[path.name]
+            assert abs(frame.time - time) < Fraction(1, 1000)
+            if number % 10 == 0:
+                assert (frame.picture == (np.rot90(picture, -1) if turned else picture)).all()
+    assert number + 1 == len(truth)
+    assert film.warnings == []
+    assert film.expected == len(truth)

@@ -1,0 +1,419 @@
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from web import SHARED, Web, bing_page, body, bomb, encoded, first, pictures, slowly, status
+
+from beautynet import files, manifest
+from beautynet.decode import decode
+from beautynet.dedup import sha256
+from beautynet.errors import BeautyError
+from beautynet.manifest import Record
+from beautynet.sources import SOURCES
+from beautynet.sources.bing import bing
+from beautynet.sources.fetch import Limits
+from beautynet.verbs.scrape import scrape
+
+LIMITS = Limits(
+    connections=8,
+    connect_seconds=2,
+    read_seconds=2,
+    total_seconds=1.5,
+    max_bytes=3_000_000,
+    attempts=2,
+    backoff_seconds=0.05,
+    max_wait_seconds=2,
+)
+
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def search_at(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SOURCES, "bing", partial(bing, base_url=web.url))
+
+
+def agree(folder: Path) -> list[Record]:
+    """The dataset's rows, after checking that folder and manifest tell the same."""
+    rows = manifest.read(folder)
+    kept = [row for row in rows if row.status == "kept"]
+    assert sorted(row.file or "" for row in kept) == sorted(path.name for path in folder.glob("*.jpg"))
+    assert {path.name for path in folder.iterdir()} == {row.file for row in kept} | {manifest.NAME}
+    for row in rows:
+        assert (row.file is None) == (row.status != "kept")
+        assert (row.reason is None) == (row.status == "kept")
+    for row in kept:
+        data = (folder / (row.file or "")).read_bytes()
+        assert row.sha256 == sha256(data)
+        assert row.file == f"{sha256(data)[:16]}.jpg"
+        picture = decode(data)
+        assert picture.size == (row.width, row.height)
+        assert b"Exif" not in data
+    return rows
+
+
+def outcomes(rows: list[Record], strip: str) -> dict[str, str]:
+    return {(row.url or "").removeprefix(strip): row.reason or "kept" for row in rows}
+
+
+def write_photos(folder: Path, count: int = 16) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, picture in enumerate(pictures()[:count]):
+        picture.save(folder / f"{index:02}.jpg")
+
+
+# From the web
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_web_full_of_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = [encoded(picture, quality=90) for picture in pictures()]
+    with Web() as web:
+        search_at(web, monkeypatch)
+        located = Image.Exif()
+        located[0x0112] = 6
+        web.routes = {
+            "/plain.jpg": body(photos[0]),
+            "/same.jpg?size=l": body(photos[0]),
+            "/%E8%8A%B1%20%C3%A7.jpg": body(photos[1]),
+            "/query.php?id=1&w=2": body(photos[2], "text/html; charset=utf-8"),
+            "/webp_named.jpg": body(encoded(pictures()[3], "WEBP", quality=90)),
+            "/png_named.jpg": body(encoded(pictures()[4], "PNG")),
+            "/turned.jpg": body(encoded(pictures()[13], exif=located.tobytes())),
+            "/moved.jpg": status(302, Location="/arrived"),
+            "/arrived": body(photos[6]),
+            "/busy.jpg": first(status(503), body(photos[7])),
+            "/later.jpg": first(status(429, Retry_After="1"), body(photos[8])),
+            "/near.jpg": body(encoded(pictures()[0].resize((500, 334)), quality=70)),
+            "/loop.jpg": status(302, Location="/loop.jpg"),
+            "/html.jpg": body(b"<!doctype html><html>Not here</html>"),
+            "/cut.jpg": body(photos[9], promised=len(photos[9]) + 1000),
+            "/half.jpg": body(photos[10][: len(photos[10]) // 2]),
+            "/drip.jpg": slowly(photos[11], pause=0.1, piece=10),
+            "/small.jpg": body(encoded(pictures()[12].resize((200, 300)))),
+            "/long.jpg": body(encoded(pictures()[12].resize((1000, 300)))),
+            "/bomb.png": body(bomb(), "image/png"),
+            "/empty.jpg": body(b""),
+            "/big.jpg": body(bytes(LIMITS.max_bytes + 1)),
+        }
+        paths = [path for path in web.routes if path != "/arrived"] + ["/gone.jpg"]
+        web.serve_bing([web.url + path for path in [*paths, "/plain.jpg"]] + ["ftp://example.org/x.jpg"])
+        summary = scrape("Flor ção 花!", max=100, limits=LIMITS)
+        fetched = list(web.log)
+        rows = agree(Path("data/flor-ção-花"))
+        found = outcomes(rows, web.url)
+        kept = {path for path, reason in found.items() if reason == "kept"}
+        twins = {"/plain.jpg", "/same.jpg?size=l", "/near.jpg"}  # whichever comes first stays
+        assert kept - twins == {
+            "/%E8%8A%B1%20%C3%A7.jpg",
+            "/query.php?id=1&w=2",
+            "/webp_named.jpg",
+            "/png_named.jpg",
+            "/turned.jpg",
+            "/moved.jpg",
+            "/busy.jpg",
+            "/later.jpg",
+        }
+        assert len(kept & twins) == 1
+        reasons = {path: reason for path, reason in found.items() if path not in kept | twins}
+        assert {path: reason.split(":")[0] for path, reason in reasons.items()} == {
+            "/loop.jpg": "more than 5 redirects",
+            "/html.jpg": "not a picture",
+            "/cut.jpg": "cut short",
+            "/half.jpg": "truncated",
+            "/drip.jpg": "too slow",
+            "/small.jpg": "too small",
+            "/long.jpg": "too long",
+            "/bomb.png": "144 megapixels, over the limit of 100",
+            "/empty.jpg": "empty file",
+            "/big.jpg": "over 3 MB",
+            "/gone.jpg": "HTTP 404",
+            "ftp://example.org/x.jpg": "not a web address",
+        }
+        assert (summary.kept, summary.new, summary.already, summary.delivered) == (9, 9, 0, False)
+        assert sum(summary.reasons.values()) == len(rows) - 9
+        for words in ("9 photos in data/flor-ção-花", "91 fewer than asked for", "HTTP 404 (1)", "other words"):
+            assert words in summary.sentence()
+        assert rows[0].query == "Flor ção 花!"
+        assert rows[0].page == "https://example.org/garden"
+
+        # The same command again asks only for what may have got better.
+        before = (Path("data/flor-ção-花") / manifest.NAME).read_bytes()
+        again = scrape("Flor ção 花!", max=100, limits=LIMITS)
+        refetched = [path for path in web.log[len(fetched) :] if not path.startswith("/images/async")]
+        assert set(refetched) == {"/cut.jpg", "/drip.jpg"}
+        assert (again.kept, again.new, again.already, again.reasons) == (9, 0, 9, summary.reasons)
+        assert (Path("data/flor-ção-花") / manifest.NAME).read_bytes() == before
+
+        web.routes |= {"/cut.jpg": body(photos[9]), "/drip.jpg": status(404)}
+        healed = scrape("Flor ção 花!", max=100, limits=LIMITS)
+        assert (healed.kept, healed.new) == (10, 1)
+        agree(Path("data/flor-ção-花"))
+
+
+def test_no_more_is_fetched_than_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Web() as web:
+        search_at(web, monkeypatch)
+        web.serve_bing(web.serve_photos())
+        summary = scrape("roses", max=3, limits=LIMITS)
+        assert (summary.kept, summary.delivered) == (3, True)
+        assert len([path for path in web.log if path.startswith("/photo")]) == 3
+        web.log.clear()
+        assert scrape("roses", max=3, limits=LIMITS).delivered
+        assert not web.log
+        more = scrape("roses", max=5, limits=LIMITS)
+        assert (more.kept, more.new, more.already) == (5, 2, 3)
+        assert len([path for path in web.log if path.startswith("/photo")]) == 2
+        agree(Path("data/roses"))
+
+
+def test_many_photos_all_arrive_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Web() as web:
+        search_at(web, monkeypatch)
+        web.serve_bing(web.serve_photos())
+        assert scrape("roses", limits=LIMITS).kept == 16
+        assert sorted(path for path in web.log if path.startswith("/photo")) == sorted(
+            f"/photo{index}.jpg" for index in range(16)
+        )
+        agree(Path("data/roses"))
+
+
+def test_trouble_of_the_search_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Web() as web:
+        search_at(web, monkeypatch)
+        web.routes["/images/async"] = body(b"<html>consent</html>", "text/html")
+        with pytest.raises(BeautyError, match="Bing asks for consent"):
+            scrape("roses", limits=LIMITS)
+        assert not Path("data/roses").exists()
+        page = bing_page(web.serve_photos(4))
+        web.routes["/images/async"] = first(body(page, "text/html"), status(429))
+        summary = scrape("roses", limits=LIMITS)
+        assert summary.kept == 4
+        assert not summary.delivered
+        assert "HTTP 429" in summary.sentence()
+
+
+def test_a_list_of_addresses() -> None:
+    with Web() as web:
+        Path("my roses.txt").write_text("# roses\n\n" + "\n".join(web.serve_photos(3)) + f"\n{web.url}/gone\n")
+        summary = scrape(origin="my roses.txt", limits=LIMITS)
+        assert (summary.kept, summary.folder, summary.delivered) == (3, Path("data/my-roses"), False)
+        assert {row.source for row in agree(summary.folder)} == {"urls"}
+
+
+# From a folder
+
+
+def test_folder_import_and_again() -> None:
+    write_photos(Path("photos/deep"), 6)
+    Path("photos/readme.txt").write_text("hello")
+    located = Image.Exif()
+    located[0x8825] = {2: (48.0, 51.0, 30.0)}  # GPS
+    pictures()[7].save("photos/located.jpg", exif=located.tobytes())
+    summary = scrape("mine", origin="photos", out=Path("here"))
+    rows = agree(Path("here"))
+    assert (summary.kept, summary.delivered) == (7, False)
+    assert summary.sentence() == "7 photos in here (7 new, 0 from before); not kept: not a picture (1)."
+    order = [Path(row.url or "").name for row in rows]
+    assert order == ["located.jpg", "readme.txt", *(f"{index:02}.jpg" for index in range(6))]
+    again = scrape("mine", origin="photos", out=Path("here"))
+    assert (again.kept, again.new, again.already) == (7, 0, 7)
+    assert agree(Path("here")) == rows
+    assert scrape("mine", origin="photos", out=Path("here2")).kept == 7
+    assert [row.file for row in agree(Path("here2"))] == [row.file for row in rows]
+
+
+def test_plain_jpeg_is_stored_bit_for_bit_and_others_close() -> None:
+    write_photos(Path("photos"), 1)
+    pictures()[1].save("photos/x.png")
+    scrape(origin="photos")
+    jpeg, png = agree(Path("data/photos"))
+    assert decode(Path("data/photos", jpeg.file or "")) == decode(Path("photos/00.jpg"))
+    assert decode(Path("data/photos", png.file or "")).size == pictures()[1].size
+
+
+def test_smaller_minimum_looks_again() -> None:
+    Path("photos").mkdir()
+    pictures()[0].resize((300, 200)).save("photos/a.png")
+    pictures()[1].resize((100, 150)).save("photos/b.png")
+    with pytest.raises(BeautyError, match=r"too small \(2\)"):
+        scrape(origin="photos")
+    assert scrape(origin="photos", min_size=150).kept == 1
+    assert outcomes(agree(Path("data/photos")), "")[Path("photos/b.png").resolve().as_uri()] == "too small: 100×150"
+
+
+def test_dataset_inside_its_source_does_not_eat_itself() -> None:
+    write_photos(Path("photos"), 4)
+    for _ in range(2):
+        summary = scrape(origin="photos", out=Path("photos/dataset"))
+        assert (summary.kept, summary.reasons) == (4, {})
+    with pytest.raises(BeautyError, match="into itself"):
+        scrape(origin="photos", out=Path("photos"))
+
+
+def test_links_and_odd_files_are_refused_at_once() -> None:
+    write_photos(Path("photos"), 1)
+    pictures()[1].save("outside.jpg")
+    Path("photos/link.jpg").symlink_to(Path("outside.jpg").resolve())
+    Path("photos/dangling.jpg").symlink_to("nowhere")
+    Path("photos/circle").symlink_to(".")
+    os.mkfifo("photos/fifo.jpg")
+    summary = scrape(origin="photos")
+    assert summary.kept == 1
+    assert summary.reasons == {"a link": 2, "not a regular file": 1}
+
+
+def test_photo_deleted_by_hand_stays_away() -> None:
+    write_photos(Path("photos"), 3)
+    scrape(origin="photos")
+    next(Path("data/photos").glob("*.jpg")).unlink()
+    pictures()[0].save("photos/copy.png")
+    pictures()[1].save("photos/copy1.png")
+    pictures()[2].save("photos/copy2.png")
+    assert scrape(origin="photos").kept == 2
+
+
+def test_mistakes_are_explained() -> None:
+    Path("list.txt").write_text("x")
+    for arguments, sentence in (
+        ({}, "say what to gather"),
+        ({"query": "!?"}, "say what to gather"),
+        ({"query": "roses", "source": "gogle"}, "choose one of bing, folder, urls"),
+        ({"query": "roses", "origin": "absent"}, "absent does not exist"),
+        ({"query": "roses", "origin": "list.txt", "source": "bing"}, "--from"),
+        ({"query": "roses", "source": "folder"}, "--from"),
+        ({"query": "roses", "max": 0}, "at least 1"),
+        ({"origin": "list.txt"}, "not a web address"),
+    ):
+        with pytest.raises(BeautyError, match=sentence):
+            scrape(**arguments)  # type: ignore[arg-type]
+    Path("empty").mkdir()
+    with pytest.raises(BeautyError, match="nothing"):
+        scrape(origin="empty")
+    assert not Path("data/empty").exists()
+
+
+# Interrupted
+
+
+def test_interrupt_keeps_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Web() as web:
+        search_at(web, monkeypatch)
+        web.serve_bing(web.serve_photos())
+        for index in range(5, 16):
+            web.routes[f"/photo{index}.jpg"] = slowly(bytes(10_000), pause=0.05, piece=10)
+        write = files.write_bytes
+        written = []
+
+        def interrupted(path: Path, data: bytes) -> None:
+            if len(written) == 4:
+                raise KeyboardInterrupt
+            write(path, data)
+            written.append(path)
+
+        monkeypatch.setattr(files, "write_bytes", interrupted)
+        start = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            scrape("roses", limits=LIMITS)
+        assert time.monotonic() - start < 5
+        names = [thread.name for thread in threading.enumerate()]
+        assert not [name for name in names if name.startswith(("beautynet", "parser", "feeder"))]
+        assert len([row for row in agree(Path("data/roses")) if row.status == "kept"]) == 4
+
+
+def test_full_disk_leaves_what_was_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_photos(Path("photos"), 5)
+    scrape(origin="photos", max=2)
+    rows = agree(Path("data/photos"))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        patched.setattr(manifest.Manifest, "close", lambda self: os.close(self._descriptor))
+        with pytest.raises(BeautyError, match="disk full"):
+            scrape(origin="photos")
+    assert agree(Path("data/photos")) == rows
+    assert scrape(origin="photos").kept == 5
+
+
+CHILD = """
+import sys
+from functools import partial
+from beautynet import manifest
+from beautynet.sources import SOURCES
+from beautynet.sources.bing import bing
+from beautynet.verbs.scrape import scrape
+SOURCES["bing"] = partial(bing, base_url=sys.argv[1])
+if sys.argv[2] == "between":  # the photo and its row
+    import os, signal
+    append, rows = manifest.Manifest.append, []
+    def killed(self, record):
+        if len(rows) == 3: os.kill(os.getpid(), signal.SIGKILL)
+        rows.append(record)
+        append(self, record)
+    manifest.Manifest.append = killed
+scrape("roses")
+"""
+
+
+@pytest.mark.parametrize("moment", ["between", "any"])
+def test_killed_run_continues(moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Web() as web:
+        search_at(web, monkeypatch)
+        web.serve_bing(web.serve_photos())
+        for index in range(6, 16):  # those after the sixth take their time
+            data = encoded(pictures()[index], quality=90)
+            web.routes[f"/photo{index}.jpg"] = slowly(data, pause=0.1, piece=len(data) // 5)
+        child = subprocess.Popen([sys.executable, "-c", CHILD, web.url, moment])
+        folder = Path("data/roses")
+        if moment == "any":
+            deadline = time.monotonic() + 20
+            while time.monotonic() < deadline and len(manifest.read(folder)) < 3:
+                time.sleep(0.02)
+            child.send_signal(signal.SIGKILL)
+        assert child.wait(30) == -signal.SIGKILL
+        done = {row.url for row in manifest.read(folder)}
+        assert 3 <= len(done) < 16
+        if moment == "between":
+            assert len(list(folder.glob("*.jpg"))) == 4
+        (folder / ".0123456789abcdef.1.part.jpg").write_bytes(b"half")
+        with open(folder / manifest.NAME, "ab") as file:
+            file.write(json.dumps({"url": web.url})[:-3].encode())
+        web.log.clear()
+        summary = scrape("roses", limits=LIMITS)
+        assert (summary.kept, summary.already) == (16, len(done))
+        assert not {web.url + path for path in web.log} & done
+        agree(folder)
+
+
+# Real photos
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} is not here")
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_real_folders() -> None:
+    assert scrape("mosaics", origin=SHARED / "street_art" / "invader", min_size=240).kept == 48
+    agree(Path("data/mosaics"))
+    summary = scrape("hostile", origin=SHARED / "hostile", min_size=100)
+    rows = agree(Path("data/hostile"))
+    assert summary.kept >= 3
+    assert not summary.delivered
+    assert len(rows) == sum(path.is_file() for path in (SHARED / "hostile").rglob("[!.]*"))
+    assert scrape("hostile", origin=SHARED / "hostile", min_size=100).reasons == summary.reasons
+    assert agree(Path("data/hostile")) == rows

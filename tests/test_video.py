@@ -1,0 +1,181 @@
+"""Films through the video verb: panels, times, sound, damage, interruption. A negative stands in for the network."""
+
+import shutil
+import signal
+import threading
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from test_media import MEND, UNEVEN, VIDEOS, decoded, hostile, likeness, make_film, needs_videos, packets, photo, rotate
+
+from beautynet.errors import BeautyError
+from beautynet.media import Film, Frame, writing
+from beautynet.verbs.video import BATCH, video
+
+
+class Negative:
+    """Dreams negatives, and keeps what it was asked."""
+
+    def __init__(self, interrupt_at: int | None = None) -> None:
+        self.calls: list[tuple[int, object]] = []
+        self.interrupt_at = interrupt_at
+
+    def dream(self, frames: np.ndarray, memory: object = None) -> tuple[np.ndarray, int]:
+        self.calls.append((len(frames), memory))
+        if len(self.calls) == self.interrupt_at:
+            signal.raise_signal(signal.SIGINT)
+        return 255 - frames, len(self.calls)
+
+
+def even(n: int) -> int:
+    return n + n % 2
+
+
+@pytest.mark.parametrize("layout", ["side", "stack", "only"])
+def test_layouts(tmp_path: Path, layout: str) -> None:
+    source = make_film(tmp_path / "film.mp4")
+    summary = video(source, layout=layout, translator=Negative())
+    with Film(source) as film, Film(summary.out) as made:
+        assert summary.out == tmp_path / "film.beauty.mp4"
+        assert made.size == {"side": (320, 96), "stack": (160, 192), "only": (160, 96)}[layout]
+        for before, after in zip(film, made, strict=True):
+            assert likeness(255 - before.picture, after.picture[-96:, -160:]) < 8
+            if layout != "only":
+                assert likeness(before.picture, after.picture[:96, :160]) < 8
+            assert abs(before.time - after.time) < Fraction(1, 1000)
+    assert (summary.frames, summary.warnings) == (len(UNEVEN), ())
+    assert summary.rate > 0
+
+
+def test_rotated_film_is_upright(tmp_path: Path) -> None:
+    source = rotate(make_film(tmp_path / "film.mp4"))
+    with Film(source) as film, Film(video(source, translator=Negative()).out) as made:
+        assert made.size == (192, 160)
+        assert likeness(next(iter(film)).picture, next(iter(made)).picture[:, :96]) < 8
+
+
+@needs_videos
+@pytest.mark.parametrize("path", VIDEOS, ids=lambda path: path.name)
+def test_real_films(path: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    source = Path(shutil.copy(path, tmp_path))
+    summary = video(source, layout="only", translator=Negative())
+    before, after = decoded(path), decoded(summary.out)
+    assert summary.frames == len(before) == len(after)
+    for number, ((time, _), (time_after, _)) in enumerate(zip(before, after, strict=True)):
+        time = number * MEND[path.name] if path.name in MEND else time
+        assert abs(time - time_after) < Fraction(1, 1000)
+    height, width = before[0][1].shape[:2]
+    if "rot" in path.name:
+        height, width = width, height
+    assert after[0][1].shape[:2] == (even(height), even(width))
+    assert [data for _, data in packets(summary.out)] == [data for _, data in packets(path)]
+    assert capfd.readouterr().err == ""
+    assert sorted(tmp_path.iterdir()) == sorted([source, summary.out])
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("truncated_faststart.mp4", 17),
+        ("corrupted_packets.mp4", 28),
+        ("badly_cut_bframes.avi", 15),
+        ("one_frame.mp4", 1),
+        ("jpeg_named.mp4", 1),
+        ("animated.gif", 10),
+        ("animated.webp", 5),
+    ],
+)
+def test_awkward_films(name: str, count: int, tmp_path: Path) -> None:
+    summary = video(hostile(name), tmp_path, layout="only", translator=Negative())
+    with Film(summary.out) as made:
+        assert len(list(made)) == summary.frames >= count
+    assert bool(summary.warnings) == (name in ("truncated_faststart.mp4", "corrupted_packets.mp4"))
+    assert list(tmp_path.iterdir()) == [summary.out]
+
+
+@pytest.mark.parametrize(
+    "name", ["audio_only.mp4", "text_named.mp4", "truncated_no_moov.mp4", "zero_byte.mp4", "zero_frames.mp4"]
+)
+def test_hopeless_films_leave_nothing(name: str, tmp_path: Path) -> None:
+    with pytest.raises(BeautyError, match=name):
+        video(hostile(name), tmp_path, translator=Negative())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_goes_from_batch_to_batch_and_not_across_a_cut(tmp_path: Path) -> None:
+    scenes = [photo()[:96, :160], 255 - photo()[:96, :160]]
+    with writing(tmp_path / "film.mp4", (160, 96)) as writer:
+        for number in range(2 * BATCH + 3):
+            writer.write(Frame(scenes[number > BATCH], Fraction(number, 25), Fraction(1, 25)))
+    translator = Negative()
+    video(tmp_path / "film.mp4", translator=translator)
+    assert translator.calls == [(BATCH, None), (1, 1), (BATCH, None), (2, 3)]
+
+
+def test_the_film_itself_is_never_written_to(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "film.mp4")
+    content = source.read_bytes()
+    (tmp_path / "link.mp4").symlink_to(source)
+    for name in ("film.mp4", "link.mp4"):
+        with pytest.raises(BeautyError, match="is the film itself"):
+            video(source, tmp_path / name, translator=Negative())
+    video(source, tmp_path / "new folder" / "dream.webm", translator=Negative())
+    assert source.read_bytes() == content
+    assert (tmp_path / "new folder" / "dream.webm").exists()
+
+
+@pytest.mark.parametrize(("how", "says"), [({"out": "dream.mov"}, r"\.mp4"), ({"layout": "pile"}, "side, stack, only")])
+def test_wrong_options(how: dict[str, str], says: str, tmp_path: Path) -> None:
+    with pytest.raises(BeautyError, match=says):
+        video(make_film(tmp_path / "film.mp4"), **how, translator=Negative())
+
+
+@pytest.mark.parametrize("where", ["reading", "network", "writing"])
+def test_failures_in_any_stage_come_out(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = make_film(tmp_path / "film.mp4", [Fraction(i, 25) for i in range(40)])
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    translator = Negative()
+    if where == "network":
+        translator.dream = fail  # type: ignore[method-assign, assignment]
+    else:
+        target = {"reading": "_batches", "writing": "compose"}[where]
+        monkeypatch.setattr(
+            f"beautynet.verbs.video.{target}", lambda *_: map(fail, [0]) if where == "reading" else fail()
+        )
+    threads = threading.active_count()
+    with pytest.raises(ZeroDivisionError):
+        video(source, translator=translator)
+    assert list(tmp_path.iterdir()) == [source]
+    assert threading.active_count() == threads
+
+
+def test_interrupted_film_is_complete_up_to_there(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "film.mp4", [Fraction(i, 25) for i in range(100)], sound="aac")
+    with pytest.raises(KeyboardInterrupt, match="has the first 8 frames") as caught:
+        video(source, layout="only", translator=Negative(interrupt_at=3))
+    assert str(tmp_path / "film.beauty.mp4") in str(caught.value)
+    assert len(decoded(tmp_path / "film.beauty.mp4")) == 8
+    sound = packets(tmp_path / "film.beauty.mp4")
+    assert 0.2 < sound[-1][0] < 0.4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["film.beauty.mp4", "film.mp4"]
+
+
+def test_interrupted_before_the_first_frame(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "film.mp4")
+    with pytest.raises(KeyboardInterrupt):
+        video(source, translator=Negative(interrupt_at=1))
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_real_network(checkpoint: Path, tmp_path: Path) -> None:
+    source = make_film(tmp_path / "film.mp4", size=(107, 65), pix_fmt="yuv444p")
+    summary = video(source, checkpoint=checkpoint, device="cpu", size=64)
+    with av.open(str(summary.out)) as file:
+        assert (file.streams.video[0].width, file.streams.video[0].height) == (214, 66)
+        assert file.streams.video[0].frames == len(UNEVEN)
