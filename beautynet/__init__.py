@@ -1,10 +1,10 @@
 """beautynet: a network that has only ever seen beautiful things can see nothing else.
 
-    import beautynet
-    beautynet.scrape("flowers", max=1000)
-    beautynet.train(minutes=120)
-    dream = beautynet.Translator.load()(picture)      # a PIL image in, a PIL image out
-    beautynet.video("input.mp4")
+import beautynet
+beautynet.scrape("flowers", max=1000)
+beautynet.train(minutes=120)
+dream = beautynet.Translator.load()(picture)      # a PIL image in, a PIL image out
+beautynet.video("input.mp4")
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from beautynet.conditions import Condition as Condition
     from beautynet.config import TrainConfig as TrainConfig
     from beautynet.dataset import Dataset as Dataset
-    from beautynet.showcase import demo as demo
     from beautynet.errors import BeautyError as BeautyError
+    from beautynet.showcase import demo as demo
     from beautynet.translator import Translator as Translator
     from beautynet.verbs.export import export as export
     from beautynet.verbs.image import image as image
@@ -36,7 +36,7 @@ _HOMES = {
     "demo": "beautynet.showcase",
     **{verb: f"beautynet.verbs.{verb}" for verb in ("scrape", "pairs", "train", "image", "video", "export", "info")},
 }
-__all__ = sorted(_HOMES)  # noqa: PLE0605
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,10 +1,10 @@
 """A run's folder: the model, the state to resume from, the log, the samples. Safe to kill at any moment.
 
-    model.safetensors   the generator's moving average; its header is JSON and rebuilds everything
-    state.pt            both networks, optimisers and the moving average, to resume from; state.previous.pt before it
-    log.jsonl           every figure
-    samples/            grids of condition | output | photo
-    training.mp4        the samples as a film
+model.safetensors   the generator's moving average; its header is JSON and rebuilds everything
+state.pt            both networks, optimisers and the moving average, to resume from; state.previous.pt before it
+log.jsonl           every figure
+samples/            grids of condition | output | photo
+training.mp4        the samples as a film
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def load_state(folder: Path) -> dict[str, Any] | None:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except FileNotFoundError:
             continue
-        except Exception as error:  # noqa: BLE001 - a damaged archive raises any of a dozen kinds
+        except Exception as error:  # a damaged archive raises any of a dozen kinds
             unreadable.append(f"{path.name} ({type(error).__name__})")
             continue
         state["unreadable"] = unreadable

@@ -32,8 +32,8 @@ class Commands(click.Group):
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            click.echo("stopped; what was done is kept", err=True)
+        except KeyboardInterrupt as stop:
+            click.echo(str(stop) or "stopped; what was done is kept", err=True)
             sys.exit(130)
         except Exception as error:
             if ctx.params.get("debug") or isinstance(error, click.ClickException | click.exceptions.Exit):
@@ -67,7 +67,7 @@ def _one_line(error: Exception) -> str | None:
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(package_name="beautynet")
-def main(debug: bool) -> None:  # noqa: ARG001 - read by Commands.invoke
+def main(debug: bool) -> None:  # debug is read by Commands.invoke
     """A network that has only ever seen beautiful things can see nothing else.
 
     \b
@@ -100,7 +100,9 @@ abstraction = click.option(
 dreaming = options(
     click.option("-o", "--out", type=click.Path(path_type=Path), help="Where to write."),
     click.option("-c", "--checkpoint", help="A run's folder, its name or a model file.  [default: the newest]"),
-    click.option("--size", type=click.IntRange(32, 4096), help="Shorter side in px for the network; default: as trained."),
+    click.option(
+        "--size", type=click.IntRange(32, 4096), help="Shorter side in px for the network; default: as trained."
+    ),
     abstraction,
     device,
 )
@@ -108,7 +110,8 @@ dreaming = options(
 
 def layout(default: str) -> Decorator:
     """The --layout option."""
-    return click.option("--layout", type=click.Choice(LAYOUTS), default=default, show_default=True, help="Original beside, above or without the dream.".replace("or without", "or only"))
+    help = "The original beside the dream, above it, or the dream only."
+    return click.option("--layout", type=click.Choice(LAYOUTS), default=default, show_default=True, help=help)
 
 
 def settings_of(config: type) -> Decorator:
@@ -131,7 +134,8 @@ def settings_of(config: type) -> Decorator:
 @click.option("--source", help="bing, folder or urls.  [default: bing, or what --from is]")
 @click.option("--from", "origin", type=click.Path(path_type=Path), help="A folder of pictures, or a .txt of URLs.")
 @click.option("--min-size", type=click.IntRange(1), default=256, show_default=True, help="Shorter side in px.")
-def scrape(query: str | None, max_: int, source: str | None, origin: Path | None, min_size: int) -> None:
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="The dataset's folder.  [default: data/QUERY]")
+def scrape(query: str | None, max_: int, **given: Any) -> None:
     """Gather photos of QUERY into data/QUERY/, with a manifest of where each came from.
 
     Run it again to go on: nothing is fetched or saved twice.
@@ -140,24 +144,33 @@ def scrape(query: str | None, max_: int, source: str | None, origin: Path | None
     Examples:
       beautynet scrape flowers --max 1000
       beautynet scrape --from ~/Pictures/garden
+      beautynet scrape tulips --max 2000 -o data/flowers
       beautynet scrape roses --from urls.txt --min-size 400
     """
     from beautynet.verbs.scrape import scrape as run
 
-    summary = run(query, max=max_, source=source, origin=origin, min_size=min_size)
+    summary = run(query, max=max_, **given)
     click.echo(summary.sentence())
     sys.exit(0 if summary.delivered else PARTLY)
 
 
 @main.command()
 @click.argument("dataset", required=False)
-@click.option("--condition", type=click.Choice(CONDITION_NAMES), default="clusters", show_default=True)
+@click.option(
+    "--condition", type=click.Choice(CONDITION_NAMES), default="clusters", show_default=True, help="What is shown."
+)
 @click.option("--abstraction", type=click.FloatRange(0, 1), default=0.6, show_default=True, help="How little is kept.")
-@click.option("-k", "--k", type=click.IntRange(2, 32), help="Clusters; by default 7, more or fewer with the abstraction.")
-@click.option("--palette", type=click.Choice(PALETTE_NAMES), default="ranked", show_default=True)
+@click.option(
+    "-k", "--k", type=click.IntRange(2, 32), help="Clusters; by default 7, more or fewer with the abstraction."
+)
+@click.option(
+    "--palette", type=click.Choice(PALETTE_NAMES), default="ranked", show_default=True, help="Cluster colours."
+)
 @click.option("--size", type=click.IntRange(32, 4096), default=256, show_default=True, help="Side in px.")
 @click.option("--max", "max_", type=click.IntRange(1), help="Only so many.  [default: all]")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder.  [default: the dataset's own pairs/<condition>]")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), help="Folder.  [default: DATASET.pairs/CONDITION beside it]"
+)
 @device
 def pairs(dataset: str | None, max_: int | None, **settings: Any) -> None:
     """Write (condition, photo) pairs of DATASET side by side, for looking at and for other pix2pix trainers.
@@ -228,15 +241,15 @@ def image(paths: tuple[Path, ...], **given: Any) -> None:
     results = run(paths, **given)
     skipped = [result for result in results if result.out is None]
     for result in results:
-        click.echo(result.out if result.out else f"skipped {result.path}: {result.reason}", err=result.out is None)
+        click.echo(result.out if result.out else f"skipped {result.source}: {result.reason}", err=result.out is None)
     sys.exit(PARTLY if skipped else 0)
 
 
 @main.command()
-@click.argument("input", type=click.Path(path_type=Path))
+@click.argument("film", type=click.Path(path_type=Path))
 @layout("side")
 @dreaming
-def video(input: Path, **given: Any) -> None:
+def video(film: Path, **given: Any) -> None:
     """Show the network a film: input.mp4 becomes input.beauty.mp4, the original beside the dream.
 
     Writes .mp4, .webm, .gif or .webp, by the name given with -o.
@@ -249,16 +262,18 @@ def video(input: Path, **given: Any) -> None:
     """
     from beautynet.verbs.video import video as run
 
-    summary = run(input, **given)
+    summary = run(film, **given)
     for warning in summary.warnings:
         click.secho(f"warning: {warning}", fg="yellow", err=True)
-    click.echo(f"{summary.out}: {summary.frames} frames, {summary.frames_per_second:.1f} frames/s")
+    click.echo(f"{summary.out}: {summary.frames} frames, {summary.rate:.1f} frames/s")
     sys.exit(PARTLY if summary.warnings else 0)
 
 
 @main.command()
 @click.argument("checkpoint", required=False)
-@click.option("--format", "format_", default="onnx", show_default=True, metavar="onnx|pt2|safetensors")
+@click.option(
+    "--format", "format_", default="onnx", show_default=True, metavar="onnx|pt2|safetensors", help="Kind of file."
+)
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="File.  [default: beside the checkpoint]")
 def export(checkpoint: str | None, format_: str, out: Path | None) -> None:
     """Write a checkpoint for use elsewhere, checked against our own output on a photo.
@@ -291,7 +306,9 @@ def info(target: str) -> None:
 
 
 @main.command()
-@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=3.0, show_default=True, help="Training.")
+@click.option(
+    "--minutes", type=click.FloatRange(min=0, min_open=True), default=3.0, show_default=True, help="Training."
+)
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Folder.")
 @device
 def demo(minutes: float, out: Path, device: str) -> None:

@@ -257,7 +257,7 @@ def gradient_ridges(grey: Tensor) -> tuple[Tensor, Tensor]:
 def otsu(magnitude: Tensor, bins: int = 256) -> Tensor:
     """Otsu's threshold (1979) of each picture's values, (N, 1, H, W) -> (N, 1, 1, 1)."""
     flat = magnitude.flatten(1)
-    top = flat.amax(1, keepdim=True).clamp_min(1e-6)
+    top = flat.amax(1, keepdim=True).clamp_min(4)  # a step of one grey level: what is below is rounding, not edges
     index = (flat / top * bins).long().clamp_max(bins - 1)
     weight = torch.zeros(flat.shape[0], bins, device=flat.device).scatter_add(1, index, torch.ones_like(flat))
     weight = weight / flat.shape[1]

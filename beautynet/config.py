@@ -33,21 +33,26 @@ class TrainConfig:
     abstraction: float = setting(0.6, "0..1: how little of the photo the condition keeps.")
     k: int | None = setting(None, "Clusters; by default 7, more or fewer with the abstraction.")
     palette: str = setting("ranked", "Cluster colours: fixed by luminance rank, or each one's mean.", PALETTE_NAMES)
-    batch: int = setting(8, "Photos in a step.")
-    learning_rate: float = setting(3e-4, "Adam's learning rate, falling to 0 over the second half of the budget.")
-    l1: float = setting(10.0, "Weight of the L1 loss; high is safe and grey.")
-    feature_matching: float = setting(10.0, "Weight of the feature-matching loss.")
+    batch: int | None = setting(None, "Photos in a step; by default 4 on a CPU, 16 on a GPU.")
+    learning_rate: float = setting(
+        5e-4, "Adam's, for steps of 8 photos (it grows with the root of them), falling to 0 over the second half."
+    )
+    l1: float = setting(1.0, "Weight of the L1 loss; high is safe and grey.")
+    feature_matching: float = setting(4.0, "Weight of the feature-matching loss.")
     ema_images: int = setting(5000, "Half-life, in photos seen, of the generator's moving average.")
     save_every: float = setting(60.0, "Seconds between saves.", may_change=True)
     seed: int = setting(0, "Same seed and steps, same network (on a CPU).")
 
     def __post_init__(self) -> None:
+        """Refuse what will not do."""
         for name, options in ((f.name, f.metadata["choices"]) for f in fields(self)):
             if options and getattr(self, name) not in options:
                 raise BeautyError(f"{name} {getattr(self, name)!r} is not one of {', '.join(options)}")
         self._within("minutes", 0, above=True)
         self._within("steps", 1)
-        self._within("size", 64, 2048)
+        self._within("size", 72, 2048)  # a patch of the discriminator is 70 px
+        if self.size % 8:
+            raise BeautyError(f"--size {self.size} will not do: it has to be a multiple of 8")
         self._within("abstraction", 0, 1)
         self._within("k", 2, 32)
         self._within("batch", 1)

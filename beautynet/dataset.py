@@ -23,9 +23,11 @@ from beautynet.errors import BeautyError
 
 DATA = Path("data")
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".gif"}
+PAIRS = ".pairs"
+"""Ends the name of a folder that the pairs verb writes to, beside the dataset's."""
 HELD_OUT_SHARE = 1 / 16
 MEMORY = 4 << 30
-"""Photos are kept in memory at up to twice the training size, and smaller if together they would pass this many bytes."""
+"""Photos are kept in memory at up to twice the training size, smaller if together they would pass this many bytes."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ class Dataset:
 
 
 def _newest() -> Path:
-    folders = [p for p in DATA.glob("*") if p.is_dir() and not p.name.startswith(".")] if DATA.is_dir() else []
+    found = DATA.glob("*") if DATA.is_dir() else ()
+    folders = [p for p in found if p.is_dir() and not p.name.startswith(".") and p.suffix != PAIRS]
     if not folders:
         raise BeautyError("no dataset in data/ yet: make one with `beautynet scrape flowers --max 1000`")
     rows = {folder: folder / manifest.NAME for folder in folders}
@@ -102,6 +105,7 @@ class Photos:
         return cls(pictures, device)
 
     def __len__(self) -> int:
+        """Number of photos."""
         return len(self.pictures)
 
     def crops(self, indices: Sequence[int], size: int, random: Random) -> Tensor:

@@ -29,10 +29,10 @@ def pick_device(name: str = "auto") -> torch.device:
 def has_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 is quicker than float32 on this device, not merely emulated."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:
-    """Mixed precision where it helps: `auto` is bfloat16 on GPUs and CPUs that compute in it; `float32` is just that."""
+    """Mixed precision where it helps: `auto` is bfloat16 on GPUs and CPUs that compute in it, `float32` just that."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "auto" and has_bfloat16(device))

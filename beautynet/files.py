@@ -20,7 +20,7 @@ def atomic(path: Path) -> Iterator[Path]:
     becomes a BeautyError.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem[:100]}.{os.getpid()}.part{path.suffix}")
+    temporary = path.with_name(f".{path.stem[:50]}.{os.getpid()}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -32,7 +32,7 @@ def atomic(path: Path) -> Iterator[Path]:
             raise BeautyError(sentence) from error
         raise
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             temporary.unlink()
     _sync_folder(path.parent)
 

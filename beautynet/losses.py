@@ -19,6 +19,6 @@ def generator_hinge(fake: Tensor) -> Tensor:
 
 
 def feature_matching(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
-    """L1 between the discriminator's features of photo and output, mean over its layers (pix2pixHD; Wang et al. 2018)."""
+    """L1 between the discriminator's features of photo and output, mean over layers (pix2pixHD; Wang et al. 2018)."""
     distances = [F.l1_loss(f.float(), r.detach().float()) for r, f in zip(real, fake, strict=True)]
     return sum(distances[1:], distances[0]) / len(distances)

@@ -2,7 +2,7 @@
 
 Generator: a U-Net whose every convolution pads by repeating the edge (zeros tell the network where it is in the frame)
 and which enlarges by interpolation (transposed convolutions leave checkerboards; Odena et al. 2016).
-Discriminator: the 70×70 PatchGAN, with spectral normalisation (Miyato et al. 2018) and no padding at all.
+Discriminator: the 70×70 PatchGAN, with the same norm and no padding at all.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 
 @dataclass(frozen=True)
@@ -26,13 +25,16 @@ class Preset:
     """Channels of the discriminator's first layer."""
 
 
-PRESETS = {"S": Preset(24, 48), "M": Preset(64, 64), "L": Preset(96, 96)}
+PRESETS = {"S": Preset(24, 32), "M": Preset(64, 64), "L": Preset(96, 96)}
 """S runs in real time on a laptop, M is the default, L is for large sets and long budgets."""
 
 
 def depth_for(size: int) -> int:
-    """Number of downsamplings for pictures of `size` px: down to 8 px, so that no layer sees the whole frame."""
-    return max(2, min(6, round(math.log2(size / 8))))
+    """Number of downsamplings for squares of `size` px: down to 8 px, so that no layer sees the whole frame."""
+    depth = min(5, round(math.log2(size / 8)))
+    while size % 2**depth:
+        depth -= 1
+    return depth
 
 
 NOISE_TILE = 128
@@ -153,14 +155,16 @@ class Discriminator(nn.Module):
     def __init__(self, width: int = 64) -> None:
         super().__init__()
         plan = [(6, width, 2), (width, 2 * width, 2), (2 * width, 4 * width, 2), (4 * width, 8 * width, 1)]
-        self.layers = nn.ModuleList(spectral_norm(nn.Conv2d(a, b, 4, stride)) for a, b, stride in plan)
-        self.score = spectral_norm(nn.Conv2d(8 * width, 1, 4))
+        self.layers = nn.ModuleList(nn.Conv2d(inputs, outputs, 4, stride) for inputs, outputs, stride in plan)
+        self.score = nn.Conv2d(8 * width, 1, 4)
+        self.norm = Norm()
 
     def forward(self, condition: Tensor, picture: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Two (N, 3, H, W) -> scores (N, 1, H', W') and a feature map a layer."""
         x = torch.cat([condition, picture], dim=1)
         features = []
-        for layer in self.layers:
-            x = F.leaky_relu(layer(x), 0.2)
+        for index, layer in enumerate(self.layers):
+            x = layer(x)
+            x = F.leaky_relu(self.norm(x) if index else x, 0.2)
             features.append(x)
         return self.score(x).float(), features

@@ -37,11 +37,13 @@ class TrainPanel:
         self.started = time.monotonic()
 
     def __enter__(self) -> TrainPanel:
+        """Start drawing, on a terminal."""
         if console.is_terminal:
             self.live.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        """Leave the last figures standing."""
         if self.live.is_started:
             self.live.stop()
 
@@ -90,7 +92,9 @@ class TrainPanel:
         ago = "nothing saved yet" if self.last_save is None else f"saved {time.monotonic() - self.last_save:.0f} s ago"
         bar = ProgressBar(total=1.0, completed=self.fraction)
         foot = Text(f"{health} · {ago} · Ctrl-C saves and stops", style="dim")
-        title = f"{self.folder} · {self.photos} photos · {self.config.condition} · {self.config.size} px · {self.device}"
+        title = (
+            f"{self.folder} · {self.photos} photos · {self.config.condition} · {self.config.size} px · {self.device}"
+        )
         return Panel(Group(bar, table, foot), title=title)
 
 

@@ -75,11 +75,12 @@ class Translator:
 
     def see(self, frames: np.ndarray, memory: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """What the network is shown for uint8 (N, H, W, 3) frames, at its own scale: (N, 3, h, w) in [-1, 1]."""
-        height, width = images.scaled_to(*frames.shape[1:3], self.size)
+        height, width = frames.shape[1:3]
+        height, width = images.scaled_to(height, width, self.size)
         photos = images.resize(images.to_tensor(frames, self.device), height, width)
         shown = []
         with torch.inference_mode():
-            for photo in photos.split(1):  # one by one: each frame starts from the colours of the one before
+            for photo in photos[:, None]:  # one by one: each frame starts from the colours of the one before
                 condition, memory = self.condition(photo, memory)
                 shown.append(condition)
         return torch.cat(shown), memory

@@ -124,7 +124,9 @@ def export(checkpoint: str | Path | None = None, *, format: str = "onnx", out: P
             run = EXPORTERS[format](translator, source, temporary)
             difference = (run(photo) - wanted).abs() / 2
             if not difference.mean() <= TOLERANCE:
-                raise BeautyError(f"the {format} export differs from Translator by {difference.mean():.3f}: not written")
+                raise BeautyError(
+                    f"the {format} export differs from Translator by {difference.mean():.3f}: not written"
+                )
     sizes = f"sides in steps of {translator.generator.multiple} px"
     return ExportSummary(out, difference.mean().item(), difference.max().item(), sizes)
 
@@ -134,5 +136,6 @@ def _photo(size: int, multiple: int) -> Tensor:
     from sklearn.datasets import load_sample_image
 
     picture = images.to_tensor(np.asarray(load_sample_image("china.jpg")))
-    height, width = images.scaled_to(*picture.shape[-2:], size)
+    height, width = picture.shape[-2:]
+    height, width = images.scaled_to(height, width, size)
     return images.resize(picture, height // multiple * multiple, width // multiple * multiple)

@@ -40,7 +40,7 @@ def _of_checkpoint(path: Path) -> str:
             f"checkpoint {model} ({model.stat().st_size / 1e6:.0f} MB)",
             f"  trained on   {header['photos']} photos of {header['dataset']}, at {config['size']} px",
             f"  for          {progress['seconds'] / 60:.1f} minutes on {header['trained_on']}: "
-            f"{progress['images']:,} images in {progress['steps']:,} steps of {config['batch']}",
+            f"{progress['images']:,} images in {progress['steps']:,} steps",
             f"  network      U-Net, preset {config['preset']}: width {generator['width']}, depth {generator['depth']}",
             f"  is shown     {settings}",
             f"  losses       adversarial + {config['feature_matching']:g} feature matching + {config['l1']:g} L1",
@@ -53,7 +53,8 @@ def _of_dataset(folder: Path) -> str:
     dataset = Dataset.open(folder)
     training, held_out = dataset.split()
     lines = [
-        f"dataset {dataset.folder}: {len(dataset.photos)} photos ({len(training)} to train on, {len(held_out)} held out)"
+        f"dataset {dataset.folder}: {len(dataset.photos)} photos "
+        f"({len(training)} to train on, {len(held_out)} held out)"
     ]
     rows = manifest.read(dataset.folder)
     if rows:

@@ -12,7 +12,7 @@ from PIL import Image
 from beautynet import files, images
 from beautynet.conditions import Condition
 from beautynet.console import console, progress
-from beautynet.dataset import Dataset, Photos
+from beautynet.dataset import PAIRS, Dataset, Photos
 from beautynet.decode import Unreadable, decode
 from beautynet.devices import pick_device
 
@@ -44,14 +44,16 @@ def pairs(
 ) -> PairsSummary:
     """Write the middle square of each photo beside its condition (on the left) as PNG, and a contact sheet.
 
-    `dataset` as in `Dataset.open`; `out` is a folder (default: `pairs/<condition>` in the dataset). Raises BeautyError.
+    `dataset` as in `Dataset.open`; `out` is a folder (default: `<dataset>.pairs/<condition>`, beside the dataset).
+    Raises BeautyError.
     """
     recipe = Condition(condition, abstraction=abstraction, size=size, k=k, palette=palette)
     source = Dataset.open(dataset)
-    folder = out or source.folder / "pairs" / condition
+    folder = out or source.folder.with_name(source.name + PAIRS) / condition
     where = pick_device(device)
     shown: list[np.ndarray] = []
-    written = skipped = 0
+    names: set[str] = set()
+    skipped = 0
     with progress("pairs") as bar:
         for path in bar.track(source.photos[:max], description=f"{condition} of {source.name}"):
             try:
@@ -61,16 +63,17 @@ def pairs(
                 skipped += 1
                 continue
             pair = images.to_uint8(torch.cat([recipe(photo)[0], photo], dim=3))[0]
-            relative = path.relative_to(source.folder).with_suffix("")
-            _write(pair, folder / f"{'-'.join(relative.parts)}.png")
-            written += 1
+            name = "-".join(path.relative_to(source.folder).with_suffix("").parts)
+            while name in names:  # a.jpg and a.png
+                name += "_"
+            names.add(name)
+            _write(pair, folder / f"{name}.png")
             if len(shown) < SHEET_PAIRS:
                 shown.append(pair)
     sheet = folder / "contact_sheet.jpg"
     if shown:
-        rows = [shown[i : i + SHEET_COLUMNS] for i in range(0, len(shown), SHEET_COLUMNS)]
-        _write(images.grid(rows), sheet)
-    return PairsSummary(folder, sheet, written, skipped)
+        _write(images.grid(shown, SHEET_COLUMNS), sheet)
+    return PairsSummary(folder, sheet, len(names), skipped)
 
 
 def _middle(path: Path, size: int, device: torch.device) -> torch.Tensor:

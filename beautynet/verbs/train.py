@@ -41,7 +41,7 @@ SAMPLED_PHOTOS = 4
 SAMPLES_WANTED = 60
 """How many grids a run leaves for the training film, if their cost allows."""
 OVERHEAD = 0.05
-"""At most this share of the time goes into samples, and about as much into saves."""
+"""At most this share of the time goes into samples."""
 LOG_SECONDS = 1.0
 FILM, FILM_RATE = "training.mp4", 12
 
@@ -94,8 +94,8 @@ def train(
     `time.monotonic()`'s clock (default: now). Raises BeautyError.
     """
     clock = time.monotonic() if started is None else started
-    config = TrainConfig(**settings)
     chosen = pick_device(device)
+    config = TrainConfig(**settings)
     dataset = Dataset.open(data)
     folder = checkpoints.CHECKPOINTS / (name or dataset.name)
     state = checkpoints.load_state(folder)
@@ -135,6 +135,7 @@ class Run:
     ) -> None:
         self.config, self.dataset, self.folder, self.device = config, dataset, folder, device
         self.clock = clock
+        self.batch = config.batch or (4 if device.type == "cpu" else 16)
         self.progress = Progress()
         self.condition = Condition(
             config.condition, abstraction=config.abstraction, size=config.size, k=config.k, palette=config.palette
@@ -177,7 +178,7 @@ class Run:
                     self._write_sample(watched)
                     sampled_at = time.monotonic()
                     sample_cost = sampled_at - now
-                if done or now - saved_at >= max(self.config.save_every, save_cost / OVERHEAD):
+                if done or now - saved_at >= self.config.save_every:
                     before = time.monotonic()
                     self._save(len(training))
                     saved_at = time.monotonic()
@@ -215,7 +216,7 @@ class Run:
         photo = photo.contiguous(memory_format=torch.channels_last)
         shown, _ = self.condition.randomised(random)(photo)
         shown = shown.contiguous(memory_format=torch.channels_last)
-        rate = config.learning_rate * min(1.0, 2 * (1 - progress.fraction(config)))
+        rate = config.learning_rate * (len(photo) / 8) ** 0.5 * min(1.0, 2 * (1 - progress.fraction(config)))
         adam_g, adam_d = self.optimisers
         for optimiser in self.optimisers:
             optimiser.param_groups[0]["lr"] = rate
@@ -224,8 +225,9 @@ class Run:
             painted = self.generator(shown)
 
             # 1. discriminator: photo against painting
-            both, _ = self.discriminator(shown.repeat(2, 1, 1, 1), torch.cat([photo, painted.detach()]))
+            both, features = self.discriminator(shown.repeat(2, 1, 1, 1), torch.cat([photo, painted.detach()]))
             real, fake = both.chunk(2)
+            wanted = [feature.chunk(2)[0].detach() for feature in features]
             loss_d = losses.discriminator_hinge(real, fake)
         adam_d.zero_grad(set_to_none=True)
         loss_d.backward()
@@ -235,8 +237,6 @@ class Run:
         self.discriminator.requires_grad_(False)
         with autocast(self.device):
             score, features = self.discriminator(shown, painted)
-            with torch.no_grad():
-                _, wanted = self.discriminator(shown, photo)
             convince = losses.generator_hinge(score)
             matching = losses.feature_matching(wanted, features)
             l1 = (painted - photo).abs().mean()
@@ -262,7 +262,7 @@ class Run:
     def _indices(self, count: int) -> list[int]:
         """The photos of this step: each epoch is its own shuffle of all of them."""
         first = self.progress.images
-        return [self._shuffled(i // count, count)[i % count] for i in range(first, first + self.config.batch)]
+        return [self._shuffled(i // count, count)[i % count] for i in range(first, first + self.batch)]
 
     def _shuffled(self, epoch: int, count: int) -> list[int]:
         if getattr(self, "_epoch", None) != (epoch, count):
@@ -274,7 +274,7 @@ class Run:
     def _follow(self) -> None:
         """Move the average towards the generator; its half-life grows with a young run (StyleGAN2-ADA's ramp-up)."""
         half_life = min(self.config.ema_images, max(1.0, 0.1 * self.progress.images))
-        weight = 1 - 0.5 ** (self.config.batch / half_life)
+        weight = 1 - 0.5 ** (self.batch / half_life)
         torch._foreach_lerp_(list(self.average.parameters()), list(self.generator.parameters()), weight)
 
     # --- what surrounds it ------------------------------------------------------------------------------------------
@@ -299,7 +299,7 @@ class Run:
         with torch.no_grad():
             shown = torch.cat([self.condition(photo)[0] for photo in watched.split(1)])
         columns = [images.to_uint8(batch) for batch in (shown, translator.paint(shown), watched)]
-        sheet = images.grid(list(zip(*columns, strict=True)))
+        sheet = images.grid([picture for row in zip(*columns, strict=True) for picture in row], len(columns))
         with files.atomic(self.folder / "samples" / f"{self.progress.samples:04d}.png") as temporary:
             Image.fromarray(sheet).save(temporary)
         self.progress.samples += 1

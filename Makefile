@@ -1,0 +1,28 @@
+PYTHON ?= python3
+
+.PHONY: demo test check clean
+
+demo: .venv/runtime
+	.venv/bin/beautynet demo
+
+test: .venv/dev
+	.venv/bin/pytest
+
+check: .venv/dev
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+
+.venv/runtime: pyproject.toml | .venv/bin/pip
+	.venv/bin/pip install --quiet --editable .
+	touch $@
+
+.venv/dev: pyproject.toml | .venv/bin/pip
+	.venv/bin/pip install --quiet --editable '.[dev]'
+	touch $@ .venv/runtime
+
+.venv/bin/pip:
+	$(PYTHON) -m venv .venv
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

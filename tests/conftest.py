@@ -1,0 +1,67 @@
+"""What many tests stand on: crops of scikit-learn's two photos, as a batch and as a dataset, and a small checkpoint."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_sample_images
+from torch import Tensor
+
+from beautynet import checkpoint as checkpoints
+from beautynet import images
+from beautynet.conditions import Condition
+from beautynet.config import TrainConfig
+from beautynet.networks import PRESETS, Generator, depth_for
+from beautynet.verbs.train import Progress
+
+
+@pytest.fixture(scope="session")
+def crops() -> Tensor:
+    """12 crops, (12, 3, 192, 192) in [-1, 1]."""
+    return torch.cat(
+        [
+            images.to_tensor(photo[top : top + 192, left : left + 192])
+            for photo in load_sample_images().images
+            for top in (0, 235)
+            for left in (0, 224, 448)
+        ]
+    )
+
+
+@pytest.fixture
+def photos(crops: Tensor, tmp_path: Path) -> Path:
+    """The crops as a dataset: a folder of photos."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i, picture in enumerate(images.to_uint8(crops)):
+        Image.fromarray(picture).save(folder / f"{i:02d}.jpg", quality=95)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model file of a small network that has learnt nothing."""
+    config = TrainConfig(preset="S", size=80)
+    torch.manual_seed(0)
+    header = {
+        "condition": asdict(Condition(config.condition, abstraction=config.abstraction, size=config.size)),
+        "config": asdict(config),
+        "progress": asdict(Progress(steps=3, images=24, seconds=60.0)),
+        "dataset": "flowers",
+        "photos": 12,
+        "trained_on": "cpu",
+    }
+    path = tmp_path_factory.mktemp("checkpoints") / "small" / checkpoints.MODEL
+    checkpoints.save_model(path, Generator(PRESETS[config.preset].width, depth_for(config.size)), header)
+    return path
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Real photos and films beside the repository."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared/data")
+    return folder

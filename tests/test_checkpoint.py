@@ -1,0 +1,114 @@
+"""A run's folder: round trips, damage, and files that mean harm."""
+
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+from unittest.mock import ANY
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from beautynet import checkpoint as checkpoints
+from beautynet.errors import BeautyError
+from beautynet.networks import Generator
+
+
+def test_a_model_file_rebuilds_itself(checkpoint: Path, tmp_path: Path) -> None:
+    generator, header = checkpoints.load_generator(checkpoint)
+    checkpoints.save_model(tmp_path / "copy.safetensors", generator, header)
+    again, same_header = checkpoints.load_generator(tmp_path / "copy.safetensors")
+    assert same_header == header
+    assert (again.width, again.depth) == (generator.width, generator.depth)
+    saved = load_file(checkpoint)
+    assert all(torch.equal(saved[name], tensor) for name, tensor in again.state_dict().items())
+    assert saved.keys() == again.state_dict().keys()
+
+
+def test_find(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for missing in (None, "small", tmp_path / "nowhere"):
+        with pytest.raises(BeautyError, match="`beautynet train`"):
+            checkpoints.find(missing)
+    for age, name in enumerate(("new", "old")):
+        path = checkpoints.CHECKPOINTS / name / checkpoints.MODEL
+        path.parent.mkdir(parents=True)
+        path.write_bytes(checkpoint.read_bytes())
+        os.utime(path, (1e9 - age, 1e9 - age))
+    assert checkpoints.find() == checkpoints.CHECKPOINTS / "new" / checkpoints.MODEL
+    old = checkpoints.CHECKPOINTS / "old" / checkpoints.MODEL
+    assert {checkpoints.find(way) for way in ("old", old, old.parent, str(old))} == {old}
+
+
+def test_files_of_another_kind_are_refused(checkpoint: Path, tmp_path: Path) -> None:
+    whole = checkpoint.read_bytes()
+    weights = load_file(checkpoint)
+    _, header = checkpoints.load_generator(checkpoint)
+
+    def safetensors(metadata: dict[str, str] | None) -> bytes:
+        save_file(weights, tmp_path / "made", metadata=metadata)
+        return (tmp_path / "made").read_bytes()
+
+    files = {
+        "empty": b"",
+        "text": b"not a checkpoint at all, only text",
+        "pickle": pickle.dumps({"generator": 1}),
+        "truncated": whole[: len(whole) // 2],
+        "short": whole[:-1],
+        "headless": safetensors(None),
+        "no-json": safetensors({"beautynet": "{"}),
+        "other": safetensors({"beautynet": json.dumps({"kind": "a classifier"})}),
+        "newer": safetensors({"beautynet": json.dumps({**header, "format": 2})}),
+        "misfit": safetensors({"beautynet": json.dumps({**header, "generator": {"width": 8, "depth": 3}})}),
+    }
+    for name, data in files.items():
+        path = tmp_path / name
+        path.write_bytes(data)
+        with pytest.raises(BeautyError, match=name):
+            checkpoints.load_generator(path)
+    with pytest.raises(BeautyError, match="is not a beautynet checkpoint"):
+        checkpoints.read_header(tmp_path)
+
+
+def test_weights_of_another_size_are_refused(checkpoint: Path) -> None:
+    with pytest.raises(BeautyError, match="--preset"):
+        checkpoints.load_weights(Generator(8, 3), checkpoint)
+
+
+def test_state_falls_back_to_the_one_before(tmp_path: Path) -> None:
+    assert checkpoints.load_state(tmp_path) is None
+    for step in (1, 2):
+        checkpoints.save_state(tmp_path, {"step": step, "weights": torch.full((1000,), step)})
+    newest = tmp_path / checkpoints.STATE
+    assert checkpoints.load_state(tmp_path) == {"step": 2, "weights": ANY, "unreadable": []}
+    newest.write_bytes(newest.read_bytes()[:500])
+    state = checkpoints.load_state(tmp_path)
+    assert state is not None
+    assert state["step"] == 1
+    assert checkpoints.STATE in state["unreadable"][0]
+    newest.unlink()
+    assert checkpoints.load_state(tmp_path) == {"step": 1, "weights": ANY, "unreadable": []}
+    (tmp_path / checkpoints.PREVIOUS_STATE).write_bytes(b"")
+    newest.write_bytes(b"garbage")
+    with pytest.raises(BeautyError, match="--name"):
+        checkpoints.load_state(tmp_path)
+
+
+class Bomb:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+def test_loading_runs_no_code(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    torch.save({"config": Bomb(trace)}, tmp_path / checkpoints.STATE)
+    with pytest.raises(BeautyError, match="cannot be read"):
+        checkpoints.load_state(tmp_path)
+    assert not trace.exists()
+    torch.load(tmp_path / checkpoints.STATE, weights_only=False)
+    assert trace.exists(), "the bomb is a dud"

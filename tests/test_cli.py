@@ -1,0 +1,172 @@
+"""The command line: help, quick answers, and one line for every expected failure."""
+
+import importlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+import beautynet
+from beautynet import cli, layout
+from beautynet.config import TrainConfig
+from beautynet.errors import BeautyError
+from beautynet.verbs import train as training
+
+REPO = Path(__file__).parents[1]
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.main, arguments)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("name", cli.main.commands)
+def test_help_has_examples_that_parse(name: str) -> None:
+    command = cli.main.commands[name]
+    result = run(name, "--help")
+    assert result.exit_code == 0
+    examples = [line.split()[2:] for line in result.output.split("Examples:")[1].splitlines() if "beautynet " in line]
+    assert examples
+    for words in examples:
+        command.make_context(name, list(words))  # raises UsageError
+    options = [p for p in command.params if isinstance(p, click.Option)]
+    assert all(option.help for option in options), "an option has no help"
+
+
+def test_help_lists_the_commands_of_the_package() -> None:
+    assert set(cli.main.commands) == {name for name in beautynet.__all__ if name.islower()}
+    result = run("--help")
+    assert result.exit_code == 0
+    assert all(f"  {name} " in result.output for name in cli.main.commands)
+
+
+def test_every_setting_is_an_option() -> None:
+    options = {option: p for p in cli.main.commands["train"].params for option in p.opts}
+    for field in fields(TrainConfig):
+        option = options[f"--{field.name.replace('_', '-')}"]
+        assert isinstance(option, click.Option)
+        assert field.metadata["help"] in (option.help or "")
+
+
+def loaded(statement: str) -> set[str]:
+    """The modules that are loaded after a statement in a new interpreter."""
+    code = f"import sys\ntry:\n  {statement}\nexcept SystemExit: pass\nprint('MODULES', *sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, check=True)
+    return set(done.stdout.rpartition("MODULES")[2].split())
+
+
+def test_help_and_import_load_nothing_heavy() -> None:
+    heavy = {"torch", "cv2", "sklearn", "numpy", "PIL", "av"}
+    for statement in ("from beautynet.cli import main; main(['--help'])", "import beautynet; beautynet.TrainConfig"):
+        modules = loaded(statement)
+        assert "beautynet.config" in modules
+        assert not modules & heavy
+
+
+def test_attributes_are_functions_even_beside_modules_of_their_name() -> None:
+    for name in beautynet.__all__:
+        assert callable(getattr(beautynet, name))
+    importlib.import_module("beautynet.verbs.scrape")
+    assert beautynet.scrape is sys.modules["beautynet.verbs.scrape"].scrape
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        beautynet.nonsense  # noqa: B018
+
+
+def test_layouts_are_those_that_exist() -> None:
+    assert set(cli.LAYOUTS) == set(layout.LAYOUTS)
+
+
+@pytest.mark.parametrize("words", [["train"], ["pairs"], ["pairs", "flowers"], ["train", "--data", "flowers"]])
+def test_no_dataset_names_the_next_command(words: list[str]) -> None:
+    result = run(*words)
+    assert result.exit_code == 1
+    assert "`beautynet scrape flowers --max 1000`" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [["export"], ["image", "a.png"], ["video", "a.gif"]])
+def test_no_checkpoint_names_the_next_command(words: list[str]) -> None:
+    from PIL import Image
+
+    picture = Image.effect_noise((64, 64), 50).convert("RGB")
+    picture.save("a.png")
+    picture.save("a.gif", save_all=True, append_images=[picture.rotate(90)])
+    result = run(*words)
+    assert result.exit_code == 1
+    assert "`beautynet train`" in result.stderr
+
+
+def fail_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: Any, **__: Any) -> Iterator[Any]:
+        raise error
+
+    monkeypatch.setattr(training, "train", failing)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (BeautyError("no photos: gather some"), "no photos: gather some"),
+        (RuntimeError("CUDA out of memory. Tried 2 GiB"), "smaller --batch"),
+        (MemoryError(), "out of memory"),
+        (OSError(28, "No space left on device"), "disk full"),
+        (PermissionError(13, "Permission denied", "x.png"), "x.png: Permission denied"),
+        (ModuleNotFoundError("No module named 'av'", name="av"), "av is missing: `pip install"),
+    ],
+)
+def test_expected_failures_are_one_line(error: Exception, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_with(error, monkeypatch)
+    result = run("train")
+    assert result.exit_code == 1
+    assert line in result.stderr
+    assert result.stderr.startswith("error: ")
+    assert len(result.stderr.splitlines()) == 1
+    assert run("--debug", "train").exception is error
+
+
+def test_our_own_mistakes_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_with(mistake := ValueError("a bug"), monkeypatch)
+    assert run("train").exception is mistake
+
+
+def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_with(KeyboardInterrupt("stopped: a.mp4 has 3 frames"), monkeypatch)
+    result = run("train")
+    assert result.exit_code == 130
+    assert "a.mp4 has 3 frames" in result.stderr
+
+
+def test_hours_or_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+
+    def noted(**settings: Any) -> Any:
+        given.update(settings)
+        raise BeautyError("enough")
+
+    monkeypatch.setattr(training, "train", noted)
+    run("train", "--hours", "2", "--learning-rate", "1e-3", "--preview", "a.jpg", "--preview", "b.jpg")
+    assert given.pop("started") <= time.monotonic()
+    assert given == {
+        "minutes": 120,
+        "learning_rate": 1e-3,
+        "preview": (Path("a.jpg"), Path("b.jpg")),
+        "device": "auto",
+    }
+    assert run("train", "--hours", "2", "--minutes", "3").exit_code == 2
+
+
+def test_info_of_a_real_checkpoint(checkpoint: Path) -> None:
+    result = run("info", str(checkpoint))
+    assert result.exit_code == 0
+    assert "photos of flowers" in result.stdout

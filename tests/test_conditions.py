@@ -1,0 +1,308 @@
+"""What the network is shown: clusters as good as scikit-learn's, edges as good as OpenCV's, steady in a film."""
+
+import itertools
+import json
+import math
+from dataclasses import asdict, replace
+from pathlib import Path
+from random import Random
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from sklearn.cluster import KMeans
+from torch import Tensor
+
+from beautynet import images
+from beautynet.conditions import (
+    CONDITIONS,
+    PALETTES,
+    RANK_TOLERANCE,
+    Condition,
+    assign,
+    by_luminance,
+    fit_centres,
+    in_rank_order,
+    lab_to_rgb,
+    luma,
+    ranked_palette,
+    rgb_to_lab,
+    sample,
+    smooth,
+)
+from beautynet.config import CONDITION_NAMES, PALETTE_NAMES
+from beautynet.dataset import Photos
+from beautynet.decode import decode
+
+
+def flowers(shared: Path, count: int, size: int) -> list[Tensor]:
+    paths = sorted((shared / "flowers").glob("*.jpg"))
+    chosen = paths[:: len(paths) // count][:count]
+    return list(Photos([np.asarray(decode(path)) for path in chosen], torch.device("cpu")).centres(size))
+
+
+def colours(picture: Tensor) -> Tensor:
+    """The different colours in a (1, 3, H, W) picture: (C, 3)."""
+    return picture[0].flatten(1).T.unique(dim=0)
+
+
+def stripes(*greys: float, size: int = 64) -> Tensor:
+    """Vertical stripes of the given greys: (1, 3, size, size)."""
+    column = torch.tensor(greys)[torch.arange(size) * len(greys) // size]
+    return column.expand(1, 3, size, size).clone()
+
+
+def test_names_are_those_of_the_config() -> None:
+    assert (tuple(CONDITIONS), tuple(PALETTES)) == (CONDITION_NAMES, PALETTE_NAMES)
+
+
+# --- clusters -------------------------------------------------------------------------------------------------------
+
+
+def inertia_ratios(photos: list[Tensor]) -> list[float]:
+    """Inertia of our centres, fitted on a grid, over that of KMeans on all pixels, for each photo."""
+    ratios = []
+    recipe = Condition()
+    for photo in photos:
+        lab = rgb_to_lab(smooth(photo, recipe.sigma))
+        pixels = lab.flatten(2)
+        ours = torch.cdist(pixels.mT, fit_centres(sample(lab), recipe.clusters)).amin(2).square().sum().item()
+        ratios.append(ours / KMeans(recipe.clusters, random_state=0).fit(pixels[0].T.numpy()).inertia_)
+    return ratios
+
+
+def test_clusters_are_as_tight_as_those_of_kmeans(crops: Tensor) -> None:
+    assert np.mean(inertia_ratios(list(crops.split(1)))) < 1.01
+
+
+def test_clusters_of_flowers_are_as_tight_as_those_of_kmeans(shared: Path) -> None:
+    assert np.mean(inertia_ratios(flowers(shared, 100, 256))) < 1.01
+
+
+def test_assign_finds_the_nearest_centre() -> None:
+    torch.manual_seed(0)
+    pixels, centres = torch.randn(2, 3, 500), torch.randn(2, 7, 3)
+    assert torch.equal(assign(pixels, centres), torch.cdist(pixels.mT, centres).argmin(2))
+
+
+def test_lighter_clusters_get_later_colours(crops: Tensor) -> None:
+    recipe = Condition()
+    palette = ranked_palette(torch.zeros(1, recipe.clusters, 3))[0]
+    assert len(palette.unique(dim=0)) == recipe.clusters
+    for photo in crops.split(1):
+        shown = recipe(photo)[0]
+        luminance = rgb_to_lab(smooth(photo, recipe.sigma))[0, 0]
+        means = [luminance[(shown[0] == colour[:, None, None]).all(0)].mean().item() for colour in palette]
+        assert means == sorted(means), "NaN: a colour is missing"
+
+
+@pytest.mark.parametrize("kind", CONDITIONS)
+def test_a_photo_has_one_condition_whatever_its_company(kind: str, crops: Tensor) -> None:
+    recipe = Condition(kind, size=192)
+    together = recipe(crops)[0]
+    alone = torch.cat([recipe(photo)[0] for photo in crops.flip(0).split(1)]).flip(0)
+    assert torch.equal(together, alone)
+
+
+@pytest.mark.parametrize("kind", CONDITIONS)
+@pytest.mark.parametrize("abstraction", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("shape", [(8, 8), (1, 1), (33, 57), (90, 160), (3, 200)])
+def test_any_shape(kind: str, abstraction: float, shape: tuple[int, int], crops: Tensor) -> None:
+    photo = images.resize(crops[:2], *shape)
+    shown, _ = Condition(kind, abstraction=abstraction)(photo)
+    assert shown.shape == photo.shape
+    assert shown.isfinite().all()
+    assert shown.abs().amax() <= 1
+
+
+@pytest.mark.parametrize("palette", PALETTES)
+@pytest.mark.parametrize("greys", [(0.3,), (-1.0,), (-0.5, 0.5), (-1.0, 1.0), (-0.8, 0.1, 0.9)])
+def test_few_colours_stay_apart(greys: tuple[float, ...], palette: str) -> None:
+    photo = stripes(*greys)
+    shown, _ = Condition(abstraction=0, palette=palette)(photo)
+    assert len(colours(shown)) == len(greys)
+    middles = [len(greys) and (2 * i + 1) * 32 // len(greys) for i in range(len(greys))]
+    assert len(colours(shown[..., middles])) == len(greys), "a stripe has the colour of another"
+    if palette == "mean":
+        assert (shown - photo).abs().max() < 0.02
+
+
+def test_the_fewer_clusters_the_more_abstract(crops: Tensor) -> None:
+    counts = [len(colours(Condition(abstraction=a)(crops[:1])[0])) for a in (0.0, 0.3, 0.6, 1.0)]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > counts[-1]
+    assert len(colours(Condition(k=4)(crops[:1])[0])) == 4
+
+
+def test_mean_palette_is_nearer_to_the_photo(crops: Tensor) -> None:
+    near, far = (float((Condition(palette=p)(crops)[0] - crops).abs().mean()) for p in ("mean", "ranked"))
+    assert near < far / 2
+
+
+# --- memory ---------------------------------------------------------------------------------------------------------
+
+
+def test_memory_of_the_same_frame_changes_little(crops: Tensor) -> None:
+    recipe = Condition(size=192)
+    shown, memory = recipe(crops)
+    again, moved = recipe(crops, memory)
+    assert memory is not None
+    assert moved is not None
+    assert (moved - memory).norm(dim=2).mean() < 0.2
+    assert (again != shown).any(1).float().mean() < 0.005
+
+
+def test_memory_steadies_a_noisy_film(crops: Tensor) -> None:
+    recipe = Condition(size=192)
+    generator = torch.Generator().manual_seed(0)
+
+    def flicker(remember: bool) -> float:
+        """Share of pixels that change colour from one frame to the next of the same scene under noise."""
+        films, memory = [], None
+        for _ in range(6):
+            noisy = (crops * 0.98 + 0.1 * torch.randn(crops.shape, generator=generator)).clamp(-1, 1)
+            shown, memory = recipe(noisy, memory if remember else None)
+            films.append(shown)
+        return float(np.mean([(a != b).any(1).float().mean().item() for a, b in itertools.pairwise(films)]))
+
+    assert flicker(remember=True) < 0.75 * flicker(remember=False)
+
+
+def test_ranks_swap_only_after_a_clear_overtaking() -> None:
+    centres = torch.tensor([[[20.0, 5, 5], [50, 0, 0], [50, 9, 9], [80, 0, 0]]])
+    slight, clear = centres.clone(), centres.clone()
+    slight[0, 2, 0] -= RANK_TOLERANCE / 2
+    clear[0, 2, 0] -= RANK_TOLERANCE * 2
+    assert torch.equal(in_rank_order(slight), slight)
+    assert torch.equal(in_rank_order(clear), by_luminance(clear))
+    assert torch.equal(in_rank_order(torch.cat([slight, clear])), torch.cat([slight, by_luminance(clear)]))
+
+
+def test_memory_follows_a_changing_scene(crops: Tensor) -> None:
+    recipe = Condition(size=192)
+    _, memory = recipe(crops)
+    others = crops.roll(1, dims=0)
+    pixels = rgb_to_lab(smooth(others, recipe.sigma)).flatten(2)
+
+    def inertia(centres: Tensor | None) -> float:
+        assert centres is not None
+        return torch.cdist(pixels.mT, centres).amin(2).square().mean().item()
+
+    at_first, fresh = inertia(memory), inertia(recipe(others)[1])
+    for _ in range(20):
+        _, memory = recipe(others, memory)
+    assert inertia(memory) < 1.5 * fresh < at_first
+
+
+# --- edges ----------------------------------------------------------------------------------------------------------
+
+
+def f1(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """F1 of two maps of edges, where an edge counts as found within 1 px."""
+    near_ours, near_theirs = (cv2.dilate(a.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0 for a in (ours, theirs))
+    precision, recall = near_theirs[ours].mean(), near_ours[theirs].mean()
+    return float(2 * precision * recall / (precision + recall))
+
+
+@pytest.mark.parametrize("thresholds", [(60.0, 150.0), (100.0, 300.0)])
+def test_edges_are_cannys(shared: Path, thresholds: tuple[float, float]) -> None:
+    recipe = Condition("edges", abstraction=0, thresholds=thresholds)
+    scores = []
+    for photo in flowers(shared, 20, 256):
+        grey = np.rint((luma(photo)[0, 0].numpy() + 1) * 127.5).astype(np.uint8)
+        scores.append(f1(recipe(photo)[0][0, 0].numpy() > 0, cv2.Canny(grey, *thresholds, L2gradient=True) > 0))
+    assert np.mean(scores) > 0.95
+
+
+def test_automatic_thresholds_leave_a_drawing(shared: Path) -> None:
+    shown, _ = Condition("edges")(torch.cat(flowers(shared, 50, 256)))
+    assert set(shown.unique().tolist()) == {-1, 1}
+    shares = (shown[:, 0] > 0).float().mean((1, 2))
+    assert shares.min() > 0.005
+    assert shares.max() < 0.15
+    assert 0.01 < shares.mean() < 0.10
+
+
+def test_nothing_to_draw_in_a_constant_picture() -> None:
+    assert (Condition("edges")(torch.full((1, 3, 64, 64), 0.3))[0] == -1).all()
+
+
+def test_sensitivity_scales_the_automatic_thresholds(crops: Tensor) -> None:
+    few, many = (float((Condition("edges", sensitivity=s)(crops)[0] > 0).float().mean()) for s in (1.5, 0.7))
+    assert few < many
+
+
+# --- blur -----------------------------------------------------------------------------------------------------------
+
+
+def test_blur_is_grey_and_low(crops: Tensor) -> None:
+    shown, memory = Condition("blur", size=192)(crops)
+    assert memory is None
+    assert torch.equal(shown[:, :1].expand_as(shown), shown)
+    spectrum = torch.fft.rfft2(shown[:, 0] - shown[:, 0].mean((1, 2), keepdim=True)).abs().square()
+    rows = torch.fft.fftfreq(192).abs()[:, None].expand(192, 97)
+    columns = torch.fft.rfftfreq(192).expand(192, 97)
+    high = (rows > 1 / 18) | (columns > 1 / 18)  # 24 px of 256 are 18 px of 192
+    assert (spectrum[:, high].sum() / spectrum.sum()) < 0.05
+
+
+def test_blur_brightness_and_contrast(crops: Tensor) -> None:
+    plain = Condition("blur")(crops)[0]
+    changed = Condition("blur", brightness=0.1, contrast=0.5)(crops)[0]
+    assert torch.allclose(changed, plain * 0.5 + 0.1, atol=0.05)
+    assert torch.allclose(changed.mean(), plain.mean() * 0.5 + 0.1, atol=0.01)
+
+
+# --- colour and smoothing -------------------------------------------------------------------------------------------
+
+
+def test_lab_is_opencvs() -> None:
+    rgb = torch.rand(1, 3, 100, 100, generator=torch.Generator().manual_seed(0))
+    rgb[..., :2, :] = torch.tensor([0.0, 1.0])[:, None]
+    wanted = cv2.cvtColor(rgb[0].permute(1, 2, 0).contiguous().numpy(), cv2.COLOR_RGB2Lab)
+    ours = rgb_to_lab(rgb * 2 - 1)
+    assert (ours[0].permute(1, 2, 0) - torch.from_numpy(wanted)).abs().max() < 0.5
+    assert torch.allclose(lab_to_rgb(ours), rgb * 2 - 1, atol=1e-3)
+
+
+@pytest.mark.parametrize("sigma", [0.7, 2.9, 8.0])
+def test_smooth_is_opencvs_gaussian(sigma: float, crops: Tensor) -> None:
+    margin = math.ceil(4 * sigma)
+    kernel = 2 * margin + 1
+    wanted = cv2.GaussianBlur(crops[0].permute(1, 2, 0).contiguous().numpy(), (kernel, kernel), sigma)
+    inner = slice(margin, -margin)
+    difference = smooth(crops[:1], sigma)[0].permute(1, 2, 0)[inner, inner] - torch.from_numpy(wanted)[inner, inner]
+    assert difference.abs().max() < 1e-3
+    assert torch.allclose(smooth(torch.full((1, 3, 9, 50), 0.3), sigma), torch.tensor(0.3)), "the border darkens"
+
+
+# --- the recipe -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", CONDITIONS)
+@pytest.mark.parametrize("abstraction", [0.0, 0.6, 1.0])
+def test_randomised(kind: str, abstraction: float) -> None:
+    recipe = Condition(kind, abstraction=abstraction)
+    near = [recipe.randomised(Random(seed)) for seed in range(200)]
+    assert near == [recipe.randomised(Random(seed)) for seed in range(200)]
+    assert len({n.abstraction for n in near}) > 50
+    assert {n.kind for n in near} == {kind}
+    assert all(0 <= n.abstraction <= 1 and 3 <= n.clusters <= 32 for n in near)
+
+
+def test_randomised_many_clusters() -> None:
+    assert all(Condition(k=32).randomised(Random(seed)).clusters <= 32 for seed in range(20))
+
+
+def test_recipe_survives_json() -> None:
+    for recipe in (Condition(), Condition("edges", thresholds=(60, 150.5), sensitivity=2), Condition("blur", k=3)):
+        again = Condition(**json.loads(json.dumps(asdict(recipe))))
+        assert again == recipe
+        assert hash(again) == hash(recipe)
+
+
+@pytest.mark.parametrize("wrong", [{"kind": "x"}, {"palette": "x"}, {"abstraction": 1.1}, {"k": 1}, {"k": 33}])
+def test_nonsense_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
+        replace(Condition(), **wrong)  # type: ignore[arg-type]

@@ -1,0 +1,75 @@
+"""Every setting is declared once, checked at once and read by something."""
+
+import ast
+import subprocess
+import sys
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+
+import pytest
+
+import beautynet
+from beautynet.config import TrainConfig
+from beautynet.errors import BeautyError
+
+
+def test_every_setting_is_read() -> None:
+    read = set()
+    for path in Path(beautynet.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Attribute(ast.Name("config") | ast.Attribute(attr="config"), attr=name):
+                    read.add(name)
+    assert {f.name for f in fields(TrainConfig)} <= read
+
+
+def test_the_readme_has_every_setting() -> None:
+    script = Path(__file__).parents[1] / "scripts" / "update_readme.py"
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_setting_has_help() -> None:
+    assert all(f.metadata["help"].endswith(".") for f in fields(TrainConfig))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("minutes", 0),
+        ("minutes", float("nan")),
+        ("steps", 0),
+        ("size", 64),
+        ("size", 100),
+        ("size", 4096),
+        ("preset", "XL"),
+        ("condition", "sketch"),
+        ("abstraction", 1.5),
+        ("abstraction", -0.1),
+        ("k", 1),
+        ("palette", "neon"),
+        ("batch", 0),
+        ("learning_rate", 0),
+        ("l1", -1),
+        ("feature_matching", -1),
+        ("ema_images", 0),
+        ("save_every", -1),
+    ],
+)
+def test_a_bad_value_is_named(name: str, value: object) -> None:
+    with pytest.raises(BeautyError, match=rf"{name.replace('_', '.')}.*{value}"):
+        TrainConfig(**{name: value})
+
+
+def test_differences_name_what_may_not_change() -> None:
+    config = TrainConfig()
+    assert list(config.differences(asdict(config))) == []
+    assert list(config.differences(asdict(replace(config, minutes=1, steps=5, save_every=1)))) == []
+    differences = list(config.differences(asdict(replace(config, size=128, seed=7))))
+    assert differences == ["size: 128 then, 256 now", "seed: 7 then, 0 now"]
+
+
+def test_a_run_from_before_a_setting_existed_goes_on() -> None:
+    earlier = asdict(TrainConfig())
+    del earlier["palette"]
+    assert list(TrainConfig(palette="mean").differences(earlier)) == []

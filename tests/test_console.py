@@ -1,0 +1,26 @@
+"""Progress bars: on stderr, and silent where nobody watches."""
+
+import pytest
+
+from beautynet.console import console, progress
+
+
+def test_stdout_stays_for_results(capfd: pytest.CaptureFixture[str]) -> None:
+    console.print("a warning")
+    with progress("frames") as bar:
+        assert list(bar.track(range(3), description="dreaming")) == [0, 1, 2]
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert said.err == "a warning\n"
+
+
+def test_a_terminal_sees_count_and_rate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(console, "_force_terminal", True)
+    monkeypatch.setattr(console, "_width", 100)
+    with progress("frames") as bar:
+        task = bar.add_task("dreaming", total=8)
+        bar.advance(task, 3)
+        bar.advance(task, 5)
+    said = capsys.readouterr().err
+    assert "dreaming" in said
+    assert "8/8" in said

@@ -1,0 +1,23 @@
+"""Devices that are there, and those that are not."""
+
+import pytest
+import torch
+
+from beautynet.devices import autocast, pick_device
+from beautynet.errors import BeautyError
+
+
+def test_cpu_is_always_there() -> None:
+    assert pick_device("cpu") == torch.device("cpu")
+    assert pick_device().type in ("cpu", "cuda", "mps")
+
+
+@pytest.mark.parametrize("name", ["toaster", "cuda:99", "meta"])
+def test_what_is_not_there_says_what_is(name: str) -> None:
+    with pytest.raises(BeautyError, match="cpu"):
+        pick_device(name)
+
+
+def test_float32_is_just_that() -> None:
+    with autocast(torch.device("cpu"), "float32"):
+        assert torch.nn.Linear(2, 2)(torch.zeros(1, 2)).dtype == torch.float32

@@ -1,0 +1,69 @@
+"""A reader finds the whole old file or the whole new one."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from beautynet.errors import BeautyError
+from beautynet.files import atomic, write_bytes, write_text
+
+
+def test_success_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "ü.txt"
+    write_text(path, "before")
+    write_text(path, "after é")
+    assert path.read_text("utf-8") == "after é"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_failure_keeps_the_old_file(error: type[BaseException], tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    write_bytes(path, b"old")
+
+    def interrupted() -> None:
+        with atomic(path) as temporary:
+            assert temporary.suffix == path.suffix
+            assert temporary.parent == path.parent
+            temporary.write_bytes(b"half of the ne")
+            raise error
+
+    with pytest.raises(error):
+        interrupted()
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("old")
+    with atomic(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+
+
+def test_full_disk_is_one_sentence(tmp_path: Path) -> None:
+    def full() -> None:
+        with atomic(tmp_path / "a") as temporary:
+            temporary.write_text("half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(BeautyError, match="disk full"):
+        full()
+    assert not list(tmp_path.iterdir())
+
+
+def test_places_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for path, says in (("file/a", "is not a folder"), ("folder", "is a folder")):
+        with pytest.raises(BeautyError, match=says):
+            write_text(tmp_path / path, "")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_other_errors_stay_themselves(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="odd"), atomic(tmp_path / "a"):
+        raise OSError(errno.EIO, "odd")

@@ -1,0 +1,46 @@
+"""What a checkpoint or dataset is."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from beautynet import manifest
+from beautynet.errors import BeautyError
+from beautynet.verbs.info import info
+
+
+def test_checkpoint(checkpoint: Path) -> None:
+    said = info(checkpoint)
+    assert said == info(checkpoint.parent)
+    for fact in ("12 photos of flowers", "80 px", "1.0 minutes on cpu", "24 images in 3 steps", "preset S", "clusters"):
+        assert fact in said
+
+
+def test_dataset_with_and_without_manifest(photos: Path) -> None:
+    held_out = re.search(r"12 photos \((\d+) to train on, (\d+) held out\)", info(photos))
+    assert held_out is not None
+    assert sum(map(int, held_out.groups())) == 12
+    empty = dict.fromkeys(field.name for field in fields(manifest.Record))
+    with manifest.Manifest(photos) as rows:
+        for name in ("00.jpg", "01.jpg"):
+            row = {"file": name, "status": "kept", "source": "bing", "width": 192, "height": 192, "url": name}
+            rows.append(manifest.Record(**{**empty, **row}))
+        turned_away = {"status": "skipped", "source": "bing", "reason": "duplicate: of 00.jpg", "url": "x"}
+        rows.append(manifest.Record(**{**empty, **turned_away}))
+    said = info(photos)
+    for fact in ("2 photos", "2 bing", "2 not stated", "192 to 192 px", "1 duplicate"):
+        assert fact in said
+
+
+def test_by_name(photos: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(photos.parent)
+    Path("data").mkdir()
+    photos.rename(Path("data/both"))
+    Path("checkpoints").mkdir()
+    Path("checkpoints/both").symlink_to(checkpoint.parent)
+    assert info("both").startswith("dataset data/both")
+    assert "\n\ncheckpoint checkpoints/both" in info("both")
+    with pytest.raises(BeautyError, match="there is no nowhere"):
+        info("nowhere")

@@ -1,0 +1,36 @@
+"""What the two networks minimise."""
+
+import pytest
+import torch
+
+from beautynet.losses import discriminator_hinge, feature_matching, generator_hinge
+
+
+def test_discriminator_is_paid_for_being_right_and_no_more() -> None:
+    right, wrong, unsure = torch.full((4,), 1.0), torch.full((4,), -1.0), torch.zeros(4)
+    assert discriminator_hinge(right, wrong) == 0
+    assert discriminator_hinge(10 * right, 10 * wrong) == 0
+    assert discriminator_hinge(unsure, unsure) == 2
+    assert discriminator_hinge(wrong, right) == 4
+
+
+def test_generator_climbs_the_score() -> None:
+    score = torch.tensor([0.5, -3.0], requires_grad=True)
+    generator_hinge(score).backward()
+    assert (score.grad < 0).all()
+
+
+def test_feature_matching_pulls_the_painting_only() -> None:
+    real = [torch.rand(2, 4, 8, 8, requires_grad=True), torch.rand(2, 8, 4, 4, requires_grad=True)]
+    fake = [(r.detach() + offset).requires_grad_() for r, offset in zip(real, (1.0, 3.0), strict=True)]
+    loss = feature_matching(real, fake)
+    assert loss.item() == pytest.approx(2)
+    loss.backward()
+    assert all(r.grad is None for r in real)
+    assert all((f.grad > 0).all() for f in fake)
+    assert feature_matching(real, real) == 0
+
+
+def test_feature_matching_wants_all_layers() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        feature_matching([torch.zeros(1)] * 2, [torch.zeros(1)])

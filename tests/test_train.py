@@ -1,0 +1,266 @@
+"""Training: the same command goes on where it was stopped, whatever stopped it, and keeps its time."""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
+
+from beautynet import checkpoint as checkpoints
+from beautynet.dataset import Dataset
+from beautynet.errors import BeautyError
+from beautynet.media import Film
+from beautynet.translator import Translator
+from beautynet.verbs import train as training
+from beautynet.verbs.train import FILM, Run, TrainSummary, train
+
+SIZE = 80
+SMALL: dict[str, Any] = {"size": SIZE, "preset": "S", "batch": 2, "device": "cpu"}
+REPO = str(Path(__file__).parents[1])
+OPTIONS = [f"--{name}={value}" for name, value in SMALL.items()]
+
+
+@pytest.fixture(autouse=True)
+def folder(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Each test works where its dataset `photos` is; what it trains goes to `checkpoints/` there."""
+    monkeypatch.chdir(photos.parent)
+    monkeypatch.setattr(training, "LOG_SECONDS", 0)
+    return photos.parent
+
+
+def small(**settings: Any) -> TrainSummary:
+    return train("photos", **{**SMALL, "steps": 3, **settings})
+
+
+def log(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / checkpoints.LOG).read_text().splitlines()]
+
+
+def interrupt_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = Run._step
+
+    def interrupted(self: Run, *args: Any) -> dict[str, Tensor]:
+        figures = step(self, *args)
+        if self.progress.steps == steps:
+            signal.raise_signal(signal.SIGINT)
+        return figures
+
+    monkeypatch.setattr(Run, "_step", interrupted)
+
+
+def test_a_run_leaves_all_it_should(folder: Path) -> None:
+    summary = small()
+    assert summary.folder == Path("checkpoints/photos")
+    assert (summary.steps, summary.images, summary.finished, summary.stopped_by) == (3, 6, True, None)
+    assert checkpoints.find() == summary.model
+    generator, header = checkpoints.load_generator(summary.model)
+    assert all(weight.isfinite().all() for weight in generator.state_dict().values())
+    assert header["progress"]["steps"] == 3
+    training_photos, held_out = Dataset.open(folder / "photos").split()
+    assert (header["dataset"], header["photos"]) == ("photos", len(training_photos))
+    rows = log(summary.folder)
+    assert [row["steps"] for row in rows] == [1, 2, 3]
+    figures = {"d", "g", "adversarial", "matching", "l1", "real", "fake"}
+    wanted = {"steps", "images", "seconds", "images_per_second"} | figures
+    assert all(row.keys() == wanted and np.isfinite(list(row.values())).all() for row in rows)
+    sheets = sorted((summary.folder / "samples").iterdir())
+    with Film(summary.folder / FILM) as film:
+        pictures = [frame.picture for frame in film]
+    assert len(pictures) == len(sheets)
+    for picture, sheet in zip(pictures, sheets, strict=True):
+        original = np.asarray(Image.open(sheet)).astype(int)
+        assert original.shape[1] == 3 * SIZE + 4 * 4
+        assert original.shape[0] == len(held_out) * (SIZE + 4) + 4
+        height, width = original.shape[:2]
+        assert np.abs(picture[:height, :width] - original).mean() < 12
+
+
+def test_resumed_is_uninterrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = small(name="whole", steps=5)
+    with monkeypatch.context() as patch:
+        interrupt_after(2, patch)
+        first = small(name="parts", steps=5)
+    assert (first.steps, first.stopped_by, first.finished) == (2, signal.SIGINT, False)
+    second = small(name="parts", steps=5)
+    assert (second.steps, second.images) == (whole.steps, whole.images)
+    states = [checkpoints.load_state(summary.folder) for summary in (whole, second)]
+    a, b = (torch.utils._pytree.tree_leaves({**(state or {}), "progress": None}) for state in states)
+    assert len(a) == len(b)
+    assert all(torch.equal(x, y) if isinstance(x, Tensor) else x == y for x, y in zip(a, b, strict=True))
+    assert (load_file(whole.model).keys()) == load_file(second.model).keys()
+    assert all(torch.equal(tensor, load_file(second.model)[name]) for name, tensor in load_file(whole.model).items())
+
+
+@pytest.mark.parametrize("size", [72, 104, 200])
+def test_every_size_that_is_allowed_can_be_trained(size: int) -> None:
+    run = small(steps=1, size=size)
+    assert checkpoints.read_header(run.model)["condition"]["size"] == size
+    assert min(Translator.load(run.model).see(np.zeros((1, 90, 120, 3), np.uint8))[0].shape[2:]) == size
+
+
+def test_seeds_differ() -> None:
+    one, two = (load_file(small(name=f"{seed}", seed=seed, steps=1).model) for seed in (1, 2))
+    assert any(not torch.equal(one[name], two[name]) for name in one)
+
+
+KILLER = """
+import os, random, signal, sys, time
+from pathlib import Path
+import torch
+from beautynet import checkpoint as checkpoints
+from beautynet.translator import Translator
+from beautynet.verbs import train as training
+
+torch.set_num_threads(1)
+run = checkpoints.CHECKPOINTS / "photos"
+training.OVERHEAD = 1e9  # save after each step, so that most kills come in the midst of it
+steps = 0
+for _ in range(5):
+    child = os.fork()
+    if not child:
+        training.train("photos", size=80, preset="S", batch=2, device="cpu", steps=10_000, save_every=0)
+        os._exit(0)
+    while steps == 0 and not (run / checkpoints.STATE).exists():
+        time.sleep(0.01)
+    time.sleep(random.uniform(0, 1))
+    os.kill(child, signal.SIGKILL)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    checkpoints.load_generator(run / checkpoints.MODEL)
+    state = checkpoints.load_state(run)
+    assert state["progress"]["steps"] >= steps, (state["progress"], steps)
+    assert not state["unreadable"]
+    steps = state["progress"]["steps"]
+print(steps)
+"""
+
+
+def test_kill_at_any_moment_leaves_what_a_resume_needs() -> None:
+    done = subprocess.run([sys.executable, "-c", KILLER], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    reached = int(done.stdout)
+    assert reached > 1
+    assert small(steps=reached + 1).steps == reached + 1
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_save_and_say_so(number: signal.Signals, status: int) -> None:
+    command = [sys.executable, "-m", "beautynet.cli", "train", "--data", "photos", "--steps", "100000", *OPTIONS]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": REPO}) as run:
+        log_file = Path("checkpoints/photos") / checkpoints.LOG
+        for _ in range(600):
+            if log_file.exists() or run.poll() is not None:
+                break
+            time.sleep(0.1)
+        run.send_signal(number)
+        _, said = run.communicate(timeout=60)
+    assert run.returncode == status, said
+    assert "the same command goes on" in said
+    assert "Traceback" not in said
+    state = checkpoints.load_state(Path("checkpoints/photos"))
+    assert state is not None
+    assert state["progress"]["steps"] >= 1
+    assert (Path("checkpoints/photos") / FILM).exists()
+
+
+def test_the_budget_is_kept() -> None:
+    budget = 6.0
+    began = time.monotonic()
+    summary = small(steps=None, minutes=budget / 60)
+    spent = time.monotonic() - began
+    assert summary.finished
+    assert budget / 2 < spent < budget + 5
+    assert abs(summary.seconds - spent) < 1
+    state = checkpoints.load_state(summary.folder)
+    assert state is not None
+    assert state["progress"]["seconds"] > budget / 2, "time is state"
+
+
+def test_a_finished_run_says_so_and_takes_more() -> None:
+    small(steps=2)
+    with pytest.raises(BeautyError, match=r"finished \(2 steps spent\)"):
+        small(steps=2)
+    assert small(steps=3).steps == 3
+
+
+def test_changed_settings_are_named() -> None:
+    small(steps=2, l1=7.0)
+    with pytest.raises(BeautyError, match=r"\(batch: 2 then, 3 now; l1: 7.0 then, 5.0 now\).*--name"):
+        small(batch=3, l1=5.0)
+    with pytest.raises(BeautyError, match="no dataset"):
+        train("nowhere", **SMALL)
+
+
+def test_a_damaged_state_falls_back(capfd: pytest.CaptureFixture[str]) -> None:
+    run = small(steps=2).folder
+    small(steps=3)
+    state = run / checkpoints.STATE
+    state.write_bytes(state.read_bytes()[:1000])
+    assert small(steps=4).steps == 4
+    assert "damaged" in capfd.readouterr().err.replace("\n", " ")
+
+
+def test_init_starts_from_another(checkpoint: Path) -> None:
+    given = load_file(checkpoint)
+    started = load_file(small(name="tuned", steps=1, init=checkpoint, learning_rate=1e-9).model)
+    assert all(torch.allclose(given[name], tensor, atol=1e-6) for name, tensor in started.items())
+    with pytest.raises(BeautyError, match="--preset"):
+        small(name="misfit", preset="M", init=checkpoint)
+
+
+@pytest.mark.parametrize("log_seconds", [0, 1000])
+def test_nan_stops_the_run_and_keeps_the_last_good_save(log_seconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = small(steps=2).folder
+    monkeypatch.setattr(training, "LOG_SECONDS", log_seconds)
+    monkeypatch.setattr(training.losses, "generator_hinge", lambda score: score.mean() * float("nan"))
+    with pytest.raises(BeautyError, match=r"NaN at step \d+.*--learning-rate"):
+        small(steps=4, save_every=0)
+    generator, header = checkpoints.load_generator(run / checkpoints.MODEL)
+    assert header["progress"]["steps"] == 2
+    assert all(weight.isfinite().all() for weight in generator.state_dict().values())
+    state = checkpoints.load_state(run)
+    assert state is not None
+    assert state["progress"]["steps"] == 2
+
+
+def test_it_learns_one_picture_by_heart(photos: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (photos / "09.jpg").rename(alone / "09.jpg")
+    run = train(alone, **{**SMALL, "steps": 60, "learning_rate": 2e-3}).folder
+    l1 = [row["l1"] for row in log(run)]
+    assert np.mean(l1[-10:]) < 0.6 * np.mean(l1[:5])
+
+
+def test_previews_are_watched(photos: Path) -> None:
+    plain, watched = (small(name=name, steps=1, preview=p) for name, p in (("a", []), ("b", [photos / "00.jpg"])))
+    heights = [Image.open(run.folder / "samples" / "0000.png").height for run in (plain, watched)]
+    assert heights[1] - heights[0] == SIZE + 4
+
+
+def test_every_photo_is_seen_once_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    indices = Run._indices
+
+    def noted(self: Run, count: int) -> list[int]:
+        drawn.extend(found := indices(self, count))
+        return found
+
+    monkeypatch.setattr(Run, "_indices", noted)
+    count = small(steps=12).images // 2
+    photos = len(Dataset.open("photos").split()[0])
+    assert count == 12
+    epochs = [drawn[i : i + photos] for i in range(0, len(drawn) - photos + 1, photos)]
+    assert len(epochs) >= 2
+    assert all(sorted(epoch) == list(range(photos)) for epoch in epochs)
+    assert all(a != b for a, b in itertools.pairwise(epochs))

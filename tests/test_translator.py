@@ -1,0 +1,93 @@
+"""Picture in, dream out: any size, the same answer to the same question, steady in a film."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_sample_image
+
+from beautynet import images
+from beautynet.errors import BeautyError
+from beautynet.translator import Translator
+
+
+@pytest.fixture(scope="module")
+def translator(checkpoint: Path) -> Translator:
+    return Translator.load(checkpoint, device="cpu", precision="float32")
+
+
+@pytest.fixture
+def frames(crops: torch.Tensor) -> np.ndarray:
+    return images.to_uint8(crops[:4, :, :90, :160])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 150), (150, 3), (64, 64), (65, 131), (160, 90), (500, 333)])
+def test_any_picture_comes_back_in_its_size(size: tuple[int, int], translator: Translator) -> None:
+    dream = translator(Image.effect_noise(size, 60))
+    assert (dream.size, dream.mode) == (size, "RGB")
+
+
+def test_same_picture_same_dream(checkpoint: Path, translator: Translator, frames: np.ndarray) -> None:
+    picture = Image.fromarray(frames[0])
+    dream = translator(picture)
+    assert dream == translator(picture)
+    assert dream == Translator.load(checkpoint, device="cpu", precision="float32")(picture)
+    assert dream != translator(Image.fromarray(frames[1]))
+
+
+def test_dream_is_condition_then_generator(translator: Translator, crops: torch.Tensor) -> None:
+    photo = images.to_tensor(images.to_uint8(images.resize(crops[:1], translator.size, translator.size // 16 * 24)))
+    wanted = translator.generator(translator.condition(photo)[0])
+    dream, _ = translator.dream(images.to_uint8(photo))
+    assert np.abs(dream - images.to_uint8(wanted.detach()).astype(int)).max() <= 2
+
+
+def test_padding_is_not_painted(translator: Translator) -> None:
+    shown = torch.rand(1, 3, 83, 121) * 2 - 1
+    assert translator.paint(shown).shape == shown.shape
+
+
+def test_size_and_abstraction_can_be_overridden(checkpoint: Path, translator: Translator, frames: np.ndarray) -> None:
+    for override in ({"size": 96}, {"abstraction": 0.2}, {"size": 33}):
+        other = Translator.load(checkpoint, device="cpu", **override)  # type: ignore[arg-type]
+        shown, _ = other.see(frames)
+        assert min(shown.shape[2:]) == other.size == override.get("size", translator.size)
+        assert other.condition == replace(
+            translator.condition, abstraction=override.get("abstraction", translator.condition.abstraction)
+        )
+        dreams, _ = other.dream(frames)
+        assert dreams.shape == frames.shape
+        assert (dreams != translator.dream(frames)[0]).any()
+
+
+def test_frames_of_a_film_in_any_batching(translator: Translator, frames: np.ndarray) -> None:
+    together, memory = translator.dream(frames)
+    parts, carried = [], None
+    for frame in frames:
+        dream, carried = translator.dream(frame[None], carried)
+        parts.append(dream)
+    assert np.abs(together - np.concatenate(parts).astype(int)).max() <= 2
+    assert memory is not None
+    assert carried is not None
+    assert torch.allclose(memory, carried, atol=1e-3)
+
+
+def test_memory_steadies_a_film(checkpoint: Path) -> None:
+    translator = Translator.load(checkpoint, device="cpu", abstraction=0.3)
+    scene = load_sample_image("china.jpg")
+    noise = np.random.default_rng(0).normal(0, 25, (12, *scene.shape))
+    film = (scene + noise).clip(0, 255).astype(np.uint8)
+    remembered, _ = translator.see(film)
+    forgotten = torch.cat([translator.see(frame[None])[0] for frame in film])
+    changes = [(shown.diff(dim=0) != 0).any(1).float().mean() for shown in (remembered, forgotten)]
+    assert changes[0] < 0.8 * changes[1]
+
+
+def test_what_cannot_be_loaded(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(BeautyError, match="no checkpoint at"):
+        Translator.load(tmp_path / "nowhere")
+    with pytest.raises(BeautyError, match="unknown device"):
+        Translator.load(checkpoint, device="toaster")
