@@ -21,6 +21,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from beautynet.errors import BeautyError
+
+MOST_CLUSTERS = 32
 FIT_GRID = 64
 """The centres are fitted on FIT_GRID² = 4,096 pixels of each picture."""
 FRESH_STEPS, WARM_STEPS = 24, 3
@@ -58,14 +61,15 @@ class Condition:
     """Blur: the grey picture is multiplied by this."""
 
     def __post_init__(self) -> None:
+        """Refuse what cannot be, with a BeautyError."""
         if self.kind not in CONDITIONS:
-            raise ValueError(f"unknown condition {self.kind!r}: choose from {', '.join(CONDITIONS)}")
+            raise BeautyError(f"unknown condition {self.kind!r}: choose from {', '.join(CONDITIONS)}")
         if self.palette not in PALETTES:
-            raise ValueError(f"unknown palette {self.palette!r}: choose from {', '.join(PALETTES)}")
+            raise BeautyError(f"unknown palette {self.palette!r}: choose from {', '.join(PALETTES)}")
         if not 0 <= self.abstraction <= 1:
-            raise ValueError(f"abstraction {self.abstraction} is outside 0..1")
-        if self.k is not None and not 2 <= self.k <= 32:
-            raise ValueError(f"k {self.k} is outside 2..32")
+            raise BeautyError(f"abstraction {self.abstraction} will not do: it has to be 0..1")
+        if self.k is not None and not 2 <= self.k <= MOST_CLUSTERS:
+            raise BeautyError(f"k {self.k} will not do: it has to be 2..{MOST_CLUSTERS}")
         if self.thresholds is not None:  # JSON gives a list
             object.__setattr__(self, "thresholds", (float(self.thresholds[0]), float(self.thresholds[1])))
 
@@ -88,7 +92,7 @@ class Condition:
         return replace(
             self,
             abstraction=min(1.0, max(0.0, self.abstraction + random.uniform(-0.25, 0.25))),
-            k=max(3, self.clusters + random.randint(-4, 1)),
+            k=min(MOST_CLUSTERS, max(3, self.clusters + random.randint(-4, 1))),
             sensitivity=self.sensitivity * 2 ** random.uniform(-0.6, 0.6),
             brightness=self.brightness + random.uniform(-0.2, 0.2),
             contrast=self.contrast * random.uniform(0.85, 1.15),

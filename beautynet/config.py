@@ -6,7 +6,7 @@ The command line's options, the checkpoint's header and the README's table are m
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from beautynet.errors import BeautyError
@@ -28,7 +28,9 @@ class TrainConfig:
     minutes: float = setting(120.0, "Wall-clock budget in minutes, from start to the last file.", may_change=True)
     steps: int | None = setting(None, "Train for this many steps instead of a time.", may_change=True)
     size: int = setting(256, "Side in px of the squares that the network trains on.")
-    preset: str = setting("M", "Size of the networks: S real-time on a laptop, M, L for long budgets.", PRESET_NAMES)
+    preset: str | None = setting(
+        None, "Size of the networks; by default S on a CPU, M on a GPU; L for long budgets.", PRESET_NAMES
+    )
     condition: str = setting("clusters", "What the network is shown instead of the photo.", CONDITION_NAMES)
     abstraction: float = setting(0.6, "0..1: how little of the photo the condition keeps.")
     k: int | None = setting(None, "Clusters; by default 7, more or fewer with the abstraction.")
@@ -37,17 +39,18 @@ class TrainConfig:
     learning_rate: float = setting(
         5e-4, "Adam's, for steps of 8 photos (it grows with the root of them), falling to 0 over the second half."
     )
-    l1: float = setting(1.0, "Weight of the L1 loss; high is safe and grey.")
-    feature_matching: float = setting(4.0, "Weight of the feature-matching loss.")
+    l1: float = setting(5.0, "Weight of the L1 loss; high is safe and grey.")
+    feature_matching: float = setting(10.0, "Weight of the feature-matching loss.")
     ema_images: int = setting(5000, "Half-life, in photos seen, of the generator's moving average.")
     save_every: float = setting(60.0, "Seconds between saves.", may_change=True)
     seed: int = setting(0, "Same seed and steps, same network (on a CPU).")
 
     def __post_init__(self) -> None:
         """Refuse what will not do."""
-        for name, options in ((f.name, f.metadata["choices"]) for f in fields(self)):
-            if options and getattr(self, name) not in options:
-                raise BeautyError(f"{name} {getattr(self, name)!r} is not one of {', '.join(options)}")
+        for f in fields(self):
+            value, choices = getattr(self, f.name), f.metadata["choices"]
+            if choices and value not in choices and value != f.default:
+                raise BeautyError(f"{f.name} {value!r} is not one of {', '.join(choices)}")
         self._within("minutes", 0, above=True)
         self._within("steps", 1)
         self._within("size", 72, 2048)  # a patch of the discriminator is 70 px
@@ -69,6 +72,11 @@ class TrainConfig:
         if not (value > low if above else value >= low) or (high is not None and value > high):
             limits = f"over {low}" if above else f"at least {low}" if high is None else f"{low}..{high}"
             raise BeautyError(f"--{name.replace('_', '-')} {value} will not do: it has to be {limits}")
+
+    def for_device(self, device: str) -> TrainConfig:
+        """The same with what depends on the device ("cpu", "cuda", "mps") filled in."""
+        slow = device == "cpu"
+        return replace(self, batch=self.batch or (4 if slow else 16), preset=self.preset or ("S" if slow else "M"))
 
     def differences(self, earlier: dict[str, Any]) -> Iterator[str]:
         """What a resumed run may not change but does, one `name: earlier, now` each."""

@@ -50,6 +50,7 @@ class Dataset:
             photos = [photo for photo in photos if photo.is_file()]
         else:
             photos = sorted(p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            photos = [photo for photo in photos if ".beauty" not in photo.suffixes]  # those are dreams
         if not photos:
             raise BeautyError(f"no photos in {place}: gather some with `beautynet scrape {place.name} --max 1000`")
         return cls(place, tuple(photos))
@@ -60,9 +61,9 @@ class Dataset:
         return self.folder.resolve().name
 
     def split(self) -> tuple[list[Path], list[Path]]:
-        """(training, held out): a photo's place follows from its name alone, so it never moves as a dataset grows.
+        """(training, held out): a photo's place follows from its name, so it keeps it as a dataset grows.
 
-        About one in sixteen is held out, none of fewer than eight.
+        About one in sixteen is held out, at least one, but none of fewer than eight photos.
         """
         if len(self.photos) < 8:
             return list(self.photos), []

@@ -48,6 +48,13 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
+def clear_leftovers(folder: Path) -> None:
+    """Make `folder` and remove from it the temporary files of writers that were killed. Its only writer is the caller."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob(".*.part.*"):
+        leftover.unlink()
+
+
 def explained(error: OSError, path: Path) -> str | None:
     """The failure to write `path` as a sentence, for those that users meet; None for all others."""
     sentences = {

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+LONGEST_SIDE = 8192
+
 
 def to_tensor(pictures: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     """uint8 (N, H, W, 3) or (H, W, 3) RGB -> float32 (N, 3, H, W) in [-1, 1]."""
@@ -33,8 +35,11 @@ def resize(batch: Tensor, height: int, width: int) -> Tensor:
 
 
 def scaled_to(height: int, width: int, shorter_side: int) -> tuple[int, int]:
-    """(height, width) scaled so that the shorter side is `shorter_side` px, the aspect ratio kept, no side under 1."""
-    scale = shorter_side / min(height, width)
+    """(height, width) scaled so that the shorter side is `shorter_side` px, the aspect ratio kept, no side under 1.
+
+    Strips whose longer side would pass LONGEST_SIDE are scaled to that instead.
+    """
+    scale = min(shorter_side / min(height, width), max(LONGEST_SIDE, shorter_side) / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 

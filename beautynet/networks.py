@@ -60,7 +60,7 @@ class Generator(nn.Module):
     @property
     def multiple(self) -> int:
         """Both sides of the input have to be multiples of this."""
-        return 2**self.depth
+        return int(2**self.depth)
 
     def forward(self, condition: Tensor) -> Tensor:
         """Paint the pictures."""
@@ -157,7 +157,6 @@ class Discriminator(nn.Module):
         plan = [(6, width, 2), (width, 2 * width, 2), (2 * width, 4 * width, 2), (4 * width, 8 * width, 1)]
         self.layers = nn.ModuleList(nn.Conv2d(inputs, outputs, 4, stride) for inputs, outputs, stride in plan)
         self.score = nn.Conv2d(8 * width, 1, 4)
-        self.norm = Norm()
 
     def forward(self, condition: Tensor, picture: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Two (N, 3, H, W) -> scores (N, 1, H', W') and a feature map a layer."""
@@ -165,6 +164,6 @@ class Discriminator(nn.Module):
         features = []
         for index, layer in enumerate(self.layers):
             x = layer(x)
-            x = F.leaky_relu(self.norm(x) if index else x, 0.2)
+            x = F.leaky_relu(F.instance_norm(x) if index else x, 0.2)
             features.append(x)
         return self.score(x).float(), features

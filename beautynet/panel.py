@@ -59,7 +59,9 @@ class TrainPanel:
         if not console.is_terminal and time.monotonic() - self.printed_at > PLAIN_LINE_EVERY:
             self.printed_at = time.monotonic()
             figures = "  ".join(f"{name} {value:.3f}" for name, value in self.smooth.items() if name != "g")
-            console.print(f"{fraction:4.0%}  {row['images_per_second']:.1f} images/s  {figures}  {self.health()}")
+            console.print(
+                f"{fraction:4.0%}  {row['images_per_second']:.1f} images/s  {figures}  {self.health()}", soft_wrap=True
+            )
 
     def health(self) -> str:
         """What the figures say, in plain words."""

@@ -95,7 +95,7 @@ def train(
     """
     clock = time.monotonic() if started is None else started
     chosen = pick_device(device)
-    config = TrainConfig(**settings)
+    config = TrainConfig(**settings).for_device(chosen.type)
     dataset = Dataset.open(data)
     folder = checkpoints.CHECKPOINTS / (name or dataset.name)
     state = checkpoints.load_state(folder)
@@ -130,12 +130,12 @@ def _check_resumable(state: dict[str, Any], config: TrainConfig, folder: Path) -
 class Run:
     """One training run: its networks, its photos, its folder."""
 
-    def __init__(
-        self, config: TrainConfig, dataset: Dataset, folder: Path, device: torch.device, clock: float
-    ) -> None:
+    def __init__(self, config: TrainConfig, dataset: Dataset, folder: Path, device: torch.device, clock: float) -> None:
         self.config, self.dataset, self.folder, self.device = config, dataset, folder, device
         self.clock = clock
-        self.batch = config.batch or (4 if device.type == "cpu" else 16)
+        assert config.batch
+        assert config.preset  # for_device has filled them in
+        self.batch = config.batch
         self.progress = Progress()
         self.condition = Condition(
             config.condition, abstraction=config.abstraction, size=config.size, k=config.k, palette=config.palette
@@ -163,9 +163,10 @@ class Run:
         training, held_out = self.dataset.split()
         photos = Photos.load(training, self.config.size, self.device)
         watched = self._watched(held_out or training[:1])
-        self.folder.mkdir(parents=True, exist_ok=True)
+        files.clear_leftovers(self.folder)
         saved_at = sampled_at = logged_at = time.monotonic()
         save_cost = sample_cost = 0.0
+        figures: dict[str, Tensor] = {}
         stop = _Stop()
         began = time.monotonic()
         with stop, TrainPanel(self.folder, self.config, len(training), self.device) as panel:
@@ -180,6 +181,7 @@ class Run:
                     sample_cost = sampled_at - now
                 if done or now - saved_at >= self.config.save_every:
                     before = time.monotonic()
+                    self._check(figures)
                     self._save(len(training))
                     saved_at = time.monotonic()
                     save_cost = saved_at - before
@@ -230,7 +232,7 @@ class Run:
             wanted = [feature.chunk(2)[0].detach() for feature in features]
             loss_d = losses.discriminator_hinge(real, fake)
         adam_d.zero_grad(set_to_none=True)
-        loss_d.backward()
+        loss_d.backward()  # type: ignore[no-untyped-call]
         adam_d.step()
 
         # 2. generator: convince, match features, stay near the photo
@@ -242,7 +244,7 @@ class Run:
             l1 = (painted - photo).abs().mean()
             loss_g = convince + config.feature_matching * matching + config.l1 * l1
         adam_g.zero_grad(set_to_none=True)
-        loss_g.backward()
+        loss_g.backward()  # type: ignore[no-untyped-call]
         adam_g.step()
         self.discriminator.requires_grad_(True)
 
@@ -297,7 +299,7 @@ class Run:
     def _write_sample(self, watched: Tensor) -> None:
         translator = Translator(self.average, self.condition, self.device)
         with torch.no_grad():
-            shown = torch.cat([self.condition(photo)[0] for photo in watched.split(1)])
+            shown = torch.cat([self.condition(photo)[0] for photo in watched[:, None]])
         columns = [images.to_uint8(batch) for batch in (shown, translator.paint(shown), watched)]
         sheet = images.grid([picture for row in zip(*columns, strict=True) for picture in row], len(columns))
         with files.atomic(self.folder / "samples" / f"{self.progress.samples:04d}.png") as temporary:
@@ -343,6 +345,7 @@ class Run:
         console.print(f"starting from {model}")
 
     def _log(self, figures: dict[str, Tensor], rate: float, panel: TrainPanel) -> None:
+        self._check(figures)
         values = {name: value.item() for name, value in figures.items()}
         row = {
             "steps": self.progress.steps,
@@ -353,12 +356,15 @@ class Run:
         }
         with open(self.folder / checkpoints.LOG, "a", encoding="utf-8") as log:
             log.write(json.dumps(row) + "\n")
-        if not all(np.isfinite(list(values.values()))):
+        panel.update(self.progress.fraction(self.config), row)
+
+    def _check(self, figures: dict[str, Tensor]) -> None:
+        """Stop before a broken network is saved over a good one."""
+        if not all(value.isfinite() for value in figures.values()):
             raise BeautyError(
                 f"the losses became NaN at step {self.progress.steps}: the last good save in {self.folder} is kept; "
                 f"try a smaller --learning-rate (it was {self.config.learning_rate:g}) under another --name"
             )
-        panel.update(self.progress.fraction(self.config), row)
 
     def _film_cost(self) -> float:
         """Seconds that the training film will take, roughly: it is part of the budget."""
