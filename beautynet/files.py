@@ -49,9 +49,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Make `folder` and remove from it the temporary files of writers that were killed. Its only writer is the caller."""
+    """Make `folder`, whose only writer is the caller, and remove the temporary files that a killed one left in it."""
     folder.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.glob(".*.part.*"):
+    for leftover in folder.rglob(".*.part.*"):
         leftover.unlink()
 
 

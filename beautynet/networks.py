@@ -2,7 +2,7 @@
 
 Generator: a U-Net whose every convolution pads by repeating the edge (zeros tell the network where it is in the frame)
 and which enlarges by interpolation (transposed convolutions leave checkerboards; Odena et al. 2016).
-Discriminator: the 70×70 PatchGAN, with the same norm and no padding at all.
+Discriminator: the 70×70 PatchGAN with instance norm, which keeps it from chasing colour casts, and no padding at all.
 """
 
 from __future__ import annotations

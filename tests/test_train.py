@@ -184,6 +184,8 @@ def test_the_budget_is_kept() -> None:
     state = checkpoints.load_state(summary.folder)
     assert state is not None
     assert state["progress"]["seconds"] > budget / 2, "time is state"
+    with pytest.raises(BeautyError, match="finished"):
+        small(steps=None, minutes=budget / 60)
 
 
 def test_a_finished_run_says_so_and_takes_more() -> None:

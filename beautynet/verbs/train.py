@@ -174,7 +174,9 @@ class Run:
                 now = time.monotonic()
                 self.progress.seconds = earlier + now - self.clock
                 closing = save_cost + sample_cost + self._film_cost()
-                done = self._done(closing) or stop.signal is not None
+                if finished := self._done(closing):
+                    self.progress.seconds += closing  # what follows belongs to the budget
+                done = finished or stop.signal is not None
                 if done or self._sample_due(now - sampled_at, sample_cost):
                     self._write_sample(watched)
                     sampled_at = time.monotonic()
@@ -203,8 +205,8 @@ class Run:
             self.progress.images,
             self.progress.seconds,
             rate,
-            finished=stop.signal is None,
-            stopped_by=stop.signal,
+            finished=finished,
+            stopped_by=None if finished else stop.signal,
         )
 
     # --- the step ---------------------------------------------------------------------------------------------------
