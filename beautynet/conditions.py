@@ -27,7 +27,7 @@ from beautynet.errors import BeautyError
 MOST_CLUSTERS = 32
 FIT_GRID = 64
 """The centres are fitted on FIT_GRID² = 4,096 pixels of each picture."""
-FRESH_STEPS, WARM_STEPS = 24, 3
+FRESH_STEPS, WARM_STEPS = 16, 3
 """Lloyd iterations for a first picture, and for a frame that starts from the centres of the one before."""
 CENTRE_INERTIA = 0.6
 """How much of the last frame's centres stays in a film: steadier colours against a slower reaction to change."""
