@@ -76,7 +76,7 @@ def main(folder: str | None = None) -> None:
         rows.append((our_ms, whole_ms, their_ms, inertia(pixels, centres) / inertia(pixels, their_centres)))
     ours, whole, kmeans, ratios = zip(*rows, strict=True)
     batched = []
-    for some in torch.cat(batch).split(BATCH):
+    for some in (torch.cat(batch[i : i + BATCH]) for i in range(0, len(batch), BATCH)):
         labs = rgb_to_lab(smooth(some, recipe.sigma))
         _, ms = timed(lambda labs=labs: assign(labs.flatten(2), fit_centres(sample(labs), recipe.clusters)))  # type: ignore[misc]
         batched.append(ms / len(some))
