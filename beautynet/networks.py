@@ -2,7 +2,7 @@
 
 Generator: a U-Net whose every convolution pads by repeating the edge (zeros tell the network where it is in the frame)
 and which enlarges by interpolation (transposed convolutions leave checkerboards; Odena et al. 2016).
-Discriminator: the 70×70 PatchGAN with instance norm, which keeps it from chasing colour casts, and no padding at all.
+Discriminator: a PatchGAN with instance norm, which keeps it from chasing colour casts, and no padding at all.
 """
 
 from __future__ import annotations
@@ -37,8 +37,20 @@ def depth_for(size: int) -> int:
     return depth
 
 
+def halvings_for(size: int) -> int:
+    """Halvings in the discriminator for squares of `size` px, so that a patch is about a quarter of the side.
+
+    That is pix2pix's own proportion, 70 px of 256. A patch of half the side or more sees composition before texture,
+    and gives too few scores to learn from.
+    """
+    return 3 if size >= 192 else 2
+
+
 NOISE_TILE = 128
 """Side of the fixed noise that is laid out over the frame at inference."""
+NOISE, FINE_NOISE = 0.3, 0.1
+"""Strength of the noise before training, beside features of unit variance; the fine one at full resolution is less,
+or it stays behind as grain."""
 
 
 class Generator(nn.Module):
@@ -87,7 +99,7 @@ class Up(nn.Module):
         super().__init__()
         self.narrow = nn.Conv2d(inputs, outputs, 1, bias=False)
         self.mix = nn.Sequential(Conv(outputs + skip, outputs, 3), Norm(), nn.LeakyReLU(0.2))
-        self.strength = nn.Parameter(torch.full((outputs + skip, 1, 1), 0.1))
+        self.strength = nn.Parameter(torch.full((outputs + skip, 1, 1), NOISE if skip else FINE_NOISE))
         self.register_buffer("tile", torch.randn(1, 1, NOISE_TILE, NOISE_TILE))
 
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
@@ -150,13 +162,18 @@ class Norm(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """70×70 PatchGAN on (condition, picture): one score a patch, and the features on the way for feature matching."""
+    """PatchGAN on (condition, picture): one score a patch, and the features on the way for feature matching.
 
-    def __init__(self, width: int = 64) -> None:
+    A patch is 70×70 px with 3 halvings, 34×34 with 2 (Isola et al. 2016, appendix 6.1.2).
+    """
+
+    def __init__(self, width: int = 64, halvings: int = 3) -> None:
         super().__init__()
-        plan = [(6, width, 2), (width, 2 * width, 2), (2 * width, 4 * width, 2), (4 * width, 8 * width, 1)]
-        self.layers = nn.ModuleList(nn.Conv2d(inputs, outputs, 4, stride) for inputs, outputs, stride in plan)
-        self.score = nn.Conv2d(8 * width, 1, 4)
+        widths = [6] + [width * 2**level for level in range(halvings + 1)]
+        self.layers = nn.ModuleList(
+            nn.Conv2d(widths[i], widths[i + 1], 4, stride=2 if i < halvings else 1) for i in range(halvings + 1)
+        )
+        self.score = nn.Conv2d(widths[-1], 1, 4)
 
     def forward(self, condition: Tensor, picture: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Two (N, 3, H, W) -> scores (N, 1, H', W') and a feature map a layer."""

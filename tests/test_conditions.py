@@ -104,7 +104,7 @@ def test_a_photo_has_one_condition_whatever_its_company(kind: str, crops: Tensor
     together = recipe(crops)[0]
     alone = torch.cat([recipe(photo)[0] for photo in crops.flip(0).split(1)]).flip(0)
     differing = (together != alone).any(1).float().mean()
-    assert differing < 0.001, "rounding may move a pixel on the border of two clusters, no more"
+    assert differing < 0.0005, "rounding may move a few pixels on the border of two clusters, no more: 3 were seen"
 
 
 @pytest.mark.parametrize("kind", CONDITIONS)

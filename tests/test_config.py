@@ -39,7 +39,7 @@ def test_every_setting_has_help() -> None:
         ("minutes", 0),
         ("minutes", float("nan")),
         ("steps", 0),
-        ("size", 64),
+        ("size", 56),
         ("size", 100),
         ("size", 4096),
         ("preset", "XL"),

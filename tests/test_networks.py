@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from beautynet.config import PRESET_NAMES
-from beautynet.networks import PRESETS, Discriminator, Generator, depth_for
+from beautynet.networks import PRESETS, Discriminator, Generator, depth_for, halvings_for
 
 
 def small(depth: int = 3) -> Generator:
@@ -73,10 +73,11 @@ def test_every_weight_learns() -> None:
         assert not silent
 
 
-def test_a_patch_is_70_pixels_wide(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("size", "patch"), [(64, 34), (128, 34), (256, 70), (512, 70)])
+def test_a_patch_is_about_a_quarter_of_the_picture(size: int, patch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(F, "instance_norm", lambda x: x)  # its mean and variance are of the whole picture
     torch.manual_seed(0)
-    discriminator = Discriminator(8)
+    discriminator = Discriminator(8, halvings_for(size))
     picture = torch.rand(1, 3, 142, 142, requires_grad=True)
     scores, _ = discriminator(torch.zeros_like(picture), picture)
     row, column = (side // 2 for side in scores.shape[2:])
@@ -84,7 +85,7 @@ def test_a_patch_is_70_pixels_wide(monkeypatch: pytest.MonkeyPatch) -> None:
     assert picture.grad is not None
     seen = picture.grad[0].abs().sum(0) > 0
     rows, columns = seen.any(1).nonzero(), seen.any(0).nonzero()
-    assert (rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1) == (70, 70)
+    assert (rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1) == (patch, patch)
 
 
 def test_the_discriminator_looks_at_condition_and_picture() -> None:

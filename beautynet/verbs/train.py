@@ -33,7 +33,7 @@ from beautynet.dataset import Dataset, Photos
 from beautynet.decode import decode
 from beautynet.devices import autocast, pick_device
 from beautynet.errors import BeautyError
-from beautynet.networks import PRESETS, Discriminator, Generator, depth_for
+from beautynet.networks import PRESETS, Discriminator, Generator, depth_for, halvings_for
 from beautynet.panel import TrainPanel
 from beautynet.translator import Translator
 
@@ -141,13 +141,14 @@ class Run:
             config.condition, abstraction=config.abstraction, size=config.size, k=config.k, palette=config.palette
         )
         self.preview: list[Path] = []
+        self._epoch, self._order = -1, list[int]()
         torch.manual_seed(config.seed)
         torch.backends.cudnn.benchmark = True
         torch.set_float32_matmul_precision("high")
         preset = PRESETS[config.preset]
         layout: dict[str, Any] = {"device": device, "memory_format": torch.channels_last}
         self.generator = Generator(preset.width, depth_for(config.size)).to(**layout)
-        self.discriminator = Discriminator(preset.critic_width).to(**layout)
+        self.discriminator = Discriminator(preset.critic_width, halvings_for(config.size)).to(**layout)
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.optimisers = [self._adam(self.generator), self._adam(self.discriminator)]
 
@@ -269,9 +270,8 @@ class Run:
         return [self._shuffled(i // count, count)[i % count] for i in range(first, first + self.batch)]
 
     def _shuffled(self, epoch: int, count: int) -> list[int]:
-        if getattr(self, "_epoch", None) != (epoch, count):
-            self._epoch = (epoch, count)
-            self._order = Random(f"{self.config.seed} epoch {epoch}").sample(range(count), count)
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, Random(f"{self.config.seed} epoch {epoch}").sample(range(count), count)
         return self._order
 
     @torch.no_grad()
