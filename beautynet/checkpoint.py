@@ -78,17 +78,21 @@ def read_header(path: Path) -> dict[str, Any]:
 def load_generator(path: Path) -> tuple[networks.Generator, dict[str, Any]]:
     """The generator (CPU, float32) and its header. No code from the file is run."""
     header = read_header(path)
-    generator = networks.Generator(**header["generator"])
-    load_weights(generator, path)
-    return generator, header
+    try:
+        with torch.device("meta"):  # whatever size a header claims, memory is taken for what is in the file only
+            generator = networks.Generator(**header["generator"])
+    except (KeyError, TypeError) as error:
+        raise BeautyError(f"{path} is not a beautynet checkpoint: its header is damaged ({error})") from error
+    load_weights(generator, path, assign=True)
+    return generator.float(), header
 
 
-def load_weights(module: nn.Module, path: Path) -> None:
-    """Fill `module` with the weights in `path`; a BeautyError if they are not its own."""
+def load_weights(module: nn.Module, path: Path, assign: bool = False) -> None:
+    """Fill `module` with the weights in `path`, or `assign` them; a BeautyError if they are not its own."""
     with safe_open(path, framework="pt") as file:
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     try:
-        module.load_state_dict(weights)
+        module.load_state_dict(weights, assign=assign)
     except RuntimeError as error:
         raise BeautyError(f"the weights in {path} do not fit: it is of another size (try the same --preset)") from error
 

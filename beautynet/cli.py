@@ -53,7 +53,7 @@ def _one_line(error: Exception) -> str | None:
         return "torch and torchvision do not match: `pip install --upgrade torch torchvision` installs a pair"
     if isinstance(error, ModuleNotFoundError):
         return f"{error.name} is missing: `pip install beautynet` installs what every command needs"
-    if isinstance(error, RuntimeError) and "out of memory" in str(error):
+    if isinstance(error, RuntimeError) and ("out of memory" in str(error) or "allocate memory" in str(error)):
         return "out of memory: try a smaller --batch, --size or --preset"
     if isinstance(error, MemoryError):
         return "out of memory: try a smaller --size"

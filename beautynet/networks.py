@@ -38,19 +38,15 @@ def depth_for(size: int) -> int:
 
 
 def halvings_for(size: int) -> int:
-    """Halvings in the discriminator for squares of `size` px, so that a patch is about a quarter of the side.
+    """Halvings in the discriminator for squares of `size` px: patches of 70 px, as in pix2pix, or 34 px under 128.
 
-    That is pix2pix's own proportion, 70 px of 256. A patch of half the side or more sees composition before texture,
-    and gives too few scores to learn from.
+    A patch of nearly the whole square sees composition before texture, and leaves too few scores to learn from.
     """
-    return 3 if size >= 192 else 2
+    return 3 if size >= 128 else 2
 
 
 NOISE_TILE = 128
 """Side of the fixed noise that is laid out over the frame at inference."""
-NOISE, FINE_NOISE = 0.3, 0.1
-"""Strength of the noise before training, beside features of unit variance; the fine one at full resolution is less,
-or it stays behind as grain."""
 
 
 class Generator(nn.Module):
@@ -99,7 +95,7 @@ class Up(nn.Module):
         super().__init__()
         self.narrow = nn.Conv2d(inputs, outputs, 1, bias=False)
         self.mix = nn.Sequential(Conv(outputs + skip, outputs, 3), Norm(), nn.LeakyReLU(0.2))
-        self.strength = nn.Parameter(torch.full((outputs + skip, 1, 1), NOISE if skip else FINE_NOISE))
+        self.strength = nn.Parameter(torch.full((outputs + skip, 1, 1), 0.1))
         self.register_buffer("tile", torch.randn(1, 1, NOISE_TILE, NOISE_TILE))
 
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
@@ -164,7 +160,7 @@ class Norm(nn.Module):
 class Discriminator(nn.Module):
     """PatchGAN on (condition, picture): one score a patch, and the features on the way for feature matching.
 
-    A patch is 70×70 px with 3 halvings, 34×34 with 2 (Isola et al. 2016, appendix 6.1.2).
+    A patch is 70×70 px with 3 halvings, 34×34 with 2 (Isola et al. 2016, section 6.1.2).
     """
 
     def __init__(self, width: int = 64, halvings: int = 3) -> None:

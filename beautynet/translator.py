@@ -15,6 +15,7 @@ from beautynet import checkpoint as checkpoints
 from beautynet import images
 from beautynet.conditions import Condition
 from beautynet.devices import autocast, pick_device
+from beautynet.errors import BeautyError
 from beautynet.networks import Generator
 
 
@@ -50,8 +51,12 @@ class Translator:
         `size` is the shorter side in px at which the network works (default: the one it was trained at);
         `abstraction` (0..1) replaces the recipe's own; `precision` is "float32", or "auto" for bfloat16 where it helps.
         """
-        generator, header = checkpoints.load_generator(checkpoints.find(checkpoint))
-        condition = Condition(**header["condition"])
+        path = checkpoints.find(checkpoint)
+        generator, header = checkpoints.load_generator(path)
+        try:
+            condition = Condition(**header["condition"])
+        except (KeyError, TypeError, BeautyError) as error:
+            raise BeautyError(f"{path} is not a beautynet checkpoint: its header is damaged ({error})") from error
         if abstraction is not None:
             condition = replace(condition, abstraction=abstraction)
         translator = cls(generator, condition, pick_device(device), precision)

@@ -61,6 +61,9 @@ def test_files_of_another_kind_are_refused(checkpoint: Path, tmp_path: Path) -> 
         "no-json": safetensors({"beautynet": "{"}),
         "other": safetensors({"beautynet": json.dumps({"kind": "a classifier"})}),
         "newer": safetensors({"beautynet": json.dumps({**header, "format": 2})}),
+        "headerless": safetensors({"beautynet": json.dumps({**header, "generator": None})}),
+        "foreign": safetensors({"beautynet": json.dumps({**header, "generator": {"layers": 3}})}),
+        "boast": safetensors({"beautynet": json.dumps({**header, "generator": {"width": 10**6, "depth": 5}})}),
         "misfit": safetensors({"beautynet": json.dumps({**header, "generator": {"width": 8, "depth": 3}})}),
     }
     for name, data in files.items():

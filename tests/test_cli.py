@@ -119,6 +119,7 @@ def fail_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (BeautyError("no photos: gather some"), "no photos: gather some"),
         (RuntimeError("CUDA out of memory. Tried 2 GiB"), "smaller --batch"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "smaller --batch"),
         (MemoryError(), "out of memory"),
         (OSError(28, "No space left on device"), "disk full"),
         (PermissionError(13, "Permission denied", "x.png"), "x.png: Permission denied"),

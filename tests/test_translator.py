@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
+from beautynet import checkpoint as checkpoints
 from beautynet import images
 from beautynet.errors import BeautyError
 from beautynet.translator import Translator
@@ -91,3 +92,8 @@ def test_what_cannot_be_loaded(checkpoint: Path, tmp_path: Path) -> None:
         Translator.load(tmp_path / "nowhere")
     with pytest.raises(BeautyError, match="unknown device"):
         Translator.load(checkpoint, device="toaster")
+    generator, header = checkpoints.load_generator(checkpoint)
+    for condition in (None, {"eyes": 2}, {"kind": "smell"}, {"abstraction": "much"}):
+        checkpoints.save_model(tmp_path / "strange", generator, {**header, "condition": condition})
+        with pytest.raises(BeautyError, match="strange"):
+            Translator.load(tmp_path / "strange")
