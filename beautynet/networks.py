@@ -47,6 +47,9 @@ def halvings_for(size: int) -> int:
 
 NOISE_TILE = 128
 """Side of the fixed noise that is laid out over the frame at inference."""
+NOISE, FINE_NOISE = 0.3, 0.1
+"""Strength of the noise before training, beside features of unit variance; the fine one at full resolution is less,
+or it stays behind as grain."""
 
 
 class Generator(nn.Module):
@@ -95,7 +98,7 @@ class Up(nn.Module):
         super().__init__()
         self.narrow = nn.Conv2d(inputs, outputs, 1, bias=False)
         self.mix = nn.Sequential(Conv(outputs + skip, outputs, 3), Norm(), nn.LeakyReLU(0.2))
-        self.strength = nn.Parameter(torch.full((outputs + skip, 1, 1), 0.1))
+        self.strength = nn.Parameter(torch.full((outputs + skip, 1, 1), NOISE if skip else FINE_NOISE))
         self.register_buffer("tile", torch.randn(1, 1, NOISE_TILE, NOISE_TILE))
 
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
