@@ -1,5 +1,6 @@
 """What many tests stand on: crops of scikit-learn's two photos, as a batch and as a dataset, and a small checkpoint."""
 
+import signal
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,6 +16,12 @@ from beautynet.conditions import Condition
 from beautynet.config import TrainConfig
 from beautynet.networks import PRESETS, Generator, depth_for
 from beautynet.verbs.train import Progress
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ctrl_c() -> None:
+    """Ctrl-C works, even where the tests were started with it ignored (in the background of a script)."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
