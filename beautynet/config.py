@@ -36,9 +36,7 @@ class TrainConfig:
     k: int | None = setting(None, "Clusters; by default 7, more or fewer with the abstraction.")
     palette: str = setting("ranked", "Cluster colours: fixed by luminance rank, or each one's mean.", PALETTE_NAMES)
     batch: int | None = setting(None, "Photos in a step; by default 4 on a CPU, 16 on a GPU.")
-    learning_rate: float = setting(
-        5e-4, "Adam's, for steps of 8 photos (it grows with the root of them), falling to 0 over the second half."
-    )
+    learning_rate: float = setting(7e-4, "Adam's, falling to 0 over the second half.")
     l1: float = setting(5.0, "Weight of the L1 loss; high is safe and grey.")
     feature_matching: float = setting(10.0, "Weight of the feature-matching loss.")
     ema_images: int = setting(5000, "Half-life, in photos seen, of the generator's moving average.")

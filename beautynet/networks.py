@@ -38,11 +38,12 @@ def depth_for(size: int) -> int:
 
 
 def halvings_for(size: int) -> int:
-    """Halvings in the discriminator for squares of `size` px: patches of 70 px, as in pix2pix, or 34 px under 128.
+    """Halvings in the discriminator for squares of `size` px: patches of 70 px, as in pix2pix, or 34 px under 192.
 
-    A patch of nearly the whole square sees composition before texture, and leaves too few scores to learn from.
+    So a patch stays about a quarter of the square (pix2pix's was 70 px of 256): one of half the side or more sees
+    composition before texture, and leaves too few scores to learn from.
     """
-    return 3 if size >= 128 else 2
+    return 3 if size >= 192 else 2
 
 
 NOISE_TILE = 128

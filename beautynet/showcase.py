@@ -36,7 +36,7 @@ TRAINING: dict[str, Any] = {
     "size": 96,
     "batch": 2,
     "abstraction": 0.7,
-    "learning_rate": 2.8e-3,
+    "learning_rate": 1.4e-3,
     "feature_matching": 3.0,
     "l1": 3.0,
 }

@@ -221,7 +221,7 @@ class Run:
         photo = photo.contiguous(memory_format=torch.channels_last)
         shown, _ = self.condition.randomised(random)(photo)
         shown = shown.contiguous(memory_format=torch.channels_last)
-        rate = config.learning_rate * (len(photo) / 8) ** 0.5 * min(1.0, 2 * (1 - progress.fraction(config)))
+        rate = config.learning_rate * min(1.0, 2 * (1 - progress.fraction(config)))
         adam_g, adam_d = self.optimisers
         for optimiser in self.optimisers:
             optimiser.param_groups[0]["lr"] = rate
