@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,14 +76,20 @@ def read_header(path: Path) -> dict[str, Any]:
     return header
 
 
+@contextmanager
+def rebuilding(path: Path) -> Iterator[None]:
+    """Whatever a header says that cannot be built from becomes one clear line."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, RuntimeError, BeautyError) as error:
+        raise BeautyError(f"{path} is not a beautynet checkpoint: its header is damaged ({error})") from error
+
+
 def load_generator(path: Path) -> tuple[networks.Generator, dict[str, Any]]:
     """The generator (CPU, float32) and its header. No code from the file is run."""
     header = read_header(path)
-    try:
-        with torch.device("meta"):  # whatever size a header claims, memory is taken for what is in the file only
-            generator = networks.Generator(**header["generator"])
-    except (KeyError, TypeError) as error:
-        raise BeautyError(f"{path} is not a beautynet checkpoint: its header is damaged ({error})") from error
+    with rebuilding(path), torch.device("meta"):  # whatever size it claims, memory is taken for what is there only
+        generator = networks.Generator(**header["generator"])
     load_weights(generator, path, assign=True)
     return generator.float(), header
 

@@ -163,7 +163,7 @@ def lloyd(pixels: Tensor, centres: Tensor, steps: int) -> Tensor:
     points = torch.cat([pixels, torch.ones_like(pixels[:, :1])], dim=1)
     centres = torch.cat([centres, torch.ones_like(centres[..., :1])], dim=2)
     for _ in range(steps):
-        distances = torch.baddbmm(centres.square().sum(2, keepdim=True), centres, points, alpha=-2)
+        distances = relative_distances(points, centres)
         members = (distances.amin(1, keepdim=True) + 1 - distances).relu()  # from 1 to 0 as another is 1 Lab² nearer
         sums = torch.baddbmm(centres, members, points.mT, beta=1e-3)
         centres = sums / sums[..., 3:]
@@ -171,9 +171,8 @@ def lloyd(pixels: Tensor, centres: Tensor, steps: int) -> Tensor:
 
 
 def relative_distances(pixels: Tensor, centres: Tensor) -> Tensor:
-    """Half the squared distance of (N, 3, P) pixels to (N, k, 3) centres, less a term that k does not change."""
-    half_norms = (centres**2).sum(2, keepdim=True) / 2
-    return torch.baddbmm(half_norms, centres, pixels, alpha=-1)
+    """Squared distances of (N, C, P) pixels to (N, k, C) centres, less a term that is the same for all centres."""
+    return torch.baddbmm(centres.square().sum(2, keepdim=True), centres, pixels, alpha=-2)
 
 
 def assign(pixels: Tensor, centres: Tensor) -> Tensor:

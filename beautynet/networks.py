@@ -40,8 +40,8 @@ def depth_for(size: int) -> int:
 def halvings_for(size: int) -> int:
     """Halvings in the discriminator for squares of `size` px: patches of 70 px, as in pix2pix, or 34 px under 192.
 
-    So a patch stays about a quarter of the square (pix2pix's was 70 px of 256): one of half the side or more sees
-    composition before texture, and leaves too few scores to learn from.
+    pix2pix's patch was a quarter of its square, 70 px of 256. One of half the square or more sees composition before
+    texture, and leaves too few scores to learn from.
     """
     return 3 if size >= 192 else 2
 

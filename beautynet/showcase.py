@@ -78,7 +78,7 @@ def demo(minutes: float = 3.0, out: Path = Path("demo"), device: str = "auto") -
     console.print("1/4  one flower: cutting the dahlia into squares")
     photo, palace = _sample(out, "flower.jpg"), _sample(out, "china.jpg")
     dataset = _write_crops(photo, out / "data" / "dahlia")
-    written = pairs(dataset, size=2 * TRAINING["size"], max=PAIRS_SHOWN, out=out / "pairs", device=device)
+    written = pairs(dataset, abstraction=TRAINING["abstraction"], max=PAIRS_SHOWN, out=out / "pairs", device=device)
     console.print(f"2/4  training on nothing else for {_minutes(60 * minutes)}")
     summary = _train(dataset, palace, out, settings, device)
     console.print("3/4  showing it a palace, and the flower again")

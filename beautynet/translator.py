@@ -15,7 +15,6 @@ from beautynet import checkpoint as checkpoints
 from beautynet import images
 from beautynet.conditions import Condition
 from beautynet.devices import autocast, pick_device
-from beautynet.errors import BeautyError
 from beautynet.networks import Generator
 
 
@@ -53,10 +52,8 @@ class Translator:
         """
         path = checkpoints.find(checkpoint)
         generator, header = checkpoints.load_generator(path)
-        try:
+        with checkpoints.rebuilding(path):
             condition = Condition(**header["condition"])
-        except (KeyError, TypeError, BeautyError) as error:
-            raise BeautyError(f"{path} is not a beautynet checkpoint: its header is damaged ({error})") from error
         if abstraction is not None:
             condition = replace(condition, abstraction=abstraction)
         translator = cls(generator, condition, pick_device(device), precision)

@@ -63,6 +63,7 @@ def test_files_of_another_kind_are_refused(checkpoint: Path, tmp_path: Path) -> 
         "newer": safetensors({"beautynet": json.dumps({**header, "format": 2})}),
         "headerless": safetensors({"beautynet": json.dumps({**header, "generator": None})}),
         "foreign": safetensors({"beautynet": json.dumps({**header, "generator": {"layers": 3}})}),
+        "negative": safetensors({"beautynet": json.dumps({**header, "generator": {"width": -8, "depth": 3}})}),
         "boast": safetensors({"beautynet": json.dumps({**header, "generator": {"width": 10**6, "depth": 5}})}),
         "misfit": safetensors({"beautynet": json.dumps({**header, "generator": {"width": 8, "depth": 3}})}),
     }

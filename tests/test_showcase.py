@@ -35,7 +35,7 @@ class Links(HTMLParser):
 
 @pytest.fixture(autouse=True)
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(showcase, "TRAINING", {"preset": "S", "size": 128, "batch": 2, "steps": 4})
+    monkeypatch.setattr(showcase, "TRAINING", {**showcase.TRAINING, "steps": 4})
     monkeypatch.setattr(showcase, "PICTURE_SIZE", 64)
     monkeypatch.setattr(showcase, "FILM_SIZE", 64)
     monkeypatch.setattr(showcase, "PAN_SECONDS", 1)

@@ -144,7 +144,6 @@ class Run:
         self._epoch, self._order = -1, list[int]()
         torch.manual_seed(config.seed)
         torch.backends.cudnn.benchmark = True
-        torch.set_float32_matmul_precision("high")
         preset = PRESETS[config.preset]
         layout: dict[str, Any] = {"device": device, "memory_format": torch.channels_last}
         self.generator = Generator(preset.width, depth_for(config.size)).to(**layout)
