@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from beautynet.verbs.export import export as export
     from beautynet.verbs.image import image as image
     from beautynet.verbs.info import info as info
+    from beautynet.verbs.look import look as look
     from beautynet.verbs.pairs import pairs as pairs
     from beautynet.verbs.scrape import scrape as scrape
     from beautynet.verbs.train import train as train
@@ -34,7 +35,10 @@ _HOMES = {
     "TrainConfig": "beautynet.config",
     "Translator": "beautynet.translator",
     "demo": "beautynet.showcase",
-    **{verb: f"beautynet.verbs.{verb}" for verb in ("scrape", "pairs", "train", "image", "video", "export", "info")},
+    **{
+        verb: f"beautynet.verbs.{verb}"
+        for verb in ("scrape", "look", "pairs", "train", "image", "video", "export", "info")
+    },
 }
 __all__ = sorted(_HOMES)
 

@@ -21,6 +21,11 @@ from beautynet.errors import BeautyError
 STARTED = time.monotonic()
 PARTLY = 3
 LAYOUTS = ("side", "stack", "only")
+# What the rooms below say too (a test holds these to it); importing those takes longer than --help may.
+SOURCE_NAMES = ("bing", "commons", "flickr", "flowers102", "inaturalist", "openverse", "folder", "urls")
+DEFAULTS = "openverse, commons, inaturalist, then bing"
+LICENCE_FILTERS = ("any", "free", "commercial", "public-domain")
+FAULTS = ("blurred", "drawing", "collage", "watermark")
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -131,11 +136,25 @@ def settings_of(config: type) -> Decorator:
 @main.command()
 @click.argument("query", required=False)
 @click.option("--max", "max_", type=click.IntRange(1), default=1000, show_default=True, help="Photos wanted.")
-@click.option("--source", help="bing, folder or urls.  [default: bing, or what --from is]")
+@click.option(
+    "--source",
+    multiple=True,
+    metavar="NAME",
+    help=f"Where from; repeats: {', '.join(SOURCE_NAMES)}.  [default: {DEFAULTS}]",
+)
+@click.option("--also", multiple=True, metavar="WORDS", help="Further words, asked when QUERY has run dry; repeats.")
 @click.option("--from", "origin", type=click.Path(path_type=Path), help="A folder of pictures, or a .txt of URLs.")
+@click.option(
+    "--license", type=click.Choice(LICENCE_FILTERS), default="any", show_default=True, help="Which photos may be taken."
+)
 @click.option("--min-size", type=click.IntRange(1), default=256, show_default=True, help="Shorter side in px.")
+@click.option("--reject", multiple=True, type=click.Choice(FAULTS), help="Also leave such pictures out; repeats.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The dataset's folder.  [default: data/QUERY]")
-def scrape(query: str | None, max_: int, **given: Any) -> None:
+@click.option("--dry-run", is_flag=True, help="Store nothing; write a page with what would be kept.")
+@click.option("--contact", envvar="BEAUTYNET_CONTACT", help="Your e-mail or page, for hosts that ask who visits them.")
+@click.option("--allow-private", is_flag=True, help="Fetch from this machine and its own network, too.")
+@click.option("--ignore-opt-out", is_flag=True, help="Take photos whose host says that they are not for training.")
+def scrape(query: str | None, max_: int, allow_private: bool, ignore_opt_out: bool, **given: Any) -> None:
     """Gather photos of QUERY into data/QUERY/, with a manifest of where each came from.
 
     Run it again to go on: nothing is fetched or saved twice.
@@ -143,15 +162,45 @@ def scrape(query: str | None, max_: int, **given: Any) -> None:
     \b
     Examples:
       beautynet scrape flowers --max 1000
+      beautynet scrape flowers --also tulip --also dahlia --license free
+      beautynet scrape mushrooms --source inaturalist --reject blurred --dry-run
       beautynet scrape --from ~/Pictures/garden
-      beautynet scrape tulips --max 2000 -o data/flowers
       beautynet scrape roses --from urls.txt --min-size 400
     """
+    from beautynet.sources.fetch import Limits
     from beautynet.verbs.scrape import scrape as run
 
-    summary = run(query, max=max_, **given)
+    limits = Limits(private_addresses=allow_private, ignore_opt_out=ignore_opt_out)
+    summary = run(query, max=max_, limits=limits, **given)
     click.echo(summary.sentence())
     sys.exit(0 if summary.delivered else PARTLY)
+
+
+@main.command()
+@click.argument("dataset", required=False)
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the sheet as one HTML file instead.")
+@click.option("--reject", type=click.Path(path_type=Path), help="Take out the photos named in this file, one a line.")
+@click.option("--restore", type=click.Path(path_type=Path), help="Put back the photos named in this file.")
+@click.option("--no-browser", is_flag=True, help="Print the address only.")
+def look(dataset: str | None, no_browser: bool, **given: Any) -> None:
+    """Look at DATASET (the newest in data/) in the browser, and click out what should not be in it.
+
+    What is out moves to .rejected in the dataset, is never gathered again, and comes back by a second click.
+
+    \b
+    Examples:
+      beautynet look
+      beautynet look flowers --no-browser
+      beautynet look flowers -o sheet.html
+      beautynet look flowers --reject flowers.out.txt
+    """
+    from beautynet.verbs.look import look as run
+
+    summary = run(dataset, browser=not no_browser, **given)
+    click.echo(summary.sentence())
+    if summary.unknown:
+        click.echo(f"not in the dataset: {', '.join(summary.unknown)}", err=True)
+    sys.exit(PARTLY if summary.unknown else 0)
 
 
 @main.command()

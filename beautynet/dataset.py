@@ -45,15 +45,10 @@ class Dataset:
             place = DATA / place
         if not place.is_dir():
             raise BeautyError(f"no dataset at {place}: make one with `beautynet scrape flowers --max 1000`")
-        if (place / manifest.NAME).exists():
-            photos = sorted(place / r.file for r in manifest.read(place) if r.status == "kept" and r.file)
-            photos = [photo for photo in photos if photo.is_file()]
-        else:
-            photos = sorted(p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-            photos = [photo for photo in photos if ".beauty" not in photo.suffixes]  # those are dreams
+        photos = tuple(_kept(place) if (place / manifest.NAME).exists() else _found(place))
         if not photos:
             raise BeautyError(f"no photos in {place}: gather some with `beautynet scrape {place.name} --max 1000`")
-        return cls(place, tuple(photos))
+        return cls(place, photos)
 
     @property
     def name(self) -> str:
@@ -71,6 +66,25 @@ class Dataset:
         limit = max(HELD_OUT_SHARE, min(ranks.values()) * (1 + 1e-9))
         held_out = [p for p in self.photos if ranks[p] <= limit]
         return [p for p in self.photos if ranks[p] > limit], held_out
+
+
+def _kept(folder: Path) -> Iterator[Path]:
+    """The photos that the manifest says are kept and that are there, sorted by name."""
+    kept = {file for file, _ in manifest.Rows(folder).kept_files()}
+    with os.scandir(folder) as entries:  # one listing instead of a question about each photo
+        names = [entry.name for entry in entries if entry.name in kept and entry.is_file()]
+    del kept
+    return map(folder.joinpath, sorted(names))
+
+
+def _found(folder: Path) -> Iterator[Path]:
+    """The photos in a folder without a manifest and in those below it, sorted; nothing hidden, and no dreams."""
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        photos = (Path(place, name) for name in names if not name.startswith("."))
+        found += (p for p in photos if p.suffix.lower() in SUFFIXES and ".beauty" not in p.suffixes and p.is_file())
+    return iter(sorted(found))
 
 
 def _newest() -> Path:

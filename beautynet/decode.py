@@ -8,6 +8,7 @@ import re
 import stat
 import struct
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -17,6 +18,8 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from beautynet.errors import BeautyError
 
 MAX_PIXELS = 100_000_000
+HASHABLE = 128
+"""Shorter side in px that a picture has at least when it is decoded to be hashed: of 32×32 (see `dedup.hashes`)."""
 WHITE = (255, 255, 255)
 _ORIENTATION = 0x0112  # EXIF tag
 _UPRIGHT = {
@@ -36,6 +39,9 @@ _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
 
 
+_NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+
+
 class Unreadable(BeautyError):  # noqa: N818
     """Why something is not a picture that we can use, in a few words; the name of the file is the caller's to add."""
 
@@ -46,23 +52,34 @@ def decode(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image
     Of an animation or a document with pages it is the first. The number of pixels is read from the header, so
     that nothing over `max_pixels` is ever decoded. Raises Unreadable.
     """
-    if isinstance(source, bytes):
-        return _decode(io.BytesIO(source), max_pixels)
-    with _open_file(source) as file:
-        return _decode(file, max_pixels)
+    with _open(source) as file:
+        return _decode(file, max_pixels).picture
 
 
-def plain_jpeg(data: bytes) -> bytes | None:
-    """The same JPEG without its metadata, where `decode` would not touch its pixels; None where it would.
+@dataclass(frozen=True)
+class Decoded:
+    """A picture, its (width, height) in px when upright, and the same as JPEG without metadata, or None.
 
-    The compressed pixels stay bit for bit; EXIF (with the place it was taken), XMP, thumbnails, comments and
-    whatever follows the picture are left out. `data` must be something that `decode` accepts.
+    There is a JPEG where the source was one whose pixels `decode` leaves as they are: they stay bit for bit. EXIF (with
+    the place it was taken), XMP, thumbnails, comments and whatever follows the picture are left out.
     """
-    with Image.open(io.BytesIO(data)) as image:
-        untouched = image.format == "JPEG" and image.mode == "RGB" and _orientation(image) not in _UPRIGHT
-        if not untouched or _foreign_profile(image) is not None:
-            return None
-    return _without_metadata(data)
+
+    picture: Image.Image
+    size: tuple[int, int]
+    jpeg: bytes | None
+
+
+def decode_with_jpeg(source: bytes | Path, *, hashable: bool = False) -> Decoded:
+    """As `decode`, with the JPEG. If `hashable` is enough, the picture beside it is a grey fraction of its size.
+
+    That takes half the time; all of the file is read nevertheless, so that damage is found.
+    """
+    with _open(source) as file:
+        return _decode(file, MAX_PIXELS, keep=True, hashable=hashable)
+
+
+def _open(source: bytes | Path) -> IO[bytes]:
+    return io.BytesIO(source) if isinstance(source, bytes) else _open_file(source)
 
 
 def _open_file(path: Path) -> IO[bytes]:
@@ -87,18 +104,22 @@ def _open_at_once(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _decode(file: IO[bytes], max_pixels: int) -> Image.Image:
+def _decode(file: IO[bytes], max_pixels: int, *, keep: bool = False, hashable: bool = False) -> Decoded:
     head = file.read(4096)
     _refuse_or_prepare(head)
     file.seek(0)
     try:
         with Image.open(file, formats=_formats()) as image:
-            pixels = image.width * image.height
-            if pixels > max_pixels:
-                raise Unreadable(_too_large(pixels, max_pixels))
+            size = image.size
+            if size[0] * size[1] > max_pixels:
+                raise Unreadable(_too_large(size[0] * size[1], max_pixels))
+            is_plain = image.format == "JPEG" and image.mode == "RGB" and _orientation(image) == 1
+            untouched = is_plain and _foreign_profile(image) is None
+            if untouched and hashable:
+                image.draft("L", (HASHABLE, HASHABLE))
             image.load()
             orientation = _orientation(image)
-            picture = _to_rgb(image)
+            picture = image.copy() if untouched else _to_rgb(image)
     except (Unreadable, MemoryError):
         raise
     except UnidentifiedImageError as error:
@@ -114,7 +135,10 @@ def _decode(file: IO[bytes], max_pixels: int) -> Image.Image:
     if orientation in _UPRIGHT:
         picture = picture.transpose(_UPRIGHT[orientation])
     picture.info = {}
-    return picture
+    if not untouched:
+        return Decoded(picture, picture.size, None)
+    file.seek(0)
+    return Decoded(picture, size, _without_metadata(file.read()) if keep else None)
 
 
 def _formats() -> list[str]:
@@ -244,7 +268,7 @@ def _without_metadata(data: bytes) -> bytes | None:
             return b"".join((*kept, b"\xff\xd9"))
         end = position + 2 + int.from_bytes(data[position + 2 : position + 4])
         if marker == 0xDA:  # start of scan: entropy-coded bytes follow, in which FF stands before 00 or a restart only
-            following = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]").search(data, end)
+            following = _NEXT_MARKER.search(data, end)
             if following is None:
                 return None
             end = following.start()

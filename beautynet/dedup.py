@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Iterable
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -10,6 +13,9 @@ from PIL import Image
 
 # Of 64 bits. See tests/test_dedup.py: re-encoded and scaled copies stay within it, different photos stay outside.
 NEAR = 6
+_UNSORTED = 1 << 14  # photos that are compared one by one before they are sorted in
+_QUARTERS = np.arange(4)[:, None] << 16
+_OUR_NAME = re.compile(r"[0-9a-f]{16}\.jpg")
 
 
 def sha256(data: bytes) -> str:
@@ -17,41 +23,116 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def phash(picture: Image.Image) -> str:
-    """Perceptual hash of a picture, 16 hex digits: the signs of its 8×8 lowest frequencies about their median.
+def hashes(picture: Image.Image) -> tuple[str, str]:
+    """Perceptual hashes of a picture and of its mirror image, 16 hex digits each.
 
-    pHash: 32×32 grey, discrete cosine transform, upper left corner (Zauner 2010, section 3.2.1).
+    pHash: 32×32 grey, discrete cosine transform, upper left corner of 8×8, the signs about the median (Zauner 2010,
+    section 3.2.1). Mirroring changes the sign of every other horizontal frequency, and nothing else.
     """
     grey = cv2.resize(np.asarray(picture.convert("L")), (32, 32), interpolation=cv2.INTER_AREA)
     frequencies = cv2.dct(grey.astype(np.float32))[:8, :8]
-    bits = np.packbits(frequencies > np.median(frequencies))
-    return bits.tobytes().hex()
+    return _signs(frequencies), _signs(frequencies * np.array([1, -1] * 4, np.float32))
+
+
+def phash(picture: Image.Image) -> str:
+    """Perceptual hash of a picture, 16 hex digits: the first of `hashes`."""
+    return hashes(picture)[0]
+
+
+def _signs(frequencies: np.ndarray) -> str:
+    low, high = np.sort(frequencies, axis=None)[31:33]  # np.median takes ten times as long
+    return np.packbits(frequencies > (low + high) / 2).tobytes().hex()
 
 
 class NearDuplicates:
-    """Photos by perceptual hash, each with a name, and which of them is nearest to a new one."""
+    """Photos by perceptual hash, each with a name, and which of them is nearest to a new one.
+
+    Multi-index hashing (Norouzi, Punjani and Fleet 2012): where two hashes are at most d bits apart, one of their
+    four quarters is at most d/4 bits apart. All photos are sorted by each quarter, a search looks up the quarters so
+    near and compares whole hashes only there; the latest photos are not sorted yet and all compared. The answer is
+    that of comparing all. 32 bytes a photo, while names are 16 hex digits and `.jpg`; others are kept as they are.
+    """
 
     def __init__(self, distance: int = NEAR) -> None:
         """Hashes at most `distance` of 64 bits apart count as the same photo."""
         self.distance = distance
-        self._names: list[str] = []
-        self._hashes = np.empty(1024, np.uint64)
+        self._length = 0
+        self._hashes = np.empty(0, np.uint64)
+        self._names = np.empty(0, np.uint64)
+        self._other_names: dict[int, str] = {}
+        # What a quarter may differ in: all words of 16 bits with so few set.
+        self._changes = np.flatnonzero(np.bitwise_count(np.arange(1 << 16)) <= distance // 4)
+        self._sort()
 
     def __len__(self) -> int:
         """The number of photos added."""
-        return len(self._names)
+        return self._length
 
     def add(self, phash: str, name: str) -> None:
         """Remember a photo's hash under its name."""
-        if len(self) == len(self._hashes):
-            self._hashes = np.concatenate([self._hashes, np.empty_like(self._hashes)])
-        self._hashes[len(self)] = int(phash, 16)
-        self._names.append(name)
+        self.extend([(name, phash)])
 
-    def nearest(self, phash: str) -> tuple[str, int] | None:
-        """The name of the nearest photo and its distance in bits, or None where all are further than `distance`."""
-        if not self._names:
-            return None
-        distances = np.bitwise_count(self._hashes[: len(self)] ^ np.uint64(int(phash, 16)))
-        index = int(distances.argmin())
-        return (self._names[index], int(distances[index])) if distances[index] <= self.distance else None
+    def extend(self, photos: Iterable[tuple[str, str | None]]) -> None:
+        """Remember many (name, hash), as `Manifest.kept_files` gives them; those without a hash are left out."""
+        hashed = ((name, phash) for name, phash in photos if phash)
+        while some := list(islice(hashed, _UNSORTED)):
+            begin, end = self._length, self._length + len(some)
+            if end > len(self._hashes):
+                more = np.empty(max(end, 1024), np.uint64)
+                self._hashes, self._names = (np.concatenate([old, more]) for old in (self._hashes, self._names))
+            self._hashes[begin:end] = [int(phash, 16) for _, phash in some]
+            for index, (name, _) in enumerate(some, begin):
+                if _OUR_NAME.fullmatch(name):
+                    self._names[index] = int(name[:16], 16)
+                else:
+                    self._other_names[index] = name
+            self._length = end
+
+    def nearest(self, *phashes: str) -> tuple[str, int] | None:
+        """The name of the photo nearest to one of `phashes`, and its distance in bits; of several, the first added.
+
+        None where all are further than `distance`.
+        """
+        if self._length - self._sorted > _UNSORTED:
+            self._sort()
+        wanted = np.array([int(phash, 16) for phash in phashes], np.uint64)
+        found: list[tuple[int, int]] = []  # distance, index
+        rest = 0
+        if self._sorted:
+            begins, lengths = self._look_up(wanted)
+            total = int(lengths.sum())
+            if total < self._sorted // 32:  # else comparing all in a row is quicker
+                rest = self._sorted
+                if total:
+                    # begins[0], begins[0] + 1, ... and so on for lengths[0], begins[1], ...
+                    places = np.arange(total) + np.repeat(begins - lengths.cumsum() + lengths, lengths)
+                    photos = self._order[places]
+                    whose = np.repeat(wanted, lengths.reshape(len(wanted), -1).sum(1))
+                    distances = np.bitwise_count(self._hashes[photos] ^ whose)
+                    least = distances.min()
+                    found.append((int(least), int(photos[distances == least].min())))
+        if rest < self._length:
+            for phash in wanted:
+                distances = np.bitwise_count(self._hashes[rest : self._length] ^ phash)
+                index = int(distances.argmin())
+                found.append((int(distances[index]), rest + index))
+        distance, index = min(found, default=(65, 0))
+        return (self._name(index), distance) if distance <= self.distance else None
+
+    def _look_up(self, phashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where in `_order` photos with a near quarter begin, and how many they are: for each hash in turn."""
+        quarters = phashes.view(np.uint16).reshape(-1, 4, 1) ^ self._changes
+        quarters += _QUARTERS
+        begins = self._starts[quarters.ravel()]
+        return begins, self._starts[quarters.ravel() + 1] - begins
+
+    def _sort(self) -> None:
+        """Sort all photos by their first quarter, then all by their second, ... one after the other in `_order`."""
+        self._sorted = self._length
+        quarters = np.ascontiguousarray(self._hashes[: self._length].view(np.uint16).reshape(-1, 4).T)
+        self._order = np.concatenate([quarter.argsort(kind="stable").astype(np.uint32) for quarter in quarters])
+        sizes = np.concatenate([np.bincount(quarter, minlength=1 << 16) for quarter in quarters])
+        self._starts = np.append(0, sizes.cumsum())  # of those with value v in quarter q: at 65536 q + v
+
+    def _name(self, index: int) -> str:
+        return self._other_names.get(index) or f"{int(self._names[index]):016x}.jpg"

@@ -43,6 +43,20 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def stage(path: Path, data: bytes) -> None:
+    """Write `data` to `path`, a temporary name, and flush it to disk; renaming it is the caller's to do."""
+    try:
+        with open(path, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        if sentence := explained(error, path):
+            raise BeautyError(sentence) from error
+        raise
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` atomically, as UTF-8."""
     write_bytes(path, text.encode())

@@ -21,6 +21,9 @@ def test_a_folder_of_photos(photos: Path) -> None:
     (photos / "notes.txt").write_text("no photo")
     (photos / "deep").mkdir()
     (photos / "00.jpg").rename(photos / "deep" / "00.JPG")
+    for hidden in (".rejected/a.jpg", "deep/.cache/b.jpg", ".c.jpg", "d.beauty.jpg"):
+        (photos / hidden).parent.mkdir(exist_ok=True)
+        (photos / hidden).write_bytes(b"")
     dataset = Dataset.open(photos)
     assert len(dataset.photos) == 12
     assert dataset.name == "photos"
@@ -32,6 +35,15 @@ def test_a_manifest_says_what_was_kept(photos: Path) -> None:
         for name, status in (("00.jpg", "kept"), ("01.jpg", "rejected"), ("gone.jpg", "kept")):
             rows.append(manifest.Record(**{**empty, "file": name, "status": status, "url": name}))
     assert Dataset.open(photos).photos == (photos / "00.jpg",)
+
+
+def test_only_the_last_row_of_a_url_counts(photos: Path) -> None:
+    empty = dict.fromkeys(field.name for field in fields(manifest.Record))
+    with manifest.Manifest(photos) as rows:
+        for name, status in (("03.jpg", "kept"), ("02.jpg", "kept"), ("03.jpg", "rejected"), ("01.jpg", "failed")):
+            rows.append(manifest.Record(**{**empty, "file": name, "status": status, "url": name}))
+        rows.append(manifest.Record(**{**empty, "file": "01.jpg", "status": "kept", "url": "01.jpg"}))
+    assert Dataset.open(photos).photos == (photos / "01.jpg", photos / "02.jpg")
 
 
 def test_by_name_or_the_newest(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,15 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageFile
-from web import SHARED, bomb, encoded, pictures
+from sklearn.datasets import load_sample_images
+from web import SHARED, bomb, encoded
 
-from beautynet.decode import Unreadable, decode, plain_jpeg
+from beautynet.decode import Unreadable, decode, decode_with_jpeg
+from beautynet.dedup import phash
 
 HOSTILE = SHARED / "hostile"
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 hostile = pytest.mark.skipif(not HOSTILE.is_dir(), reason=f"{HOSTILE} is not here")
 
-PHOTO = pictures()[8]  # the flower, 640 x 427
+PHOTO = Image.fromarray(load_sample_images().images[1])  # the flower, 640 x 427
 
 
 def pixels(picture: Image.Image) -> np.ndarray:
@@ -24,6 +26,10 @@ def pixels(picture: Image.Image) -> np.ndarray:
 
 def is_close(one: Image.Image, other: Image.Image, mean: float = 3.0) -> bool:
     return one.size == other.size and bool(np.abs(pixels(one) - pixels(other)).mean() < mean)
+
+
+def plain_jpeg(data: bytes) -> bytes | None:
+    return decode_with_jpeg(data).jpeg
 
 
 def exif(orientation: int) -> bytes:
@@ -101,6 +107,18 @@ def test_plain_jpeg_keeps_pixels_and_loses_the_rest(options: dict[str, object]) 
     assert len(plain) < len(encoded(PHOTO, **options)) + 10
     assert np.array_equal(np.asarray(decode(plain)), np.asarray(decode(data)))
     assert plain_jpeg(plain) == plain
+
+
+@pytest.mark.parametrize("options", [{}, {"exif": exif(6)}, {"progressive": True}])
+def test_what_is_only_to_be_hashed_has_its_true_size_and_nearly_its_hash(options: dict[str, object]) -> None:
+    data = encoded(PHOTO, quality=90, **options)
+    small, whole = decode_with_jpeg(data, hashable=True), decode_with_jpeg(data)
+    assert small.size == whole.size == whole.picture.size
+    assert small.jpeg == whole.jpeg
+    assert (min(small.picture.size) < 300) == (small.jpeg is not None)
+    assert (int(phash(small.picture), 16) ^ int(phash(whole.picture), 16)).bit_count() <= 2
+    with pytest.raises(Unreadable, match="truncated"):
+        decode_with_jpeg(data[: len(data) * 2 // 3], hashable=True)
 
 
 @pytest.mark.parametrize("kind", ["L", "CMYK"])

@@ -26,12 +26,23 @@ def test_dataset_with_and_without_manifest(photos: Path) -> None:
     with manifest.Manifest(photos) as rows:
         for name in ("00.jpg", "01.jpg"):
             row = {"file": name, "status": "kept", "source": "bing", "width": 192, "height": 192, "url": name}
+            rows.append(manifest.Record(**{**empty, "url": name, "status": "failed", "reason": "timeout"}))
             rows.append(manifest.Record(**{**empty, **row}))
         turned_away = {"status": "skipped", "source": "bing", "reason": "duplicate: of 00.jpg", "url": "x"}
         rows.append(manifest.Record(**{**empty, **turned_away}))
     said = info(photos)
-    for fact in ("2 photos", "2 bing", "2 not stated", "192 to 192 px", "1 duplicate"):
+    for fact in ("2 photos", "2 kept, 1 skipped", "2 bing", "2 none stated", "192 to 192 px", "1 duplicate"):
         assert fact in said
+    assert "timeout" not in said, "superseded"
+
+
+def test_many_licences_are_the_most_frequent_and_the_others(photos: Path) -> None:
+    empty = dict.fromkeys(field.name for field in fields(manifest.Record))
+    with manifest.Manifest(photos) as rows:
+        for number in range(12):
+            row = {"file": "00.jpg", "status": "kept", "licence": f"CC {max(number, 3)}"}
+            rows.append(manifest.Record(**{**empty, **row}))
+    assert re.search(r"licences +4 CC 3, .*, 1 others", info(photos))
 
 
 def test_by_name(photos: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,19 +6,23 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import replay
 from PIL import Image
 from web import SHARED, Web, bing_page, body, bomb, encoded, first, pictures, slowly, status
 
-from beautynet import files, manifest
+from beautynet import curation, manifest
 from beautynet.decode import decode
 from beautynet.dedup import sha256
 from beautynet.errors import BeautyError
-from beautynet.manifest import Record
-from beautynet.sources import SOURCES
+from beautynet.manifest import Manifest, Record
+from beautynet.sources import SOURCES, Source, fetch
 from beautynet.sources.bing import bing
 from beautynet.sources.fetch import Limits
 from beautynet.verbs.scrape import scrape
@@ -32,6 +36,7 @@ LIMITS = Limits(
     attempts=2,
     backoff_seconds=0.05,
     max_wait_seconds=2,
+    private_addresses=True,
 )
 
 
@@ -44,7 +49,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def search_at(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SOURCES, "bing", partial(bing, base_url=web.url))
+    monkeypatch.setitem(SOURCES, "bing", Source(partial(bing, base_url=web.url)))
 
 
 def agree(folder: Path) -> list[Record]:
@@ -52,7 +57,10 @@ def agree(folder: Path) -> list[Record]:
     rows = manifest.read(folder)
     kept = [row for row in rows if row.status == "kept"]
     assert sorted(row.file or "" for row in kept) == sorted(path.name for path in folder.glob("*.jpg"))
-    assert {path.name for path in folder.iterdir()} == {row.file for row in kept} | {manifest.NAME}
+    ours = {manifest.NAME, manifest.ATTRIBUTION}
+    assert {path.name for path in folder.iterdir()} - {manifest.REJECTED} == {row.file for row in kept} | ours
+    page = (folder / manifest.ATTRIBUTION).read_text()
+    assert all(f"`{row.file}`" in page for row in kept)
     for row in rows:
         assert (row.file is None) == (row.status != "kept")
         assert (row.reason is None) == (row.status == "kept")
@@ -112,7 +120,7 @@ def test_a_web_full_of_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
         }
         paths = [path for path in web.routes if path != "/arrived"] + ["/gone.jpg"]
         web.serve_bing([web.url + path for path in [*paths, "/plain.jpg"]] + ["ftp://example.org/x.jpg"])
-        summary = scrape("Flor ção 花!", max=100, limits=LIMITS)
+        summary = scrape("Flor ção 花!", source="bing", max=100, limits=LIMITS)
         fetched = list(web.log)
         rows = agree(Path("data/flor-ção-花"))
         found = outcomes(rows, web.url)
@@ -153,14 +161,14 @@ def test_a_web_full_of_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
 
         # The same command again asks only for what may have got better.
         before = (Path("data/flor-ção-花") / manifest.NAME).read_bytes()
-        again = scrape("Flor ção 花!", max=100, limits=LIMITS)
+        again = scrape("Flor ção 花!", source="bing", max=100, limits=LIMITS)
         refetched = [path for path in web.log[len(fetched) :] if not path.startswith("/images/async")]
         assert set(refetched) == {"/cut.jpg", "/drip.jpg"}
         assert (again.kept, again.new, again.already, again.reasons) == (9, 0, 9, summary.reasons)
         assert (Path("data/flor-ção-花") / manifest.NAME).read_bytes() == before
 
         web.routes |= {"/cut.jpg": body(photos[9]), "/drip.jpg": status(404)}
-        healed = scrape("Flor ção 花!", max=100, limits=LIMITS)
+        healed = scrape("Flor ção 花!", source="bing", max=100, limits=LIMITS)
         assert (healed.kept, healed.new) == (10, 1)
         agree(Path("data/flor-ção-花"))
 
@@ -169,13 +177,13 @@ def test_no_more_is_fetched_than_wanted(monkeypatch: pytest.MonkeyPatch) -> None
     with Web() as web:
         search_at(web, monkeypatch)
         web.serve_bing(web.serve_photos())
-        summary = scrape("roses", max=3, limits=LIMITS)
+        summary = scrape("roses", source="bing", max=3, limits=LIMITS)
         assert (summary.kept, summary.delivered) == (3, True)
         assert len([path for path in web.log if path.startswith("/photo")]) == 3
         web.log.clear()
-        assert scrape("roses", max=3, limits=LIMITS).delivered
+        assert scrape("roses", source="bing", max=3, limits=LIMITS).delivered
         assert not web.log
-        more = scrape("roses", max=5, limits=LIMITS)
+        more = scrape("roses", source="bing", max=5, limits=LIMITS)
         assert (more.kept, more.new, more.already) == (5, 2, 3)
         assert len([path for path in web.log if path.startswith("/photo")]) == 2
         agree(Path("data/roses"))
@@ -185,7 +193,7 @@ def test_many_photos_all_arrive_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with Web() as web:
         search_at(web, monkeypatch)
         web.serve_bing(web.serve_photos())
-        assert scrape("roses", limits=LIMITS).kept == 16
+        assert scrape("roses", source="bing", limits=LIMITS).kept == 16
         assert sorted(path for path in web.log if path.startswith("/photo")) == sorted(
             f"/photo{index}.jpg" for index in range(16)
         )
@@ -197,14 +205,168 @@ def test_trouble_of_the_search_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         search_at(web, monkeypatch)
         web.routes["/images/async"] = body(b"<html>consent</html>", "text/html")
         with pytest.raises(BeautyError, match="Bing asks for consent"):
-            scrape("roses", limits=LIMITS)
+            scrape("roses", source="bing", limits=LIMITS)
         assert not Path("data/roses").exists()
         page = bing_page(web.serve_photos(4))
         web.routes["/images/async"] = first(body(page, "text/html"), status(429))
-        summary = scrape("roses", limits=LIMITS)
+        summary = scrape("roses", source="bing", limits=LIMITS)
         assert summary.kept == 4
         assert not summary.delivered
         assert "HTTP 429" in summary.sentence()
+
+
+# From several sources at once
+
+
+def all_at(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("commons", "inaturalist", "openverse", "bing"):
+        monkeypatch.setitem(SOURCES, name, replace(SOURCES[name], find=partial(SOURCES[name].find, base_url=web.url)))
+
+
+def who_gave(rows: list[Record]) -> dict[str, int]:
+    return dict(Counter(row.source for row in rows if row.status == "kept"))
+
+
+def test_sources_fill_up_what_others_lack_and_say_who_gave_what(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Web() as web:
+        all_at(web, monkeypatch)
+        photos = web.serve_photos()
+        replay.serve_openverse(web, photos[:4])
+        replay.serve_commons(web, photos[3:6])  # one of them openverse has, too
+        replay.serve_inaturalist(web, photos[6:9])
+        web.serve_bing(photos)
+        summary = scrape("dahlia", max=12, limits=LIMITS)
+        rows = agree(summary.folder)
+        assert summary.delivered
+        assert who_gave(rows) == {each: count for each, count in summary.gave.items() if count}
+        # All that state licences are used up before the one that does not fills the rest.
+        assert sum(summary.gave.values()) - summary.gave["bing"] == 9
+        assert f"bing {summary.gave['bing']}" in summary.sentence()
+        by_source = {row.source: row for row in rows}
+        for source, licence in (("openverse", "CC BY 2.0"), ("commons", "CC BY-SA 4.0"), ("inaturalist", "CC BY 4.0")):
+            row = by_source[source]
+            assert (row.licence, row.author is not None) == (licence, True)
+            assert row.attribution
+            assert row.page
+            assert (row.licence_url or "").startswith("https://creativecommons.org/licenses/")
+        assert by_source["bing"].licence is None
+        page = (summary.folder / manifest.ATTRIBUTION).read_text()
+        assert replay.AUTHOR in page
+        assert "none stated" in page
+
+
+def test_a_licence_asked_for_is_asked_of_the_source_and_checked_on_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Web() as web:
+        all_at(web, monkeypatch)
+        photos = web.serve_photos()
+        web.serve_bing(photos)
+        replay.serve_commons(web, photos[:6], ["CC BY-NC 2.0", "CC0 1.0", "CC BY 4.0"])
+        summary = scrape("dahlia", source="commons", license="free", limits=LIMITS)
+        assert summary.reasons == {"licence": 2}
+        assert {row.licence for row in agree(summary.folder) if row.status == "kept"} == {"CC0 1.0", "CC BY 4.0"}
+        assert len([path for path in web.log if path.startswith("/photo")]) == 4  # the others were not even fetched
+        # Other wishes, other answers: what only the licence kept out is looked at again.
+        assert scrape("dahlia", source="commons", limits=LIMITS).kept == 6
+        agree(summary.folder)
+        assert "/images/async" not in " ".join(web.log)
+
+
+def test_one_source_in_trouble_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Web() as web:
+        all_at(web, monkeypatch)
+        photos = web.serve_photos()
+        web.routes["/v1/images/"] = status(500)
+        replay.serve_commons(web, photos[:4])
+        web.routes["/v1/taxa"] = body(b"<html>We have moved</html>", "text/html")
+        web.routes["/images/async"] = body(b"<html>captcha</html>", "text/html")
+        summary = scrape("dahlia", limits=LIMITS)
+        assert (summary.kept, summary.delivered, summary.gave["commons"]) == (4, False, 4)
+        assert set(summary.troubles) == {"openverse", "inaturalist", "bing"}
+        lines = summary.sentence().splitlines()
+        assert [line.partition(":")[0] for line in lines[1:]] == ["openverse", "inaturalist", "bing"]
+        assert "HTTP 500" in summary.troubles["openverse"]
+        agree(summary.folder)
+
+
+def test_other_words_are_asked_when_the_first_run_dry(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Web() as web:
+        all_at(web, monkeypatch)
+        photos = web.serve_photos()
+
+        def search(request: object) -> None:
+            words = parse_qs(urlsplit(request.path).query)["gsrsearch"][0]  # type: ignore[attr-defined]
+            replay.serve_commons(web, photos[5:9] if "tulip" in words else photos[:5])
+            answer, web.routes["/w/api.php"] = web.routes["/w/api.php"], search
+            answer(request)  # type: ignore[arg-type]
+
+        web.routes["/w/api.php"] = search
+        summary = scrape("dahlia", source="commons", also=["tulip"], max=5, limits=LIMITS)
+        assert summary.kept == 5
+        assert not [path for path in web.log if "tulip" in path]
+        summary = scrape("dahlia", source="commons", also=["tulip"], limits=LIMITS)
+        assert summary.kept == 9
+        assert {row.query for row in agree(summary.folder)} == {"dahlia", "tulip"}
+
+
+def test_a_busy_host_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Photos of a host that takes one request at a time do not occupy the threads that others could use."""
+    with Web() as slow, Web() as quick:
+        slow_photos, quick_photos = slow.serve_photos(4), quick.serve_photos(16)[4:]
+        for index in range(4):
+            slow.routes[f"/photo{index}.jpg"] = slowly(encoded(pictures()[index]), pause=0.4, piece=20_000)
+        monkeypatch.setitem(fetch.MANNERS, slow.url.removeprefix("http://"), fetch.Manners(1))
+        Path("list.txt").write_text("\n".join(slow_photos + quick_photos))
+        assert scrape(origin="list.txt", limits=LIMITS).kept == 16
+        assert slow.peak == 1
+        assert max(quick.times) < max(slow.times)
+
+
+def test_faults_are_turned_away_when_asked_and_counted() -> None:
+    write_photos(Path("photos"), 3)
+    pictures()[3].resize((60, 41)).resize((900, 615)).save("photos/vague.jpg")
+    summary = scrape(origin="photos", reject=["blurred", "drawing"])
+    assert (summary.kept, summary.reasons) == (3, {"blurred": 1})
+    assert scrape(origin="photos", reject=["drawing"]).kept == 4  # the fault is none any more
+    agree(summary.folder)
+
+
+def test_mirrored_copies_are_copies() -> None:
+    write_photos(Path("photos"), 2)
+    pictures()[0].transpose(Image.Transpose.FLIP_LEFT_RIGHT).resize((400, 273)).save("photos/x.jpg", quality=80)
+    assert scrape(origin="photos").reasons == {"near-duplicate": 1}
+
+
+def test_what_was_clicked_out_never_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Web() as web:
+        all_at(web, monkeypatch)
+        replay.serve_commons(web, web.serve_photos(5))
+        folder = scrape("dahlia", source="commons", limits=LIMITS).folder
+        with Manifest(folder) as rows:
+            victim = next(row for row in rows.latest() if (row.url or "").endswith("/photo2.jpg"))
+            curation.reject(rows, [victim])
+        web.routes["/again.jpg"] = body(encoded(pictures()[2], quality=60))
+        replay.serve_commons(web, [*web.serve_photos(5), f"{web.url}/again.jpg"])
+        summary = scrape("dahlia", source="commons", limits=LIMITS)
+        assert (summary.kept, summary.new) == (4, 0)
+        assert summary.reasons == {"clicked out": 1, "near-duplicate": 1}
+        assert not (folder / str(victim.file)).exists()
+        assert victim.file not in (folder / manifest.ATTRIBUTION).read_text()
+
+
+def test_dry_run_stores_nothing_and_shows_what_it_would() -> None:
+    write_photos(Path("photos"), 5)
+    Path("photos/readme.txt").write_text("hello")
+    summary = scrape(origin="photos", dry_run=True, max=3)
+    assert (summary.kept, summary.new, summary.page) == (3, 3, Path("data/photos.dry-run.html"))
+    assert os.listdir("data") == ["photos.dry-run.html"]
+    page = Path("data/photos.dry-run.html").read_text()
+    assert page.count("data:image/jpeg;base64,") + page.count('"thumbnail"') >= 3
+    folder = scrape(origin="photos", max=2).folder
+    before = sorted(os.listdir(folder)), (folder / manifest.NAME).read_bytes()
+    more = scrape(origin="photos", dry_run=True)
+    assert (more.kept, more.new, more.already) == (5, 3, 2)
+    assert (sorted(os.listdir(folder)), (folder / manifest.NAME).read_bytes()) == before
+    assert "nothing was stored" in more.sentence()
 
 
 def test_a_list_of_addresses() -> None:
@@ -292,7 +454,11 @@ def test_mistakes_are_explained() -> None:
     for arguments, sentence in (
         ({}, "say what to gather"),
         ({"query": "!?"}, "say what to gather"),
-        ({"query": "roses", "source": "gogle"}, "choose one of bing, folder, urls"),
+        ({"query": "roses", "source": "gogle"}, "choose from bing, commons"),
+        ({"query": "roses", "source": ["bing", "commons"], "license": "free"}, "bing states no licences"),
+        ({"query": "roses", "license": "freeish"}, "choose from any, free"),
+        ({"query": "roses", "reject": ["ugly"]}, "blurred"),
+        ({"origin": "list.txt", "license": "free"}, "states no licences"),
         ({"query": "roses", "origin": "absent"}, "absent does not exist"),
         ({"query": "roses", "origin": "list.txt", "source": "bing"}, "--from"),
         ({"query": "roses", "source": "folder"}, "--from"),
@@ -316,19 +482,19 @@ def test_interrupt_keeps_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
         web.serve_bing(web.serve_photos())
         for index in range(5, 16):
             web.routes[f"/photo{index}.jpg"] = slowly(bytes(10_000), pause=0.05, piece=10)
-        write = files.write_bytes
-        written = []
+        replace, stored = os.replace, []
 
-        def interrupted(path: Path, data: bytes) -> None:
-            if len(written) == 4:
-                raise KeyboardInterrupt
-            write(path, data)
-            written.append(path)
+        def interrupted(staged: Path, path: Path) -> None:
+            if path.suffix == ".jpg":
+                if len(stored) == 4:
+                    raise KeyboardInterrupt
+                stored.append(path)
+            replace(staged, path)
 
-        monkeypatch.setattr(files, "write_bytes", interrupted)
+        monkeypatch.setattr(os, "replace", interrupted)
         start = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
-            scrape("roses", limits=LIMITS)
+            scrape("roses", source="bing", limits=LIMITS)
         assert time.monotonic() - start < 5
         names = [thread.name for thread in threading.enumerate()]
         assert not [name for name in names if name.startswith(("beautynet", "parser", "feeder"))]
@@ -356,10 +522,11 @@ CHILD = """
 import sys
 from functools import partial
 from beautynet import manifest
-from beautynet.sources import SOURCES
+from beautynet.sources import SOURCES, Source
 from beautynet.sources.bing import bing
+from beautynet.sources.fetch import Limits
 from beautynet.verbs.scrape import scrape
-SOURCES["bing"] = partial(bing, base_url=sys.argv[1])
+SOURCES["bing"] = Source(partial(bing, base_url=sys.argv[1]))
 if sys.argv[2] == "between":  # the photo and its row
     import os, signal
     append, rows = manifest.Manifest.append, []
@@ -368,7 +535,7 @@ if sys.argv[2] == "between":  # the photo and its row
         rows.append(record)
         append(self, record)
     manifest.Manifest.append = killed
-scrape("roses")
+scrape("roses", source="bing", limits=Limits(private_addresses=True))
 """
 
 
@@ -391,12 +558,12 @@ def test_killed_run_continues(moment: str, monkeypatch: pytest.MonkeyPatch) -> N
         done = {row.url for row in manifest.read(folder)}
         assert 3 <= len(done) < 16
         if moment == "between":
-            assert len(list(folder.glob("*.jpg"))) == 4
-        (folder / ".0123456789abcdef.1.part.jpg").write_bytes(b"half")
+            assert len(list(folder.glob("[!.]*.jpg"))) == 4
+        (folder / ".0123456789abcdef.1.2.part.jpg").write_bytes(b"half")
         with open(folder / manifest.NAME, "ab") as file:
             file.write(json.dumps({"url": web.url})[:-3].encode())
         web.log.clear()
-        summary = scrape("roses", limits=LIMITS)
+        summary = scrape("roses", source="bing", limits=LIMITS)
         assert (summary.kept, summary.already) == (16, len(done))
         assert not {web.url + path for path in web.log} & done
         agree(folder)

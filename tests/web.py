@@ -7,6 +7,8 @@ import functools
 import html
 import io
 import json
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -24,9 +26,11 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 @functools.cache
 def pictures() -> list[Image.Image]:
-    """16 pictures, no two of them alike: scikit-learn's two photos, turned and mirrored."""
+    """16 pictures, no two of them alike, also mirrored: corners of scikit-learn's two photos, and these upside down."""
     originals = [Image.fromarray(photo) for photo in load_sample_images().images]
-    return [p for original in originals for p in (original, *(original.transpose(t) for t in Image.Transpose))]
+    corners = [(left, top, left + 440, top + 300) for left in (0, 200) for top in (0, 127)]
+    crops = [original.crop(box) for original in originals for box in corners]
+    return [*crops, *(crop.rotate(180) for crop in crops)]
 
 
 def encoded(picture: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
@@ -41,28 +45,47 @@ def bomb(side: int = 12_000) -> bytes:
 
 
 class Web:
-    """`with Web() as web`: answers `web.routes[path]`, where the path includes the query; notes each path in `log`."""
+    """`with Web() as web`: answers `web.routes[path]`, where the path includes the query; notes each path in `log`.
 
-    def __init__(self) -> None:
+    `peak` is the most requests that were being answered at once.
+    """
+
+    def __init__(self, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
         self.routes: dict[str, Answer] = {}
         self.log: list[str] = []
+        self.times: list[float] = []
         self.agents: set[str] = set()
+        self.peak = 0
+        busy = []
         web = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                busy.append(self)
+                web.peak = max(web.peak, len(busy))
                 web.log.append(self.path)
+                web.times.append(time.monotonic())
                 web.agents.add(self.headers["User-Agent"])
                 answer = web.routes.get(self.path) or web.routes.get(urlsplit(self.path).path) or status(404)
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the client has had enough
                     answer(self)
+                busy.remove(self)
 
             def log_message(self, *_: object) -> None:
                 """Quiet."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        class Server(ThreadingHTTPServer):
+            address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            daemon_threads = True
+
+            def handle_error(self, *_: object) -> None:
+                """Quiet: clients that do not like our certificate."""
+
+        self._server = Server((host, 0), Handler)
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        name = f"[{host}]" if ":" in host else host
+        self.url = f"{'https' if tls else 'http'}://{name}:{self._server.server_port}"
 
     def __enter__(self) -> Web:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
@@ -98,13 +121,15 @@ def bing_page(urls: list[str]) -> bytes:
     return f'<div><ul class="dgControl_list">{"".join(rows)}</ul></div>'.encode()
 
 
-def body(data: bytes, kind: str = "image/jpeg", promised: int | None = None) -> Answer:
+def body(data: bytes, kind: str = "image/jpeg", promised: int | None = None, **headers: str) -> Answer:
     """200 with these bytes; with `promised`, a Content-Length that is not true."""
 
     def answer(request: BaseHTTPRequestHandler) -> None:
         request.send_response(200)
         request.send_header("Content-Type", kind)
         request.send_header("Content-Length", str(len(data) if promised is None else promised))
+        for name, value in headers.items():
+            request.send_header(name.replace("_", "-"), value)
         request.end_headers()
         request.wfile.write(data)
 
@@ -149,6 +174,7 @@ def slowly(data: bytes, pause: float, piece: int = 100) -> Answer:
         request.end_headers()
         for start in range(0, len(data), piece):
             request.wfile.write(data[start : start + piece])
-            time.sleep(pause)
+            if start + piece < len(data):
+                time.sleep(pause)
 
     return answer

@@ -1,24 +1,29 @@
-"""Where photos come from: `SOURCES` maps a name to a function that yields candidates. One file, one line each."""
+"""Where photos come from: `SOURCES` maps a name to a source. One file, one line each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
 from beautynet.sources.bing import bing
-from beautynet.sources.candidate import Candidate
+from beautynet.sources.commons import commons
+from beautynet.sources.flickr import flickr
+from beautynet.sources.flowers102 import flowers102
 from beautynet.sources.folder import folder
+from beautynet.sources.inaturalist import inaturalist
+from beautynet.sources.openverse import openverse
+from beautynet.sources.search import Candidate, Search, Source
 from beautynet.sources.urls import urls
 
-# A source gets the query (what the photos should show) and the origin (a file or folder to import from, or None). It
-# yields candidates one by one and is asked for no more of them than are wanted. When it cannot go on it raises
-# BeautyError; what it has yielded until then counts.
-Source = Callable[[str, Path | None], Iterator[Candidate]]
-
 SOURCES: dict[str, Source] = {
-    "bing": bing,
-    "folder": folder,
-    "urls": urls,
+    "bing": Source(bing),
+    "commons": Source(commons, licensed=True),
+    "flickr": Source(flickr, licensed=True),
+    "flowers102": Source(flowers102),
+    "folder": Source(folder, imports=True),
+    "inaturalist": Source(inaturalist, licensed=True),
+    "openverse": Source(openverse, licensed=True),
+    "urls": Source(urls, imports=True),
 }
 
-__all__ = ["SOURCES", "Candidate", "Source"]
+DEFAULT = ("openverse", "commons", "inaturalist", "bing")
+"""Those that are searched where none is named."""
+
+__all__ = ["DEFAULT", "SOURCES", "Candidate", "Search", "Source"]

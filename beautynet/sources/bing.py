@@ -6,13 +6,11 @@ import json
 import logging
 import queue
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
 
 from beautynet.errors import BeautyError
-from beautynet.sources.candidate import Candidate
-from beautynet.sources.fetch import USER_AGENT
+from beautynet.sources.search import Candidate, Search
 
 MOST_RESULTS = 1000  # a query; further ones only repeat earlier ones
 PAGE_STEP = 20
@@ -20,8 +18,7 @@ _INSTEAD = "try again later, or import with --from (a folder, or a list of addre
 
 
 def bing(
-    query: str,
-    origin: Path | None,
+    search: Search,
     *,
     base_url: str = "https://www.bing.com",
     request_seconds: float = 10.0,
@@ -30,23 +27,21 @@ def bing(
 
     Pages are asked for as their candidates are taken. Raises BeautyError when the pages cannot be had or read.
     """
-    if origin is not None:
-        raise BeautyError("the source `bing` searches the web and imports nothing: leave --from out, or --source")
-    search = _start(query, base_url, request_seconds)
+    running = _start(search.query, search.web.user_agent, base_url, request_seconds)
     try:
-        while True:
+        while not search.web.stopped:
             try:
-                yield search.found.get(timeout=0.1)
+                yield running.found.get(timeout=0.1)
             except queue.Empty:
-                if not search.crawler.parser.is_alive() and search.found.empty():
+                if not running.crawler.parser.is_alive() and running.found.empty():
                     break
     finally:
-        search.stop()
-    if trouble := search.trouble():
+        running.stop()
+    if trouble := running.trouble():
         raise BeautyError(trouble)
 
 
-class _Search:
+class _Running:
     """The threads of one search, and what they have found."""
 
     def __init__(self, crawler: Any, pages: int) -> None:
@@ -72,7 +67,7 @@ class _Search:
         return f"{missed} of {self.pages} result pages of Bing did not answer: {_INSTEAD}" if missed else None
 
 
-def _start(query: str, base_url: str, request_seconds: float) -> _Search:
+def _start(query: str, user_agent: str, base_url: str, request_seconds: float) -> _Running:
     # icrawler brings an HTML parser and an HTTP library along: 0.2 s that `--help` need not wait for
     from bs4 import BeautifulSoup
     from icrawler import Crawler, Downloader, Parser
@@ -120,7 +115,7 @@ def _start(query: str, base_url: str, request_seconds: float) -> _Search:
             self.logger = _quiet(logging.getLogger("icrawler"))
 
         def set_session(self, headers: dict[str, str] | None = None) -> None:
-            super().set_session(headers or {"User-Agent": USER_AGENT, "Accept-Language": "en"})
+            super().set_session(headers or {"User-Agent": user_agent, "Accept-Language": "en"})
 
     crawler = BingCrawler(SimpleSEFeeder, BingParser, Downloader)
     # icrawler's own queues lose a result that has to wait: they note it as a duplicate before it is in.
@@ -139,7 +134,7 @@ def _start(query: str, base_url: str, request_seconds: float) -> _Search:
     pages = crawler.parser.in_queue.qsize()
     # Our fetcher takes the place of icrawler's downloader, which is never started.
     crawler.parser.start(queue_timeout=0.1, req_timeout=request_seconds)
-    return _Search(crawler, pages)
+    return _Running(crawler, pages)
 
 
 def _results(page: Any) -> tuple[list[dict[str, Any]], int]:

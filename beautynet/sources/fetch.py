@@ -1,22 +1,29 @@
-"""Fetching files over HTTP from hosts that may be slow, broken or hostile. For all sources."""
+"""Fetching over HTTP from hosts that may be slow, broken or hostile, as politely as they ask. For all sources."""
 
 from __future__ import annotations
 
 import email.utils
+import functools
+import io
+import ipaddress
+import json
 import re
 import socket
 import threading
 import time
+import urllib.request
 import weakref
-from collections.abc import Callable
-from contextlib import suppress
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
 from importlib import metadata
+from pathlib import Path
 from types import TracebackType
-from typing import Any
-from urllib.parse import urljoin, urlsplit
+from typing import IO, Any
+from urllib.parse import quote, urljoin, urlsplit
 
+from beautynet import files
 from beautynet.errors import BeautyError
 
 try:
@@ -24,22 +31,44 @@ try:
 except metadata.PackageNotFoundError:  # run from a checkout that is not installed
     _VERSION = "0"
 
-USER_AGENT = f"beautynet/{_VERSION} (gathers photos to train a small network)"
 _CHUNK = 1 << 16
 _TRANSIENT = re.compile(r"HTTP (408|429|5\d\d)|too slow|cannot connect|cut short")
+_REDIRECTS = (301, 302, 303, 307, 308)
+
+
+@dataclass(frozen=True)
+class Manners:
+    """What a host asks of its visitors: requests at once, and seconds from one request to the next."""
+
+    at_once: int
+    interval: float = 0.0
+
+
+MANNERS = {
+    # https://www.mediawiki.org/wiki/API:Etiquette (in series); https://wikitech.wikimedia.org/wiki/Robot_policy
+    "commons.wikimedia.org": Manners(1),
+    "upload.wikimedia.org": Manners(3),
+    "thumb.wikimedia.org": Manners(3),
+    "api.inaturalist.org": Manners(1, 1.0),  # 60 a minute: https://api.inaturalist.org/v1/docs/
+    "api.openverse.org": Manners(1, 3.0),  # 20 a minute without an account
+    "api.flickr.com": Manners(1, 1.0),  # 3,600 an hour: https://www.flickr.com/services/developer/api/
+}
+"""Host -> its documented manners; all others get `Limits.per_host` requests at once."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How long, how much and how often.
+    """How long, how much, how often and where.
 
     `total_seconds` is for the body of one answer, `read_seconds` for a gap in it and for all of its headers.
 
     A host that asks to be left alone (429 or 503 with Retry-After) for longer than `max_wait_seconds` gets its way:
-    its files fail until the next run.
+    its files fail until the next run. `private_addresses` allows this machine and the networks it is in;
+    `ignore_opt_out` also takes photos whose host says that they are not for training.
     """
 
     connections: int = 16
+    per_host: int = 8
     connect_seconds: float = 5.0
     read_seconds: float = 10.0
     total_seconds: float = 60.0
@@ -48,6 +77,8 @@ class Limits:
     attempts: int = 3
     backoff_seconds: float = 1.0
     max_wait_seconds: float = 60.0
+    private_addresses: bool = False
+    ignore_opt_out: bool = False
 
 
 class FetchError(BeautyError):
@@ -59,35 +90,127 @@ def is_transient(reason: str) -> bool:
     return _TRANSIENT.match(reason) is not None
 
 
-class Fetcher:
-    """Fetches files, from several threads at once; `stop()` ends what is in flight."""
+def user_agent(contact: str | None = None) -> str:
+    """How we introduce ourselves; `contact` is an address of whoever runs us, for hosts that want to know."""
+    whom = f"; contact: {contact}" if contact else ""
+    return f"beautynet/{_VERSION} (gathers photos to train a small network{whom})"
 
-    def __init__(self, limits: Limits | None = None) -> None:
-        """With these limits."""
-        self.limits = limits or Limits()
-        self._stopping = threading.Event()
+
+@dataclass(frozen=True)
+class _Sink:
+    """Where a body goes, and how much of it may come in how long."""
+
+    file: IO[bytes]
+    max_bytes: int
+    seconds: float
+    note: Callable[[int, int | None], None] | None = None
+
+
+class _Watch:
+    """Hangs up on hosts that let us wait for their headers: a timeout between two bytes does not notice a drip.
+
+    One thread for all connections; and all of them are hung up on when it is told to stop.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
         self._lock = threading.Lock()
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        self._session = _session(self.limits, self._note_socket)
-        self._wait_until: dict[str, float] = {}  # host -> time.monotonic() before which it wants no request
+        self._deadlines: dict[socket.socket, float] = {}
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def over(self, sock: socket.socket) -> Iterator[Callable[[], bool]]:
+        """While headers are awaited on `sock`; what is yielded tells whether they came too late."""
+        deadline = time.monotonic() + self._seconds
+        with self._lock:
+            self._sockets.add(sock)
+            self._deadlines[sock] = deadline
+            if self._stopped.is_set():
+                _hang_up(sock)
+            elif self._thread is None:
+                self._thread = threading.Thread(target=self._run, daemon=True)
+                self._thread.start()
+        try:
+            yield lambda: time.monotonic() > deadline
+        finally:
+            with self._lock:
+                self._deadlines.pop(sock, None)
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopped.set()
+            for sock in self._sockets:
+                _hang_up(sock)
+
+    def _run(self) -> None:
+        while not self._stopped.wait(min(0.1, self._seconds / 4)):
+            now = time.monotonic()
+            with self._lock:
+                for sock, deadline in self._deadlines.items():
+                    if now > deadline:
+                        _hang_up(sock)
+
+
+class Fetcher:
+    """Fetches from several threads at once; `stop()` ends what is in flight."""
+
+    def __init__(
+        self, limits: Limits | None = None, contact: str | None = None, manners: Mapping[str, Manners] = MANNERS
+    ) -> None:
+        """With these limits; `manners` are by host, or host:port."""
+        if contact and not contact.isprintable():
+            raise BeautyError("--contact is an e-mail address or a URL, on one line")
+        self.limits = limits or Limits()
+        self.user_agent = user_agent(contact)
+        self._manners = manners
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._watch = _Watch(self.limits.read_seconds)
+        self._managers: dict[str | None, Any] = {}  # proxy's URL -> urllib3's pool manager
+        self._rooms: dict[str, threading.Semaphore] = {}
+        self._next_start: dict[str, float] = defaultdict(float)  # host -> time.monotonic() of its next request
 
     def fetch(self, url: str) -> bytes:
         """The whole body at `url`, after a few attempts if need be. Raises FetchError."""
-        for attempt in range(self.limits.attempts - 1):
-            try:
-                return self._attempt(url)
-            except FetchError as error:
-                if not is_transient(str(error)) or self._stopping.is_set():
-                    raise
-            self._stopping.wait(self.limits.backoff_seconds * 2**attempt)
-        return self._attempt(url)
+        body = io.BytesIO()
+        self._insist(url, _Sink(body, self.limits.max_bytes, self.limits.total_seconds))
+        return body.getvalue()
+
+    def download(
+        self, url: str, path: Path, max_bytes: int, note: Callable[[int, int | None], None] | None = None
+    ) -> None:
+        """The whole body at `url`, of at most `max_bytes`, into the file `path`, atomically. Raises FetchError.
+
+        It has to come at 50 kB/s on average; `note` is told the bytes that are there, and those promised if any are.
+        """
+        with files.atomic(path) as temporary, open(temporary, "wb") as file:
+            self._insist(url, _Sink(file, max_bytes, self.limits.total_seconds + max_bytes / 50_000, note))
+
+    def json(self, url: str) -> Any:
+        """The JSON at `url`. Raises FetchError, also where it is something else."""
+        body = self.fetch(url)
+        try:
+            return json.loads(body)
+        except (ValueError, RecursionError):
+            what = "an HTML page" if body.lstrip()[:1] == b"<" else "something else"
+            raise FetchError(f"sent {what} instead of JSON: its service has changed, or is down") from None
+
+    def at_once(self, url: str) -> int:
+        """How many requests at once the host of `url` takes."""
+        manners = self._manners.get(host_of(url))
+        return min(self.limits.per_host, manners.at_once) if manners else self.limits.per_host
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stopping.is_set()
 
     def stop(self) -> None:
         """Let no fetch begin, wait or read on; those in flight fail, within `connect_seconds` at the latest."""
         self._stopping.set()
-        with self._lock:
-            for sock in self._sockets:
-                _hang_up(sock)
+        self._watch.stop()
 
     def __enter__(self) -> Fetcher:
         """Itself."""
@@ -98,133 +221,247 @@ class Fetcher:
     ) -> None:
         """Stop, and close the connections."""
         self.stop()
-        self._session.close()
+        with self._lock:
+            for manager in self._managers.values():
+                manager.clear()
 
-    def _attempt(self, url: str) -> bytes:
-        import requests
+    def _insist(self, url: str, sink: _Sink) -> None:
+        """Attempt, and again where that may help."""
+        for attempt in range(self.limits.attempts - 1):
+            try:
+                return self._attempt(url, sink)
+            except FetchError as error:
+                if not is_transient(str(error)) or self._stopping.is_set():
+                    raise
+            self._stopping.wait(self.limits.backoff_seconds * 2**attempt)
+        return self._attempt(url, sink)
+
+    def _attempt(self, url: str, sink: _Sink) -> None:
+        """Fetch `url`, and where it redirects to."""
+        import urllib3
+
+        for _ in range(self.limits.max_redirects + 1):
+            check_address(url, self.limits.private_addresses)
+            try:
+                with self._turn(host_of(url)):
+                    location = self._request(url, sink)
+            except urllib3.exceptions.SSLError as error:
+                raise FetchError("no trusted TLS certificate") from error
+            except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.NameResolutionError) as error:
+                raise FetchError("cannot connect") from error
+            except urllib3.exceptions.TimeoutError as error:
+                raise FetchError(f"too slow: no answer within {self.limits.read_seconds:g} s") from error
+            except urllib3.exceptions.ProtocolError as error:  # IncompleteRead is one
+                raise FetchError("cut short: the connection closed before the end") from error
+            except urllib3.exceptions.ProxyError as error:
+                raise FetchError("cannot connect: the proxy refuses") from error
+            except (urllib3.exceptions.HTTPError, ValueError) as error:
+                raise FetchError(f"not fetched: {type(error).__name__}") from error
+            if location is None:
+                return
+            url = urljoin(url, location)
+        raise FetchError(f"more than {self.limits.max_redirects} redirects")
+
+    def _request(self, url: str, sink: _Sink) -> str | None:
+        """Fill `sink` anew with what is at `url`; or return where it redirects to."""
         import urllib3
 
         limits = self.limits
+        deadline = time.monotonic() + sink.seconds
+        response = self._manager(url).urlopen(
+            "GET",
+            quote(url.partition("#")[0], safe="%/:=&?~#+!$,;'@()*[]|"),
+            redirect=False,  # each has to be checked first, and its body is not wanted
+            retries=False,
+            preload_content=False,
+            timeout=urllib3.Timeout(connect=limits.connect_seconds, read=limits.read_seconds),
+        )
         try:
-            for _ in range(limits.max_redirects + 1):
-                check_address(url)
-                self._await_host(url)
-                deadline = time.monotonic() + limits.total_seconds
-                timeout = (limits.connect_seconds, limits.read_seconds)
-                with self._session.get(url, stream=True, timeout=timeout) as response:
-                    if response.status_code not in (301, 302, 303, 307, 308):
-                        return self._body(response, deadline)
-                    url = urljoin(url, response.headers.get("Location", ""))
-            raise FetchError(f"more than {limits.max_redirects} redirects")
-        except (requests.exceptions.SSLError, urllib3.exceptions.SSLError) as error:
-            raise FetchError("no trusted TLS certificate") from error
-        except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError) as error:
-            raise FetchError(f"too slow: no answer within {limits.read_seconds:g} s") from error
-        except urllib3.exceptions.ProtocolError as error:  # IncompleteRead is one
-            raise FetchError("cut short: the connection closed before the end") from error
-        except requests.exceptions.ConnectionError as error:
-            raise FetchError("cannot connect") from error
-        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
-            raise FetchError(f"not fetched: {type(error).__name__}") from error
-
-    def _body(self, response: Any, deadline: float) -> bytes:
-        """The body of a final response, if it is whole and within the limits."""
-        if response.status_code != 200:
-            if response.status_code in (429, 503):
-                wait = _seconds(response.headers.get("Retry-After", ""))
-                self._wait_until[urlsplit(response.url).netloc] = time.monotonic() + wait
-            raise FetchError(f"HTTP {response.status_code}")
-        too_big = FetchError(f"over {self.limits.max_bytes / 1e6:g} MB")
-        promised = response.headers.get("Content-Length", "")
-        if promised.isdecimal() and int(promised) > self.limits.max_bytes:
-            raise too_big
-        body = bytearray()
-        # read1 returns what has come; read would wait for a whole chunk, for hours where bytes drip.
-        while chunk := response.raw.read1(_CHUNK, decode_content=True):
-            body += chunk
-            if len(body) > self.limits.max_bytes:
+            if response.status in _REDIRECTS:
+                return str(response.headers.get("Location", ""))
+            self._check(response, url)
+            too_big = FetchError(f"over {sink.max_bytes / 1e6:g} MB")
+            header = response.headers.get("Content-Length", "")
+            promised = int(header) if header.isdecimal() and "Content-Encoding" not in response.headers else None
+            if (promised or 0) > sink.max_bytes:
                 raise too_big
-            if time.monotonic() > deadline:
-                raise FetchError(f"too slow: not whole after {self.limits.total_seconds:g} s")
-        if self._stopping.is_set():
-            raise FetchError("cut short: stopped")
-        if promised.isdecimal() and "Content-Encoding" not in response.headers and len(body) < int(promised):
-            raise FetchError(f"cut short: {len(body)} of {promised} bytes")
-        return bytes(body)
-
-    def _note_socket(self, sock: socket.socket) -> None:
-        """A request has gone out on this socket; called before its answer is awaited."""
-        with self._lock:
-            self._sockets.add(sock)
+            sink.file.seek(0)
+            sink.file.truncate()
+            size = 0
+            # read1 returns what has come; read would wait for a whole chunk, for hours where bytes drip.
+            while chunk := response.read1(_CHUNK, decode_content=True):
+                size += sink.file.write(chunk)
+                if size > sink.max_bytes:
+                    raise too_big
+                if time.monotonic() > deadline:
+                    raise FetchError(f"too slow: not whole after {sink.seconds:g} s")
+                if sink.note:
+                    sink.note(size, promised)
             if self._stopping.is_set():
-                _hang_up(sock)
+                raise FetchError("cut short: stopped")
+            if size < (promised or 0):
+                raise FetchError(f"cut short: {size} of {promised} bytes")
+            return None
+        finally:
+            response.close()  # hangs up where the body was not read to its end
 
-    def _await_host(self, url: str) -> None:
-        """Wait until the host wants requests again, where it has said when."""
-        seconds = self._wait_until.get(urlsplit(url).netloc, 0.0) - time.monotonic()
-        if seconds > self.limits.max_wait_seconds:
-            raise FetchError(f"HTTP 429: the host wants no requests for {seconds:.0f} s")
-        if self._stopping.wait(max(seconds, 0.0)):
-            raise FetchError("cut short: stopped")
+    def _check(self, response: Any, url: str) -> None:
+        """Whether a final response brings what was asked for, and for such as us."""
+        if response.status in (429, 503):
+            wait = _seconds(response.headers.get("Retry-After", ""))
+            with self._lock:
+                self._next_start[host_of(url)] = time.monotonic() + wait
+        if response.status != 200:
+            raise FetchError(f"HTTP {response.status}")
+        if not self.limits.ignore_opt_out and (how := _opt_out(response.headers)):
+            raise FetchError(f"opted out: {how}")
+
+    @contextmanager
+    def _turn(self, host: str) -> Iterator[None]:
+        """Wait until the host wants a request, and hold its place meanwhile."""
+        manners = self._manners.get(host)
+        with self._lock:
+            room = self._rooms.setdefault(host, threading.Semaphore(self.at_once(f"http://{host}")))
+        while not room.acquire(timeout=0.2):
+            if self._stopping.is_set():
+                raise FetchError("cut short: stopped")
+        try:
+            with self._lock:
+                now = time.monotonic()
+                start = max(now, self._next_start[host])
+                if start - now > self.limits.max_wait_seconds:
+                    raise FetchError(f"HTTP 429: the host wants no requests for {start - now:.0f} s")
+                if manners:
+                    self._next_start[host] = start + manners.interval
+            if self._stopping.wait(start - now) or self._stopping.is_set():
+                raise FetchError("cut short: stopped")
+            yield
+        finally:
+            room.release()
+
+    def _manager(self, url: str) -> Any:
+        """The connections that lead to `url`: straight, or by the proxy that the system names."""
+        parts = urlsplit(url)
+        proxy = _proxies().get(parts.scheme)
+        if proxy and urllib.request.proxy_bypass(parts.netloc):
+            proxy = None
+        with self._lock:
+            if proxy not in self._managers:
+                self._managers[proxy] = _pool_manager(self.limits, self.user_agent, self._watch, proxy)
+            return self._managers[proxy]
 
 
-def check_address(url: str) -> None:
+@functools.lru_cache(1024)
+def host_of(url: str) -> str:
+    """The host of a web address, with its port where it names one; empty where there is none."""
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2].lower()
+    except ValueError:
+        return ""
+
+
+def check_address(url: str, private: bool = False) -> None:
     """Refuse what must not be asked for; called for every URL and every redirect. Raises FetchError.
 
-    Refusing private and loopback addresses belongs here.
+    Of a name, the addresses behind it are checked once it is resolved: at the moment of connecting, so that no second
+    answer of a name server can slip another address in.
     """
     try:
         parts = urlsplit(url)
+        host = parts.hostname
     except ValueError:
         raise FetchError("not a web address") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not host:
         raise FetchError("not a web address: only http:// and https:// are fetched")
+    with suppress(ValueError):
+        _check_ip(str(ipaddress.ip_address(host)), private)
 
 
-def _session(limits: Limits, note_socket: Callable[[socket.socket], None]) -> Any:
-    import requests
-    from requests.adapters import HTTPAdapter
-    from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+def _check_ip(address: str, private: bool) -> None:
+    """Refuse what is not on the public internet."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):  # an IPv4 address in IPv6's clothes is judged as what it is
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if ip in ipaddress.ip_network("64:ff9b::/96"):  # NAT64, RFC 6052
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        ip = inner or ip
+    if not private and (not ip.is_global or ip.is_multicast):
+        raise FetchError("a private address: not fetched (--allow-private fetches from your own network too)")
 
-    class Session(requests.Session):  # type: ignore[misc]
-        """Follows no redirect by itself: it would read the body of each without a limit."""
 
-        def get_redirect_target(self, resp: Any) -> None:  # noqa: ARG002
-            return None
+def _opt_out(headers: Any) -> str | None:
+    """The header by which a host says that its files are not for training; None where it does not.
 
-    session = Session()
-    session.headers.update({"User-Agent": USER_AGENT, "Accept": "image/*, */*;q=0.5", "Accept-Encoding": "identity"})
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = HTTPAdapter(pool_connections=4 * limits.connections, pool_maxsize=limits.connections)
-    adapter.poolmanager.pool_classes_by_scheme = {
-        "http": _impatient(HTTPConnectionPool, limits.read_seconds, note_socket),
-        "https": _impatient(HTTPSConnectionPool, limits.read_seconds, note_socket),
+    `X-Robots-Tag: noai, noimageai`, as DeviantArt introduced it, may name the robots it is for before a colon;
+    `TDM-Reservation: 1` is the W3C community group's text-and-data-mining reservation.
+    """
+    for value in headers.getlist("X-Robots-Tag"):
+        robot = None
+        for directive in value.lower().split(","):
+            name, colon, rest = directive.strip().partition(":")
+            if colon:  # `otherbot: noai, noindex` speaks to that robot, to the end of the line
+                robot, name = name.strip(), rest.strip()
+            if name in ("noai", "noimageai") and robot in (None, "*", "beautynet"):
+                return f"X-Robots-Tag {name}"
+    if headers.get("TDM-Reservation", "").strip() == "1":
+        return "TDM-Reservation"
+    return None
+
+
+@functools.cache
+def _proxies() -> dict[str, str]:
+    return urllib.request.getproxies()
+
+
+def _pool_manager(limits: Limits, agent: str, watch: _Watch, proxy: str | None) -> Any:
+    import certifi
+    import urllib3
+
+    settings: dict[str, Any] = {
+        "num_pools": 4 * limits.connections,
+        "maxsize": limits.connections,
+        "headers": {"User-Agent": agent, "Accept": "image/*, */*;q=0.5", "Accept-Encoding": "identity"},
+        "ca_certs": certifi.where(),
     }
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
-    return session
+    manager = urllib3.ProxyManager(proxy, **settings) if proxy else urllib3.PoolManager(**settings)
+    manager.pool_classes_by_scheme = {
+        # Behind a proxy it is the proxy that resolves names; its own address is private more often than not.
+        scheme: _guarded(pool, watch, limits.private_addresses or proxy is not None)
+        for scheme, pool in (("http", urllib3.HTTPConnectionPool), ("https", urllib3.HTTPSConnectionPool))
+    }
+    return manager
 
 
-def _impatient(pool: Any, seconds: float, note_socket: Callable[[socket.socket], None]) -> Any:
-    """A kind of connection pool that hangs up on headers that drip; a timeout between two bytes does not notice."""
+def _guarded(pool: Any, watch: _Watch, private: bool) -> Any:
+    """A kind of connection pool that goes to public addresses only, under a watch."""
+    from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+    from urllib3.util.connection import create_connection
 
     class Connection(pool.ConnectionCls):  # type: ignore[misc]
-        def getresponse(self) -> Any:
-            sock, late = self.sock, threading.Event()
-
-            def give_up() -> None:
-                late.set()
-                _hang_up(sock)
-
-            note_socket(sock)
-            timer = threading.Timer(seconds, give_up)
-            timer.daemon = True
-            timer.start()
+        def _new_conn(self) -> socket.socket:
             try:
+                found = socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM)
+            except (socket.gaierror, UnicodeError) as error:
+                raise NameResolutionError(self.host, self, socket.gaierror(str(error))) from error
+            addresses = list(dict.fromkeys(str(address[4][0]) for address in found))
+            for address in addresses:
+                _check_ip(address, private)
+            trouble: OSError | None = None
+            for address in addresses:
+                try:
+                    return create_connection(
+                        (address, self.port), self.timeout, self.source_address, self.socket_options
+                    )
+                except OSError as error:
+                    trouble = error
+            if isinstance(trouble, TimeoutError):
+                raise ConnectTimeoutError(self, "no connection in time") from trouble
+            raise NewConnectionError(self, str(trouble)) from trouble
+
+        def getresponse(self) -> Any:
+            with watch.over(self.sock) as late:
                 response = super().getresponse()
-            finally:
-                timer.cancel()
-            if late.is_set():  # http.client takes the end of the connection for the end of the headers
+            if late():  # http.client takes the end of the connection for the end of the headers
                 raise TimeoutError
             return response
 

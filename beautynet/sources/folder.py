@@ -8,22 +8,23 @@ from pathlib import Path
 
 from beautynet import manifest
 from beautynet.errors import BeautyError
-from beautynet.sources.candidate import Candidate
+from beautynet.sources.search import Candidate, Search
 
 
-def folder(query: str, origin: Path | None) -> Iterator[Candidate]:
+def folder(search: Search) -> Iterator[Candidate]:
     """Every file under `origin`, in the order of names, whatever its name: content decides later.
 
-    Hidden files and the manifests of datasets are left out, and no link to a folder is followed.
+    Hidden files and what a dataset keeps beside its photos are left out, and no link to a folder is followed.
     """
+    origin = search.origin
     if origin is None or not origin.is_dir():
         raise BeautyError("the source `folder` imports from a folder: name it with --from")
     for place, subfolders, names in os.walk(origin.resolve(), onerror=_refuse):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in sorted(names):
-            if not name.startswith(".") and name != manifest.NAME:
+            if not name.startswith(".") and name not in (manifest.NAME, manifest.ATTRIBUTION):
                 path = Path(place, name)
-                yield Candidate(url=path.as_uri(), source="folder", query=query, path=path)
+                yield Candidate(url=path.as_uri(), source="folder", query=search.query, path=path)
 
 
 def _refuse(error: OSError) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 
 from beautynet import checkpoint as checkpoints
@@ -53,23 +52,32 @@ def _of_dataset(folder: Path) -> str:
     dataset = Dataset.open(folder)
     training, held_out = dataset.split()
     lines = [
-        f"dataset {dataset.folder}: {len(dataset.photos)} photos "
-        f"({len(training)} to train on, {len(held_out)} held out)"
+        f"dataset {dataset.folder}: {len(dataset.photos):,} photos "
+        f"({len(training):,} to train on, {len(held_out):,} held out)"
     ]
-    rows = manifest.read(dataset.folder)
-    if rows:
-        kept = [row for row in rows if row.status == "kept"]
-        sides = sorted(min(row.width, row.height) for row in kept if row.width and row.height)
-        lines.append(f"  from         {_counts(row.source for row in kept)}")
-        lines.append(f"  licences     {_counts(row.licence or 'not stated' for row in kept)}")
-        if sides:
-            lines.append(f"  shorter side {sides[0]} to {sides[-1]} px, half of them {sides[len(sides) // 2]} or more")
-        turned_away = [row for row in rows if row.status != "kept"]
-        if turned_away:
-            lines.append(f"  not kept     {_counts((row.reason or '?').split(':')[0] for row in turned_away)}")
+    statuses, sources, licences, reasons = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
+    sides = Counter[int]()
+    values = manifest.Rows(dataset.folder).values("source", "licence", "width", "height", "status", "reason")
+    for source, licence, width, height, status, reason in values:
+        statuses[status] += 1
+        if status == "kept":
+            sources[source] += 1
+            licences[licence or "none stated"] += 1
+            if width and height:
+                sides[min(width, height)] += 1
+        else:
+            reasons[(reason or "no reason").partition(":")[0]] += 1
+    titled = {"candidates": statuses, "from": sources, "licences": licences, "not kept": reasons}
+    for title, counts in titled.items():
+        if counts:
+            lines.append(f"  {title:12} {_most_common(counts)}")
+    if sides:
+        ranked = sorted(sides.elements())
+        lines.append(f"  shorter side {ranked[0]} to {ranked[-1]} px, half of them {ranked[len(ranked) // 2]} or more")
     return "\n".join(lines)
 
 
-def _counts(names: Iterable[str]) -> str:
-    counted = Counter(names)
-    return ", ".join(f"{count} {name}" for name, count in counted.most_common())
+def _most_common(counts: Counter[str], most: int = 8) -> str:
+    named = [f"{count:,} {name}" for name, count in counts.most_common(most)]
+    others = counts.total() - sum(count for _, count in counts.most_common(most))
+    return ", ".join([*named, f"{others:,} others"] if others else named)

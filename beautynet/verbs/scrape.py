@@ -1,31 +1,29 @@
-"""Gather photos from a source into a dataset: fetched, looked at, stored, each with its row in the manifest."""
+"""Gather photos from several sources into a dataset: fetched, looked at, stored, each with its row in the manifest."""
 
 from __future__ import annotations
 
-import io
+import itertools
 import os
 import re
+import shutil
+import tempfile
 import threading
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from PIL import Image
-
-from beautynet import files
+from beautynet import attribution, curation, files, quality, sheet
 from beautynet.console import progress
-from beautynet.decode import Unreadable, decode, plain_jpeg
-from beautynet.dedup import NearDuplicates, phash, sha256
+from beautynet.dedup import NearDuplicates
+from beautynet.door import STAGED, Door, Look
 from beautynet.errors import BeautyError
-from beautynet.manifest import Manifest, Record, Status
-from beautynet.sources import SOURCES, Candidate
-from beautynet.sources.fetch import Fetcher, FetchError, Limits, is_transient
-
-MAX_ASPECT = 3.0  # longer side : shorter side
-JPEG_QUALITY = 95
+from beautynet.manifest import NAME, Manifest, Record, Status
+from beautynet.sources import DEFAULT, SOURCES, Candidate, Search, licences
+from beautynet.sources.fetch import Fetcher, Limits, host_of, is_transient
+from beautynet.sources.supply import Stream, Supply
 
 
 @dataclass(frozen=True)
@@ -38,257 +36,377 @@ class ScrapeSummary:
     new: int
     already: int
     failed: int
+    gave: dict[str, int]  # source -> photos kept in this run, for each that was asked
     reasons: dict[str, int]
+    troubles: dict[str, str]  # source -> why it stopped early
     complete: bool  # all that was given to import has been looked at
-    trouble: str | None  # why the source stopped early
+    page: Path | None = None  # of a dry run: what would be kept, to look at
 
     @property
     def delivered(self) -> bool:
         """Whether all photos asked for are there; of an import, whether all its files were readable."""
-        return self.kept >= self.wanted or (self.complete and not self.failed and not self.trouble)
+        return self.kept >= self.wanted or (self.complete and not self.failed and not self.troubles)
 
     def sentence(self) -> str:
         """All of it in words."""
-        text = f"{self.kept} photos in {self.folder} ({self.new} new, {self.already} from before)"
+        would = "would be " if self.page else ""
+        text = f"{self.kept} photos {would}in {self.folder} ({self.new} new, {self.already} from before)"
         short = not self.delivered and not self.complete
         if short:
             text += f", {self.wanted - self.kept} fewer than asked for"
+        if len(self.gave) > 1:
+            text += "; from " + ", ".join(f"{source} {count}" for source, count in self.gave.items())
         if self.reasons:
             text += "; not kept: " + _counted(self.reasons)
-        if self.trouble:
-            return f"{text}. {self.trouble}."
-        return f"{text}. The source has no more: gather other words into the same --out." if short else f"{text}."
+        text += "".join(f"\n{source}: {trouble}" for source, trouble in self.troubles.items())
+        if short and not self.troubles:
+            text += '. The sources have no more: widen with --also "other words"'
+        if self.page:
+            text += f"\nlook at {self.page}; nothing was stored"
+        return text if self.page or self.troubles else f"{text}."
 
 
 def scrape(
     query: str | None = None,
     max: int = 1000,
-    source: str | None = None,
+    source: str | Sequence[str] | None = None,
     origin: str | Path | None = None,
     min_size: int = 256,
     out: Path | None = None,
     *,
+    also: Sequence[str] = (),
+    license: str = "any",
+    reject: Sequence[str] = (),
+    dry_run: bool = False,
+    contact: str | None = None,
     limits: Limits | None = None,
 ) -> ScrapeSummary:
     """Fill the dataset `out` (default: data/<query>) up to `max` photos, and say how far that went.
 
-    `origin` is a folder of photos or a text file of addresses to import; without it `source` (default: bing) is
-    searched for `query`. Photos are stored as JPEG without metadata: those that are plain RGB JPEG already keep their
-    compressed pixels bit for bit, all others are encoded anew. Not kept, with the reason in the manifest: a shorter
-    side under `min_size` pixels, an aspect ratio over 3:1, duplicates and near-duplicates, whatever cannot be read.
+    `origin` is a folder of photos or a text file of addresses to import; without it the sources (default: those in
+    `sources.DEFAULT`) are searched for `query`, in turn; first those that state licences, then the others; and when
+    all have run dry, for the words in `also`. Photos are stored as JPEG without metadata: those that are plain RGB
+    JPEG already keep their compressed pixels bit for bit, all others are encoded anew. Not kept, with the reason in
+    the manifest: a licence outside `license` (a name in `licences.FILTERS`), a shorter side under `min_size` pixels,
+    an aspect ratio over 3:1, the faults in `reject` (names in `quality.FILTERS`), duplicates and near-duplicates,
+    also mirrored, whatever cannot be read. `contact` is an address of yours, for hosts that want to know whom to ask.
 
     The same call again continues: what has a row is not fetched again, but for failures that may have passed (a busy
-    or unreachable host; files on this machine). A photo that was deleted by hand does not come back.
+    or unreachable host; files on this machine) and what other settings turned away. A photo that was clicked out or
+    deleted by hand does not come back. `dry_run` does all of it but storing, and writes a page with what would be kept.
     Raises BeautyError when the dataset stays empty, and KeyboardInterrupt with everything stored that was done.
     """
     if max < 1 or min_size < 1:
         raise BeautyError("the number of photos and the smallest side must be at least 1")
+    quality.check(reject)
     origin = None if origin is None else Path(origin)
-    source = source or _source_of(origin)
-    if source not in SOURCES:
-        raise BeautyError(f"there is no source {source!r}: choose one of {', '.join(sorted(SOURCES))}")
+    sources = _sources(source, origin, license)
     name = query or _name(origin)
     folder = Path("data", _slug(name)) if out is None else Path(out)
     if origin is not None and origin.is_dir() and folder.resolve() == origin.resolve():
         raise BeautyError(f"{folder} cannot be imported into itself: name another folder with --out")
-    with Manifest(folder) as manifest, Fetcher(limits) as fetcher:
-        gathering = _Gathering(manifest, fetcher, max, min_size)
-        gathering.run(SOURCES[source](name, origin), total=max if origin is None else None)
-        summary = gathering.summary(complete=origin is not None)
+    with Fetcher(limits, contact) as fetcher:
+        streams = [
+            Stream(
+                source=each,
+                query=words,
+                stage=(not SOURCES[each].licensed, number),
+                begin=partial(SOURCES[each].find, Search(words, fetcher, origin, license, min_size)),
+            )
+            for number, words in enumerate([name, *also])
+            for each in sources
+        ]
+        wish = _Wish(max, min_size, license, tuple(reject), origin is not None, origin is not None and origin.is_dir())
+        summary = (_try_out if dry_run else _gather)(folder, fetcher, streams, wish)
     if not summary.kept:
-        why = summary.trouble or _counted(summary.reasons) or "the source has nothing for it"
-        raise BeautyError(f"no photos for {name!r}: {why}")
+        why = "; ".join(f"{each}: {trouble}" for each, trouble in summary.troubles.items())
+        raise BeautyError(f"no photos for {name!r}: {why or _counted(summary.reasons) or 'the sources have nothing'}")
     return summary
 
 
 @dataclass(frozen=True)
-class _Look:
-    """A candidate after fetching, decoding and hashing: a JPEG to store, or a reason not to."""
+class _Wish:
+    """What photos are wanted."""
 
-    candidate: Candidate
-    status: Status
-    reason: str | None = None
-    size: tuple[int, int] | None = None  # width, height
-    jpeg: bytes | None = None
-    sha256: str | None = None
-    phash: str | None = None
+    wanted: int
+    min_size: int
+    license: str
+    reject: tuple[str, ...]
+    complete: bool  # all there are
+    in_order: bool
+
+
+def _gather(folder: Path, fetcher: Fetcher, streams: Sequence[Stream], wish: _Wish) -> ScrapeSummary:
+    with Manifest(folder) as manifest:
+        curation.reconcile(manifest)
+        gathering = _Gathering(manifest, fetcher, streams, wish, present=_clean(folder))
+        try:
+            gathering.run()
+        finally:
+            if gathering.kept:
+                attribution.write(folder, manifest.latest())
+        return gathering.summary()
+
+
+def _try_out(folder: Path, fetcher: Fetcher, streams: Sequence[Stream], wish: _Wish) -> ScrapeSummary:
+    """A whole run into a folder that is thrown away, but for a page."""
+    parent = folder.parent
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=f".{folder.name}.") as place:
+        if (folder / NAME).exists():
+            shutil.copyfile(folder / NAME, Path(place, NAME))
+        with Manifest(Path(place)) as manifest:
+            present = {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set()
+            gathering = _Gathering(manifest, fetcher, streams, wish, present)
+            before = len(manifest)
+            gathering.run()
+            fresh = [row for row in itertools.islice(manifest.rows(), before, None) if row.status == "kept"]
+            page = parent / f"{folder.name}.dry-run.html"
+            summary = replace(gathering.summary(), folder=folder, page=page)
+            entries = [sheet.entry(record, Path(place)) for record in fresh]
+            files.write_text(page, sheet.static_page(f"{folder.name}: what would be kept", entries, summary.sentence()))
+    return summary
 
 
 class _Gathering:
-    """One run. Worker threads look at candidates; the calling thread alone decides, stores and writes rows."""
+    """One run. Workers look at candidates side by side; deciding, storing and writing rows is done one at a time.
 
-    def __init__(self, manifest: Manifest, fetcher: Fetcher, wanted: int, min_size: int) -> None:
+    None of it is done by the calling thread, so that Ctrl-C cannot come between a photo and its row.
+    """
+
+    def __init__(
+        self, manifest: Manifest, fetcher: Fetcher, streams: Sequence[Stream], wish: _Wish, present: set[str]
+    ) -> None:
+        """`present`: the names in the dataset's folder."""
         self.manifest = manifest
         self.fetcher = fetcher
-        self.wanted = wanted
-        self.min_size = min_size
+        self.wish = wish
         self.folder = manifest.folder
-        present = _clean(self.folder)
-        self.already = sum(record.file in present for record in manifest.kept)
         self.new = 0
-        self.trouble: str | None = None
+        self.gave = {stream.source: 0 for stream in streams}
+        self._door = Door(self.folder, fetcher, wish.min_size, wish.reject)
+        self._supply = Supply(streams, fetcher.at_once, self._wake)
         self._near = NearDuplicates()
-        for record in manifest.kept:
-            if record.phash and record.file:
-                self._near.add(record.phash, record.file)
-        self._asked: set[str] = set()
-        # Fetching waits for others, decoding for our cores: many threads, of which a few decode at a time.
-        self._cores = threading.Semaphore(min(os.cpu_count() or 1, 8))
+        self.already = 0
+        self._near.extend(self._known(present))
+        self._news = threading.Condition()  # guards all that follows, the manifest and the supply
+        self._stopping = False
+        self._failure: BaseException | None = None
+        self._taken = self._landed = 0
+        self._early: dict[int, Look] = {}  # number -> looked at before those that come before it
+        self._flying: set[str] = set()  # URLs
+        self._busy: Counter[str] = Counter()  # host -> candidates flying
+        self._failed: set[int] = set()  # hashes of the URLs that failed in this run
 
     @property
     def kept(self) -> int:
         """Photos in the dataset now."""
         return self.already + self.new
 
-    def run(self, candidates: Iterator[Candidate], total: int | None) -> None:
-        """Look at candidates until enough photos are kept or there are no more; `total` is for the progress bar."""
-        threads = self.fetcher.limits.connections
-        pool = ThreadPoolExecutor(threads, thread_name_prefix="beautynet-scrape")
-        pending: list[Future[_Look]] = []
+    def run(self) -> None:
+        """Look at candidates until enough photos are kept or there are no more."""
+        names = [f"beautynet-scrape-{number}" for number in range(self.fetcher.limits.connections)]
+        workers = [threading.Thread(target=self._work, name=name, daemon=True) for name in names]
         try:
             with progress("photos") as bar:
+                total = None if self.wish.complete else self.wish.wanted
                 task = bar.add_task("gathering", total=total, completed=self.already)
-                exhausted = in_order = False
-                while True:
-                    # Never more in flight than photos missing: what is fetched beyond that would be fetched in vain.
-                    room = min(2 * threads, self.wanted - self.kept)
-                    while not exhausted and len(pending) < room:
-                        candidate = self._next(candidates)
-                        exhausted = candidate is None
-                        if candidate is not None and self._is_open(candidate):
-                            pending.append(pool.submit(self._look_at, candidate))
-                            self._asked.add(candidate.url)
-                            in_order = candidate.path is not None  # hosts answer at random, a folder need not
-                    if not pending:
-                        break
-                    for future in _finished(pending, in_order):
-                        pending.remove(future)
-                        self._settle(future.result())
-                    bar.update(task, completed=self.kept)
+                for worker in workers:
+                    worker.start()
+                for worker in workers:
+                    while worker.is_alive():
+                        worker.join(0.1)
+                        bar.update(task, completed=self.kept)
         finally:
-            self.fetcher.stop()
-            pool.shutdown(cancel_futures=True)
-            if hasattr(candidates, "close"):
-                candidates.close()
+            self._stop()
+            for worker in workers:
+                if worker.ident:
+                    worker.join()
+            self._supply.stop()
+            _clean(self.folder)
+        if self._failure:
+            raise self._failure
 
-    def summary(self, complete: bool) -> ScrapeSummary:
+    def summary(self) -> ScrapeSummary:
         """Where the dataset stands."""
-        rows = [record for record in self.manifest.latest if record.status != "kept"]
+        rows = self.manifest.values("status", "reason")
+        reasons = Counter((reason or "").partition(":")[0] for status, reason in rows if status != "kept")
         return ScrapeSummary(
             folder=self.folder,
-            wanted=self.wanted,
+            wanted=self.wish.wanted,
             kept=self.kept,
             new=self.new,
             already=self.already,
-            failed=sum(record.status == "failed" for record in rows),
-            reasons=dict(Counter((record.reason or "").split(":")[0] for record in rows).most_common()),
-            complete=complete,
-            trouble=self.trouble,
+            failed=self.manifest.counts()["failed"],
+            gave=self.gave,
+            reasons=dict(reasons.most_common()),
+            troubles={stream.source: stream.trouble for stream in self._supply.streams if stream.trouble},
+            complete=self.wish.complete,
         )
 
-    def _next(self, candidates: Iterator[Candidate]) -> Candidate | None:
-        try:
-            return next(candidates, None)
-        except BeautyError as error:
-            self.trouble = str(error)
-            return None
+    def _known(self, present: set[str]) -> Iterator[tuple[str, str]]:
+        """(file, perceptual hash) of what is in the dataset or was taken out; counts what is there."""
+        for file, phash, status in self.manifest.values("file", "phash", "status"):
+            if status in ("kept", "rejected"):
+                self.already += status == "kept" and file in present
+                yield file, phash
+
+    def _take(self) -> Candidate | None:
+        """The next candidate to look at; None where there is none, or no room for it."""
+        # Never more in flight than photos missing: what is fetched beyond that would be fetched in vain.
+        room = min(2 * self.fetcher.limits.connections, self.wish.wanted - self.kept)
+        while len(self._flying) < room and (candidate := self._supply.take(self._busy)):
+            if not self._is_open(candidate):
+                continue
+            if not licences.allows(candidate.licence, self.wish.license):
+                self._record(candidate, "skipped", f"licence: {candidate.licence or 'none stated'}")
+                continue
+            return candidate
+        return None
 
     def _is_open(self, candidate: Candidate) -> bool:
         """Whether the candidate's fate is still to be decided."""
-        if candidate.url in self._asked:
+        if hash(candidate.url) in self._failed or candidate.url in self._flying:
             return False
         if candidate.path is not None and self.folder.resolve() in candidate.path.parents:
             return False  # the dataset lies in the folder that it is made from
         record = self.manifest.by_url(candidate.url)
         if record is None:
             return True
-        if record.status == "failed":
-            return candidate.path is not None or is_transient(record.reason or "")
-        if record.reason and record.reason.startswith("too small") and record.width and record.height:
-            return min(record.width, record.height) >= self.min_size
-        return False
+        limits, reason = self.fetcher.limits, record.reason or ""
+        match reason.partition(":")[0]:
+            case "too small":
+                return min(record.width or 0, record.height or 0) >= self.wish.min_size
+            case "licence":
+                return licences.allows(candidate.licence, self.wish.license)
+            case "opted out":
+                return limits.ignore_opt_out
+            case "a private address":
+                return limits.private_addresses
+            case fault if fault in quality.FILTERS:
+                return fault not in self.wish.reject
+        return record.status == "failed" and (candidate.path is not None or is_transient(reason))
 
-    def _look_at(self, candidate: Candidate) -> _Look:
-        """Fetch, decode, measure, encode and hash; in a worker thread."""
+    def _work(self) -> None:
+        """What a worker does: takes a candidate, looks at it, and settles it when its turn has come."""
         try:
-            if candidate.path is None:
-                source: bytes | Path = self.fetcher.fetch(candidate.url)
-            elif candidate.path.is_symlink():
-                raise Unreadable("a link: links are not followed")
-            else:
-                source = candidate.path
-            with self._cores:
-                return self._examine(candidate, source)
-        except (FetchError, Unreadable) as error:
-            return _Look(candidate, "failed", str(error))
+            flying = self._next()
+            while flying:
+                number, candidate = flying
+                look = self._door.look_at(candidate)
+                flying = self._next(number, look)
+        except BaseException as error:  # a full disk, or our mistake: raised where the run is
+            self._failure = self._failure or error
+            self._stop()
 
-    def _examine(self, candidate: Candidate, source: bytes | Path) -> _Look:
-        picture = decode(source)
-        short, long = sorted(picture.size)
-        if short < self.min_size:
-            return _Look(candidate, "skipped", f"too small: {picture.width}×{picture.height}", picture.size)
-        if long > MAX_ASPECT * short:
-            return _Look(candidate, "skipped", f"too long: {picture.width}×{picture.height}", picture.size)
-        jpeg = plain_jpeg(source if isinstance(source, bytes) else source.read_bytes()) or _encoded(picture)
-        return _Look(candidate, "kept", None, picture.size, jpeg, sha256(jpeg), phash(picture))
+    def _next(self, number: int = -1, look: Look | None = None) -> tuple[int, Candidate] | None:
+        """Settle the last candidate, and get a number, counted up, and the next; None when the run is over."""
+        with self._news:
+            if look and not self._stopping:
+                # Hosts answer at random, a folder need not: its photos are settled in its own order.
+                self._early[number] = look
+                upcoming = itertools.count(self._landed) if self.wish.in_order else iter([number])
+                while ready := self._early.pop(next(upcoming, -1), None):
+                    self._land(ready)
+                    self._landed += 1
+            while not self._stopping and (self._flying or not (self.kept >= self.wish.wanted or self._supply.dry)):
+                if candidate := self._take():
+                    self._flying.add(candidate.url)
+                    self._busy[host_of(candidate.url)] += 1
+                    self._taken += 1
+                    self._news.notify()  # there may be another one
+                    return self._taken - 1, candidate
+                self._news.wait()
+            self._news.notify_all()
+            return None
 
-    def _settle(self, look: _Look) -> None:
-        """Store the photo, then write its row: a row never speaks of a photo that is not there."""
-        if look.jpeg is None or look.sha256 is None or look.phash is None:
-            self._record(look, look.status, look.reason)
+    def _wake(self) -> None:
+        with self._news:
+            self._news.notify()
+
+    def _stop(self) -> None:
+        with self._news:
+            self._stopping = True
+            self.fetcher.stop()
+            self._news.notify_all()
+
+    def _land(self, look: Look) -> None:
+        """Decide on a candidate that was looked at."""
+        self._flying.remove(look.candidate.url)
+        host = host_of(look.candidate.url)
+        self._busy[host] -= 1
+        if not self._busy[host]:
+            del self._busy[host]
+        if look.staged is None or look.sha256 is None:
+            if look.status == "failed":
+                self._failed.add(hash(look.candidate.url))
+            self._record(look.candidate, look.status, look.reason, look)
             return
-        if twin := self.manifest.by_sha256(look.sha256):
-            self._record(look, "skipped", f"duplicate: the same as {twin.file}")
+        if reason := self._copy_of(look, look.sha256):
+            look.staged.unlink()
+            self._record(look.candidate, "skipped", reason, look)
             return
-        if near := self._near.nearest(look.phash):
-            self._record(look, "skipped", f"near-duplicate: {near[1]} bits from {near[0]}")
-            return
-        # Named by content: after a kill between photo and row, the next run writes the same photo over it.
-        file = f"{look.sha256[:16]}.jpg"
-        files.write_bytes(self.folder / file, look.jpeg)
-        self._record(look, "kept", None, file)
-        self._near.add(look.phash, file)
+        # The photo, then its row: a row never speaks of a photo that is not there. After a kill between the two,
+        # the next run writes the same photo under the same name.
+        os.replace(look.staged, self.folder / look.file)
+        self._record(look.candidate, "kept", None, look)
+        self._near.add(look.phashes[0], look.file)
         self.new += 1
+        self.gave[look.candidate.source] += 1
 
-    def _record(self, look: _Look, status: Status, reason: str | None, file: str | None = None) -> None:
-        candidate = look.candidate
+    def _copy_of(self, look: Look, sha256: str) -> str | None:
+        if twin := self.manifest.by_sha256(sha256):
+            return f"duplicate: the same as {twin.file}"
+        if near := self._near.nearest(*look.phashes):
+            return f"near-duplicate: {near[1]} bits from {near[0]}"
+        return None
+
+    def _record(self, candidate: Candidate, status: Status, reason: str | None, look: Look | None = None) -> None:
         before = self.manifest.by_url(candidate.url)
         if before and (before.status, before.reason) == (status, reason):
             return  # tried again, with the same end
-        width, height = look.size or (None, None)
-        record = Record(
-            file=file,
-            url=candidate.url,
-            page=candidate.page,
-            source=candidate.source,
-            query=candidate.query,
-            licence=candidate.licence,
-            author=candidate.author,
-            sha256=look.sha256,
-            phash=look.phash,
-            width=width,
-            height=height,
-            status=status,
-            reason=reason,
+        width, height = (look and look.size) or (None, None)
+        self.manifest.append(
+            Record(
+                file=look.file if look and status == "kept" else None,
+                url=candidate.url,
+                page=candidate.page,
+                source=candidate.source,
+                query=candidate.query,
+                licence=candidate.licence,
+                licence_url=candidate.licence_url,
+                author=candidate.author,
+                attribution=candidate.attribution,
+                sha256=look.sha256 if look else None,
+                phash=look.phashes[0] if look and look.phashes else None,
+                width=width,
+                height=height,
+                status=status,
+                reason=reason,
+            )
         )
-        self.manifest.append(record)
 
 
-def _finished(pending: list[Future[_Look]], in_order: bool) -> list[Future[_Look]]:
-    """At least one finished future: the oldest, or whichever is first."""
-    if in_order:
-        wait(pending[:1])
-        return pending[:1]
-    return list(wait(pending, return_when=FIRST_COMPLETED).done)
-
-
-def _source_of(origin: Path | None) -> str:
-    """The source that an origin calls for."""
-    if origin is None:
-        return "bing"
-    if not origin.exists():
-        raise BeautyError(f"{origin} does not exist: --from is a folder of photos or a text file of addresses")
-    return "folder" if origin.is_dir() else "urls"
+def _sources(asked: str | Sequence[str] | None, origin: Path | None, license: str) -> list[str]:
+    """The names of the sources to ask, checked against what else is wanted."""
+    licences.check(license)
+    if asked is None or asked == ():
+        if origin is None:
+            return [each for each in DEFAULT if license == "any" or SOURCES[each].licensed]
+        if not origin.exists():
+            raise BeautyError(f"{origin} does not exist: --from is a folder of photos or a text file of addresses")
+        asked = "folder" if origin.is_dir() else "urls"
+    names = list(dict.fromkeys([asked] if isinstance(asked, str) else asked))
+    for name in names:
+        if name not in SOURCES:
+            raise BeautyError(f"there is no source {name!r}: choose from {', '.join(sorted(SOURCES))}")
+        if origin is not None and not SOURCES[name].imports:
+            raise BeautyError(f"the source {name} searches the web and imports nothing: leave --from out, or --source")
+        if license != "any" and not SOURCES[name].licensed:
+            raise BeautyError(f"the source {name} states no licences: leave it out, or --license {license}")
+    if origin is not None and len(names) > 1:
+        raise BeautyError("--from is one thing to import: name one --source, or none")
+    return names
 
 
 def _name(origin: Path | None) -> str:
@@ -307,17 +425,11 @@ def _slug(name: str) -> str:
 
 
 def _clean(folder: Path) -> set[str]:
-    """The names in a dataset's folder, after taking away what a killed run left half written."""
+    """The names in a dataset's folder, after taking away what was staged and not decided on."""
     names = set(os.listdir(folder))
-    for name in [name for name in names if re.fullmatch(r"\.[0-9a-f]{16}\.\d+\.part\.jpg", name)]:
+    for name in [name for name in names if re.fullmatch(STAGED, name)]:
         (folder / name).unlink(missing_ok=True)
     return names
-
-
-def _encoded(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=JPEG_QUALITY)
-    return buffer.getvalue()
 
 
 def _counted(reasons: dict[str, int]) -> str:

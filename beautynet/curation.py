@@ -1,0 +1,76 @@
+"""What a person takes out of a dataset and puts back: a row in the manifest, then the photo moves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from beautynet.errors import BeautyError
+from beautynet.files import explained
+from beautynet.manifest import REJECTED, Manifest, Record, Status
+
+REASON = "clicked out"
+
+
+def photos(rows: Iterable[Record]) -> dict[str, Record]:
+    """The photos that were ever kept, by name: of each the row that holds, "kept" or "rejected".
+
+    Names that are not plain ones (`../x`, `.x`) are left out: a manifest that came with somebody's dataset must not
+    move or show files elsewhere.
+    """
+    return {row.file: row for row in rows if row.file and row.status in ("kept", "rejected") and _is_plain(row.file)}
+
+
+def reject(manifest: Manifest, chosen: Iterable[Record]) -> None:
+    """Take photos out: they move to `REJECTED` in the dataset, and their URLs are not gathered again."""
+    _mark(manifest, chosen, "rejected", REASON)
+
+
+def restore(manifest: Manifest, chosen: Iterable[Record]) -> None:
+    """Put photos back that were taken out."""
+    _mark(manifest, chosen, "kept", None)
+
+
+def reconcile(manifest: Manifest) -> None:
+    """Move photos to where their rows say that they are: a kill may have come between the two."""
+    inside, outside = _names(manifest.folder), _names(manifest.folder / REJECTED)
+    for file, row in photos(manifest.latest()).items():
+        if (file in inside) if row.status == "rejected" else (file in outside and file not in inside):
+            _move(manifest.folder, row)
+
+
+def _mark(manifest: Manifest, chosen: Iterable[Record], status: Status, reason: str | None) -> None:
+    for record in chosen:
+        row = (record.url and manifest.by_url(record.url)) or record  # it may have changed since it was read
+        if row.file != record.file or row.status not in ("kept", "rejected"):
+            continue
+        if row.status != status:
+            row = replace(row, status=status, reason=reason)
+            manifest.append(row)  # first: what a kill leaves undone can then be seen, by reconcile
+        _move(manifest.folder, row)
+
+
+def _move(folder: Path, row: Record) -> None:
+    """Move the photo to where its row says; nothing happens where it is there, or was deleted by hand."""
+    assert row.file is not None
+    ends = (folder / row.file, folder / REJECTED / row.file)
+    source, target = ends if row.status == "rejected" else ends[::-1]
+    try:
+        target.parent.mkdir(exist_ok=True)
+        os.replace(source, target)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if sentence := explained(error, target):
+            raise BeautyError(sentence) from error
+        raise
+
+
+def _names(folder: Path) -> set[str]:
+    return set(os.listdir(folder)) if folder.is_dir() else set()
+
+
+def _is_plain(name: str) -> bool:
+    return not name.startswith(".") and not set(name) & set("/\\:\0")

@@ -1,0 +1,102 @@
+"""The door of a dataset: a candidate is fetched, looked at, and made ready to be stored, or turned away."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from beautynet import files, quality
+from beautynet.decode import Unreadable, decode_with_jpeg
+from beautynet.dedup import hashes, sha256
+from beautynet.manifest import Status
+from beautynet.sources import Candidate
+from beautynet.sources.fetch import Fetcher, FetchError
+
+MAX_ASPECT = 3.0  # longer side : shorter side
+JPEG_QUALITY = 95
+STAGED = r"\.[0-9a-f]{16}\.\d+\.\d+\.part\.jpg"
+"""What the names of photos look like that are written and not yet decided on."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A candidate after the door: a photo in a `staged` file, or the reason why not."""
+
+    candidate: Candidate
+    status: Status
+    reason: str | None = None
+    size: tuple[int, int] | None = None  # width, height
+    staged: Path | None = None
+    sha256: str | None = None
+    phashes: tuple[str, ...] = ()  # of the photo, and of its mirror image
+
+    @property
+    def file(self) -> str:
+        """What the photo will be called: named by content, so that the same photo is written over itself."""
+        return f"{(self.sha256 or '')[:16]}.jpg"
+
+
+class Door:
+    """Looks at candidates, from many threads at once."""
+
+    def __init__(self, folder: Path, fetcher: Fetcher, min_size: int, reject: Sequence[str]) -> None:
+        """For the dataset in `folder`: shorter side at least `min_size` px, and none of the faults in `reject`."""
+        self.folder = folder
+        self.fetcher = fetcher
+        self.min_size = min_size
+        self.reject = reject
+        # Fetching waits for others, decoding for our cores: many threads, of which a few decode at a time.
+        self._cores = threading.Semaphore(min(os.cpu_count() or 1, 8))
+        self._numbers = itertools.count()
+
+    def look_at(self, candidate: Candidate) -> Look:
+        """Fetch, decode, measure, judge, encode, hash and stage. Raises BeautyError on a full disk."""
+        try:
+            if candidate.path is None:
+                source: bytes | Path = self.fetcher.fetch(candidate.url)
+            elif candidate.path.is_symlink():
+                raise Unreadable("a link: links are not followed")
+            else:
+                source = candidate.path
+            with self._cores:
+                look, jpeg = self._examine(candidate, source)
+        except (FetchError, Unreadable) as error:
+            return Look(candidate, "failed", str(error))
+        if look.staged:
+            files.stage(look.staged, jpeg)
+        return look
+
+    def _examine(self, candidate: Candidate, source: bytes | Path) -> tuple[Look, bytes]:
+        decoded = decode_with_jpeg(source, hashable=not self.reject)
+        picture, size = decoded.picture, decoded.size
+        if reason := self._why_not(size) or self._fault(candidate, picture):
+            return Look(candidate, "skipped", reason, size), b""
+        jpeg = decoded.jpeg or _encoded(picture)
+        digest = sha256(jpeg)
+        staged = self.folder / f".{digest[:16]}.{os.getpid()}.{next(self._numbers)}.part.jpg"
+        return Look(candidate, "kept", None, size, staged, digest, hashes(picture)), jpeg
+
+    def _why_not(self, size: tuple[int, int]) -> str | None:
+        short, long = sorted(size)
+        if short < self.min_size:
+            return f"too small: {size[0]}×{size[1]}"
+        if long > MAX_ASPECT * short:
+            return f"too long: {size[0]}×{size[1]}"
+        return None
+
+    def _fault(self, candidate: Candidate, picture: Image.Image) -> str | None:
+        urls = (candidate.url, candidate.page or "")
+        return quality.why_not(picture, self.reject, urls=urls) if self.reject else None
+
+
+def _encoded(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return buffer.getvalue()

@@ -1,0 +1,134 @@
+"""A crawl of 2,000 photos, killed with SIGKILL at 20 random moments and gone on with: nothing lost, nothing twice.
+
+    python benchmarks/kill_drill.py [--photos 2000] [--kills 20] [--seed 0]
+
+A server on this machine has that many different photos, some of them a second time under another address, and some
+addresses with nothing behind them. After the last run: every address has one row that holds, every photo is there
+once, whole, as its row says, and nothing else is in the folder. Exits with 1 where that is not so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import functools
+import io
+import multiprocessing
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from beautynet import manifest
+from beautynet.dedup import sha256
+
+COPIES, MISSING = 50, 50
+
+
+@functools.cache
+def photo(number: int) -> bytes:
+    """A JPEG unlike any other number's: random low frequencies, so that perceptual hashes are random too."""
+    rough = np.random.default_rng(number).integers(0, 256, (9, 9, 3)).astype(np.float32)
+    smooth = cv2.resize(rough, (288, 288), interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(smooth).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def serve(photos: int, pipe: Connection) -> None:
+    """Answer GET /N with photo N (modulo their number), 404 from photos + COPIES on; each after 80 ms."""
+    asked: Counter[int] = Counter()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while request := await reader.readuntil(b"\r\n\r\n"):
+                number = int(request.split(b" ", 2)[1][1:])
+                asked[number] += 1
+                await asyncio.sleep(0.08)
+                there = number < photos + COPIES
+                body = photo(number % photos) if there else b""
+                head = f"HTTP/1.1 {'200 OK' if there else '404 Not Found'}\r\nContent-Length: {len(body)}\r\n\r\n"
+                writer.write(head.encode() + body)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    async def run() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        pipe.send(server.sockets[0].getsockname()[1])
+        while not pipe.poll():
+            await asyncio.sleep(0.1)
+        pipe.recv()
+        pipe.send(asked)
+
+    asyncio.run(run())
+
+
+def faults(folder: Path, urls: list[str], photos: int) -> list[str]:
+    """What is wrong with the dataset, in words."""
+    rows = list(manifest.latest(folder))
+    kept = [row for row in rows if row.status == "kept"]
+    files = sorted(row.file or "" for row in kept)
+    ours = {manifest.NAME, manifest.ATTRIBUTION}
+    checks = {
+        "addresses without a row": set(urls) - {row.url for row in rows},
+        "rows that hold, twice for one address": [url for url, n in Counter(row.url for row in rows).items() if n > 1],
+        "photos lost": photos - len({row.sha256 for row in kept}),
+        "photos twice": len(kept) - len({row.sha256 for row in kept}),
+        "files and rows differ": {path.name for path in folder.iterdir()} ^ (set(files) | ours),
+        "files unlike their rows": [r.file for r in kept if sha256((folder / str(r.file)).read_bytes()) != r.sha256],
+    }
+    return [f"{what}: {found}" for what, found in checks.items() if found]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=int, default=2000)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    rng = random.Random(given.seed)
+    mine, theirs = multiprocessing.Pipe()
+    multiprocessing.Process(target=serve, args=(given.photos, theirs), daemon=True).start()
+    address = f"http://127.0.0.1:{mine.recv()}"
+    urls = [f"{address}/{number}" for number in range(given.photos + COPIES + MISSING)]
+    rng.shuffle(urls)
+    with tempfile.TemporaryDirectory() as place:
+        folder, addresses = Path(place, "set"), Path(place, "urls.txt")
+        addresses.write_text("\n".join(urls))
+        command = [sys.executable, "-m", "beautynet.cli", "scrape", "--from", str(addresses), "-o", str(folder)]
+        command += ["--max", str(2 * given.photos), "--allow-private"]
+        kills = 0
+        while kills < given.kills:
+            child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                child.wait(rng.uniform(0.4, 2.0))
+                sys.exit(f"the crawl ended after {kills} kills, with {child.returncode}: give it more --photos")
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+            kills += 1
+            rows = manifest.read(folder)
+            print(f"kill {kills:2}: {len(rows):5} rows, {sum(row.status == 'kept' for row in rows):5} kept", flush=True)
+        start = time.monotonic()
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        print(f"\nthen to the end in {time.monotonic() - start:.1f} s: {done.stdout.strip()}{done.stderr}")
+        found = faults(folder, urls, given.photos)
+        mine.send("how often?")
+        asked = mine.recv()
+        again = sum(count - 1 for count in asked.values())
+        print(f"{asked.total()} requests, {again} of them again ({again / max(kills, 1):.1f} a kill: in flight then)")
+        print("\n".join(found) or "nothing lost, nothing twice, manifest and folder agree")
+        sys.exit(bool(found))
+
+
+if __name__ == "__main__":
+    main()

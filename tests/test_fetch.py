@@ -1,0 +1,350 @@
+import datetime
+import json
+import os
+import socket
+import ssl
+import threading
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trustme
+from web import Web, body, first, slowly, status, tarpit
+
+from beautynet.errors import BeautyError
+from beautynet.sources import fetch
+from beautynet.sources.fetch import Fetcher, FetchError, Limits, Manners, is_transient
+
+QUICK = Limits(
+    connect_seconds=1,
+    read_seconds=0.5,
+    total_seconds=1,
+    max_bytes=100_000,
+    backoff_seconds=0.02,
+    max_wait_seconds=2,
+    private_addresses=True,
+)
+DATA = bytes(range(256)) * 40
+
+
+def reason(fetcher: Fetcher, url: str) -> str:
+    with pytest.raises(FetchError) as caught:
+        fetcher.fetch(url)
+    return str(caught.value)
+
+
+def test_fetch_returns_the_body_through_redirects() -> None:
+    with Web() as web, Fetcher(QUICK) as fetcher:
+        web.routes["/photo"] = body(DATA)
+        web.routes["/a?b=%20%C3%A7"] = status(302, Location="photo")
+        web.routes["/%E8%8A%B1.jpg"] = status(301, Location="/a?b=%20%C3%A7")
+        assert fetcher.fetch(f"{web.url}/花.jpg#fragment") == DATA
+        (agent,) = web.agents
+        assert agent.startswith("beautynet/")
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["ftp://example.org/x", "file:///etc/hostname", "nonsense", "http://", "http://[::1", "data:image/png;base64,AA"],
+)
+def test_fetch_takes_web_addresses_only(address: str) -> None:
+    with Web() as web, Fetcher(QUICK) as fetcher:
+        assert "not a web address" in reason(fetcher, address)
+        web.routes["/to"] = status(302, Location=address)
+        if ":" in address and "[" not in address and address != "http://":
+            assert "not a web address" in reason(fetcher, f"{web.url}/to")
+
+
+@pytest.mark.parametrize("address", ["http://exa mple.org:x/", "http://" + "a" * 300 + ".org/", "http://xn--/"])
+def test_fetch_of_an_impossible_address_is_a_reason(address: str) -> None:
+    with Fetcher(QUICK) as fetcher:
+        assert reason(fetcher, address)
+
+
+def test_fetch_gives_up_on_what_will_not_change() -> None:
+    with Web() as web, Fetcher(QUICK) as fetcher:
+        web.routes["/gone"] = status(404)
+        web.routes["/loop"] = status(302, Location="/loop")
+        web.routes["/big"] = body(bytes(QUICK.max_bytes + 1))
+        web.routes["/lies"] = body(bytes(10), promised=QUICK.max_bytes + 1)
+        assert reason(fetcher, f"{web.url}/gone") == "HTTP 404"
+        assert reason(fetcher, f"{web.url}/loop") == "more than 5 redirects"
+        assert reason(fetcher, f"{web.url}/big") == reason(fetcher, f"{web.url}/lies") == "over 0.1 MB"
+        assert web.log.count("/gone") == web.log.count("/big") == 1
+        assert web.log.count("/loop") == QUICK.max_redirects + 1
+
+
+def test_fetch_tries_again_what_may_pass() -> None:
+    with Web() as web, Fetcher(QUICK) as fetcher:
+        web.routes["/busy"] = first(status(503), status(500), body(DATA))
+        web.routes["/cut"] = body(DATA, promised=len(DATA) + 1)
+        web.routes["/down"] = status(503)
+        assert fetcher.fetch(f"{web.url}/busy") == DATA
+        for path, why in (("/cut", "cut short"), ("/down", "HTTP 503")):
+            text = reason(fetcher, web.url + path)
+            assert text.startswith(why)
+            assert is_transient(text)
+            assert web.log.count(path) == QUICK.attempts
+        assert not is_transient("HTTP 404")
+
+
+def test_fetch_waits_as_long_as_it_is_told() -> None:
+    with Web() as web, Fetcher(QUICK) as fetcher:
+        web.routes["/polite"] = first(status(429, Retry_After="1"), body(DATA))
+        start = time.monotonic()
+        assert fetcher.fetch(f"{web.url}/polite") == DATA
+        assert 0.95 < time.monotonic() - start < 5
+        web.routes["/hour"] = status(429, Retry_After="3600")
+        start = time.monotonic()
+        assert is_transient(reason(fetcher, f"{web.url}/hour"))
+        assert "wants no requests" in reason(fetcher, f"{web.url}/polite")  # the whole host is left alone
+        assert time.monotonic() - start < 1
+        assert web.log.count("/hour") == 1
+
+
+def test_fetch_is_not_held_up() -> None:
+    once = replace(QUICK, attempts=1)
+    with Web() as web, Fetcher(once) as fetcher:
+        web.routes["/drip"] = slowly(DATA, pause=0.05, piece=1)
+        web.routes["/headers"] = tarpit(pause=0.05)
+        web.routes["/silent"] = slowly(DATA, pause=3, piece=10)
+        start = time.monotonic()
+        assert reason(fetcher, f"{web.url}/drip") == "too slow: not whole after 1 s"
+        assert reason(fetcher, f"{web.url}/headers") == "too slow: no answer within 0.5 s"
+        assert reason(fetcher, f"{web.url}/silent") == "too slow: no answer within 0.5 s"
+        assert time.monotonic() - start < 4
+
+
+def test_stop_ends_waits_and_bodies() -> None:
+    with Web() as web, Fetcher(Limits(max_wait_seconds=100, private_addresses=True)) as fetcher:
+        web.routes["/drip"] = slowly(DATA, pause=0.05, piece=1)
+        web.routes["/wait"] = status(429, Retry_After="60")
+        web.routes["/silent"] = slowly(DATA, pause=15)
+        paths = ("/drip", "/wait", "/silent")
+        workers = [threading.Thread(target=partial(reason, fetcher, web.url + path)) for path in paths]
+        for worker in workers:
+            worker.start()
+        time.sleep(0.3)
+        start = time.monotonic()
+        fetcher.stop()
+        for worker in workers:
+            worker.join()
+        assert time.monotonic() - start < 1
+
+
+def test_cookies_are_not_kept() -> None:
+    with Web() as web, Fetcher(QUICK) as fetcher:
+        seen: list[str | None] = []
+
+        def answer(request: object) -> None:
+            seen.append(request.headers.get("Cookie"))  # type: ignore[attr-defined]
+            status(404, Set_Cookie="id=1")(request)  # type: ignore[arg-type]
+
+        web.routes["/x"] = answer
+        reason(fetcher, f"{web.url}/x")
+        reason(fetcher, f"{web.url}/x")
+        assert seen == [None, None]
+
+
+# Where it goes
+
+
+PRIVATE = [
+    "http://127.0.0.1/",
+    "http://127.1/",
+    "http://2130706433/",  # 127.0.0.1 as one number
+    "http://0x7f.0.0.1/",
+    "http://0/",
+    "http://localhost/",
+    "http://10.0.0.1/",
+    "http://172.16.5.4/",
+    "http://192.168.1.1/",
+    "http://169.254.169.254/latest/meta-data/",
+    "http://100.64.0.1/",
+    "http://224.0.0.1/",
+    "http://[::1]/",
+    "http://[::ffff:127.0.0.1]/",
+    "http://[fe80::1]/",
+    "http://[fc00::1]/",
+    "http://[64:ff9b::7f00:1]/",
+    "http://[2002:7f00:1::]/",
+]
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+def test_private_addresses_are_refused(address: str) -> None:
+    public = replace(QUICK, private_addresses=False)
+    with Fetcher(public) as fetcher:
+        assert reason(fetcher, address).startswith(("a private address", "cannot connect"))
+
+
+def test_redirects_and_names_lead_to_no_private_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve = socket.getaddrinfo
+    answers = {"photos.example": ["93.184.215.14", "127.0.0.1"], "rebound.example": ["::1"]}
+
+    def resolved(host: str, port: int, *rest: object, **more: object) -> list[object]:
+        found = answers.get(host)
+        if found is None:
+            return list(resolve(host, port, *rest, **more))  # type: ignore[arg-type]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in found]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+    with Web() as web:
+        port = web.url.rpartition(":")[2]
+        web.routes["/secret"] = body(DATA)
+        with Fetcher(replace(QUICK, private_addresses=False)) as fetcher:
+            for host in ("photos.example", "rebound.example", "localhost"):
+                assert reason(fetcher, f"http://{host}:{port}/secret").startswith("a private address")
+        # A host whose own address passes redirects inwards: that is judged by itself.
+        answers["photos.example"] = ["127.0.0.1"]
+        web.routes["/out"] = status(302, Location=f"http://127.0.0.1:{port}/secret")
+        check, judged = fetch._check_ip, []
+
+        def lenient_once(address: str, private: bool) -> None:
+            judged.append(address)
+            if len(judged) > 1:
+                check(address, private)
+
+        monkeypatch.setattr(fetch, "_check_ip", lenient_once)
+        with Fetcher(replace(QUICK, private_addresses=False)) as fetcher:
+            assert reason(fetcher, f"http://photos.example:{port}/out").startswith("a private address")
+        assert web.log == ["/out"]
+
+
+def test_ipv6() -> None:
+    if not socket.has_ipv6:
+        pytest.skip("no IPv6 here")
+    try:
+        web = Web("::1")
+    except OSError:
+        pytest.skip("no IPv6 here")
+    with web, Fetcher(QUICK) as fetcher:
+        web.routes["/photo"] = body(DATA)
+        assert fetcher.fetch(f"{web.url}/photo") == DATA
+
+
+def test_certificates_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority, stranger = trustme.CA(), trustme.CA()
+    trusted = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(trusted))
+    monkeypatch.setattr("certifi.where", lambda: str(trusted))
+    yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+    certificates = {
+        "good": authority.issue_cert("127.0.0.1"),
+        "expired": authority.issue_cert("127.0.0.1", not_after=yesterday),
+        "another's": authority.issue_cert("example.org"),
+        "unknown": stranger.issue_cert("127.0.0.1"),
+    }
+    for name, certificate in certificates.items():
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        certificate.configure_cert(context)
+        with Web(tls=context) as web, Fetcher(replace(QUICK, attempts=1)) as fetcher:
+            web.routes["/photo"] = body(DATA)
+            if name == "good":
+                assert fetcher.fetch(f"{web.url}/photo") == DATA
+            else:
+                assert reason(fetcher, f"{web.url}/photo") == "no trusted TLS certificate", name
+                assert not web.log
+
+
+def test_a_proxy_is_used_and_private_numbers_still_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Web() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        fetch._proxies.cache_clear()
+        proxy.routes["http://photos.example/rose.jpg"] = body(DATA)
+        with Fetcher(replace(QUICK, private_addresses=False)) as fetcher:
+            assert fetcher.fetch("http://photos.example/rose.jpg") == DATA
+            assert reason(fetcher, "http://192.168.0.1/").startswith("a private address")
+        monkeypatch.undo()
+        fetch._proxies.cache_clear()
+
+
+# Manners
+
+
+@pytest.mark.parametrize(
+    ("headers", "taken"),
+    [
+        ({"X_Robots_Tag": "noai"}, False),
+        ({"X_Robots_Tag": "noindex, NoImageAI"}, False),
+        ({"X_Robots_Tag": "beautynet: noai"}, False),
+        ({"TDM_Reservation": "1"}, False),
+        ({"X_Robots_Tag": "noindex"}, True),
+        ({"X_Robots_Tag": "otherbot: noai, noimageai"}, True),
+        ({"X_Robots_Tag": "unavailable_after: 25 Jun 2030 15:00:00 PST"}, True),
+        ({"TDM_Reservation": "0"}, True),
+    ],
+)
+def test_opting_out_is_obeyed_unless_told_otherwise(headers: dict[str, str], taken: bool) -> None:
+    with Web() as web, Fetcher(QUICK) as fetcher, Fetcher(replace(QUICK, ignore_opt_out=True)) as rude:
+        web.routes["/photo"] = body(DATA, **headers)
+        assert rude.fetch(f"{web.url}/photo") == DATA
+        if taken:
+            assert fetcher.fetch(f"{web.url}/photo") == DATA
+        else:
+            assert reason(fetcher, f"{web.url}/photo").startswith("opted out: ")
+
+
+def test_who_runs_it_is_said() -> None:
+    with Web() as web, Fetcher(QUICK, contact="ana@example.org") as fetcher:
+        reason(fetcher, f"{web.url}/x")
+        (agent,) = web.agents
+        assert "ana@example.org" in agent
+    with pytest.raises(BeautyError, match="--contact"):
+        Fetcher(QUICK, contact="ana\r\nX-Evil: 1")
+
+
+@pytest.mark.parametrize(("manners", "most"), [({}, 2), ({"at_once": 1}, 1)])
+def test_no_host_gets_more_requests_at_once_than_it_likes(manners: dict[str, int], most: int) -> None:
+    with Web() as web:
+        host = web.url.removeprefix("http://")
+        polite = {host: Manners(**manners)} if manners else {}
+        with Fetcher(replace(QUICK, per_host=2), manners=polite) as fetcher:
+            web.routes["/photo"] = slowly(DATA, pause=0.05, piece=5000)
+            workers = [threading.Thread(target=fetcher.fetch, args=(f"{web.url}/photo",)) for _ in range(6)]
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.join()
+            assert fetcher.at_once(f"{web.url}/photo") == web.peak == most
+            assert len(web.log) == 6
+
+
+def test_requests_keep_their_distance() -> None:
+    with Web() as web:
+        web.routes["/api"] = body(b"{}")
+        with Fetcher(QUICK, manners={web.url.removeprefix("http://"): Manners(4, 0.2)}) as fetcher:
+            workers = [threading.Thread(target=fetcher.json, args=(f"{web.url}/api",)) for _ in range(4)]
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.join()
+        assert min(later - earlier for earlier, later in zip(web.times, web.times[1:], strict=False)) > 0.15
+
+
+def test_json_or_a_reason() -> None:
+    with Web() as web, Fetcher(QUICK) as fetcher:
+        web.routes |= {"/good": body(json.dumps({"花": [1]}).encode()), "/page": body(b" <html>"), "/cut": body(b"{")}
+        assert fetcher.json(f"{web.url}/good") == {"花": [1]}
+        for path, what in (("/page", "an HTML page instead of JSON"), ("/cut", "something else instead of JSON")):
+            with pytest.raises(FetchError, match=what):
+                fetcher.json(web.url + path)
+
+
+def test_download_is_whole_or_absent(tmp_path: Path) -> None:
+    big = DATA * 20  # more than an answer may usually hold
+    target, told = tmp_path / "deep" / "set.tgz", []
+    with Web() as web, Fetcher(QUICK) as fetcher:
+        web.routes["/set"] = first(body(big[:5000], promised=len(big)), body(big))
+        fetcher.download(f"{web.url}/set", target, len(big), lambda *sizes: told.append(sizes))
+        assert target.read_bytes() == big
+        assert told[-1] == (len(big), len(big))
+        target.write_bytes(b"old")
+        web.routes["/set"] = body(big + b"x")
+        with pytest.raises(FetchError, match="over"):
+            fetcher.download(f"{web.url}/set", target, len(big))
+        assert target.read_bytes() == b"old"
+        assert os.listdir(target.parent) == ["set.tgz"]
