@@ -35,6 +35,8 @@ def restore(manifest: Manifest, chosen: Iterable[Record]) -> None:
 
 def reconcile(manifest: Manifest) -> None:
     """Move photos to where their rows say that they are: a kill may have come between the two."""
+    if not manifest.counts()["rejected"] and not (manifest.folder / REJECTED).is_dir():
+        return
     inside, outside = _names(manifest.folder), _names(manifest.folder / REJECTED)
     for file, row in photos(manifest.latest()).items():
         if (file in inside) if row.status == "rejected" else (file in outside and file not in inside):

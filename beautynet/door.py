@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import os
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,8 +22,10 @@ from beautynet.sources.fetch import Fetcher, FetchError
 
 MAX_ASPECT = 3.0  # longer side : shorter side
 JPEG_QUALITY = 95
-STAGED = r"\.[0-9a-f]{16}\.\d+\.\d+\.part\.jpg"
-"""What the names of photos look like that are written and not yet decided on."""
+PHOTO = re.compile(r"[0-9a-f]{16}\.jpg")
+"""What photos are called."""
+STAGED = re.compile(r"\.[0-9a-f]{16}\.\d+\.\d+\.part\.jpg")
+"""And while they are written and not yet decided on."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,6 @@ turns, the median counts. `--latency` makes the server wait before each answer, 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import multiprocessing
 import os
 import platform
 import statistics
@@ -20,37 +18,14 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import requests
 import urllib3
+from local_server import serving
 
 from beautynet.sources.fetch import Limits
 from beautynet.verbs.scrape import scrape
-
-
-def serve(photos: list[bytes], latency: float, pipe: Connection) -> None:
-    """Answer GET /N.jpg with the Nth photo, until killed; a process of its own, so that its GIL is not ours."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while request := await reader.readuntil(b"\r\n\r\n"):
-                photo = photos[int(request.split(b" ", 2)[1][1:].partition(b".")[0])]
-                if latency:
-                    await asyncio.sleep(latency)
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(photo))
-                writer.write(photo)
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionResetError):
-            writer.close()
-
-    async def run() -> None:
-        server = await asyncio.start_server(answer, "127.0.0.1", 0)
-        pipe.send(server.sockets[0].getsockname()[1])
-        await server.serve_forever()
-
-    asyncio.run(run())
 
 
 def bare_requests(urls: list[str], folder: Path, connections: int) -> None:
@@ -94,18 +69,16 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
     given = parser.parse_args()
     photos = [path.read_bytes() for path in sorted(given.photos.rglob("*.jpg"))]
-    mine, theirs = multiprocessing.Pipe()
-    server = multiprocessing.Process(target=serve, args=(photos, given.latency, theirs), daemon=True)
-    server.start()
-    port = mine.recv()
-    urls = [f"http://127.0.0.1:{port}/{number}.jpg" for number in range(len(photos))]
     ways: dict[str, Callable[[list[str], Path, int], None]] = {
         "bare, requests": bare_requests,
         "bare, urllib3": bare_urllib3,
         "beautynet": ours,
     }
     rates: dict[str, list[float]] = {name: [] for name in ways}
-    with tempfile.TemporaryDirectory() as place:  # one for all: deleting would disturb the next round
+    served = serving(photos.__getitem__, given.latency)
+    # One folder for all rounds: deleting is work for the disk that would disturb the next round.
+    with served as (address, _), tempfile.TemporaryDirectory() as place:
+        urls = [f"{address}/{number}.jpg" for number in range(len(photos))]
         for number in range(given.rounds):
             for name, way in ways.items():
                 folder = Path(place, f"{name} {number}")
@@ -113,7 +86,6 @@ def main() -> None:
                 start = time.perf_counter()
                 way(urls, folder, given.connections)
                 rates[name].append(len(urls) / (time.perf_counter() - start))
-    server.kill()
     size = sum(map(len, photos)) / len(photos) / 1000
     print(f"{platform.machine()}, {os.cpu_count()} cores; {len(photos)} photos of {size:.0f} kB,")
     print(f"{given.connections} connections, {given.latency * 1000:g} ms latency, median of {given.rounds} rounds\n")

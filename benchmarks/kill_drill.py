@@ -10,22 +10,16 @@ once, whole, as its row says, and nothing else is in the folder. Exits with 1 wh
 from __future__ import annotations
 
 import argparse
-import asyncio
 import functools
-import io
-import multiprocessing
 import random
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from multiprocessing.connection import Connection
 from pathlib import Path
 
-import cv2
-import numpy as np
-from PIL import Image
+from local_server import serving, unlike
 
 from beautynet import manifest
 from beautynet.dedup import sha256
@@ -33,43 +27,9 @@ from beautynet.dedup import sha256
 COPIES, MISSING = 50, 50
 
 
-@functools.cache
-def photo(number: int) -> bytes:
-    """A JPEG unlike any other number's: random low frequencies, so that perceptual hashes are random too."""
-    rough = np.random.default_rng(number).integers(0, 256, (9, 9, 3)).astype(np.float32)
-    smooth = cv2.resize(rough, (288, 288), interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(smooth).save(buffer, "JPEG")
-    return buffer.getvalue()
-
-
-def serve(photos: int, pipe: Connection) -> None:
-    """Answer GET /N with photo N (modulo their number), 404 from photos + COPIES on; each after 80 ms."""
-    asked: Counter[int] = Counter()
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while request := await reader.readuntil(b"\r\n\r\n"):
-                number = int(request.split(b" ", 2)[1][1:])
-                asked[number] += 1
-                await asyncio.sleep(0.08)
-                there = number < photos + COPIES
-                body = photo(number % photos) if there else b""
-                head = f"HTTP/1.1 {'200 OK' if there else '404 Not Found'}\r\nContent-Length: {len(body)}\r\n\r\n"
-                writer.write(head.encode() + body)
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
-
-    async def run() -> None:
-        server = await asyncio.start_server(answer, "127.0.0.1", 0)
-        pipe.send(server.sockets[0].getsockname()[1])
-        while not pipe.poll():
-            await asyncio.sleep(0.1)
-        pipe.recv()
-        pipe.send(asked)
-
-    asyncio.run(run())
+def body(photos: int, number: int) -> bytes:
+    """What is behind each address: the photos, copies of some, nothing."""
+    return unlike(number % photos) if number < photos + COPIES else b""
 
 
 def faults(folder: Path, urls: list[str], photos: int) -> list[str]:
@@ -96,12 +56,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     rng = random.Random(given.seed)
-    mine, theirs = multiprocessing.Pipe()
-    multiprocessing.Process(target=serve, args=(given.photos, theirs), daemon=True).start()
-    address = f"http://127.0.0.1:{mine.recv()}"
-    urls = [f"{address}/{number}" for number in range(given.photos + COPIES + MISSING)]
-    rng.shuffle(urls)
-    with tempfile.TemporaryDirectory() as place:
+    served = serving(functools.partial(body, given.photos), latency=0.08)
+    with served as (address, asked), tempfile.TemporaryDirectory() as place:
+        urls = [f"{address}/{number}" for number in range(given.photos + COPIES + MISSING)]
+        rng.shuffle(urls)
         folder, addresses = Path(place, "set"), Path(place, "urls.txt")
         addresses.write_text("\n".join(urls))
         command = [sys.executable, "-m", "beautynet.cli", "scrape", "--from", str(addresses), "-o", str(folder)]
@@ -122,10 +80,11 @@ def main() -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         print(f"\nthen to the end in {time.monotonic() - start:.1f} s: {done.stdout.strip()}{done.stderr}")
         found = faults(folder, urls, given.photos)
-        mine.send("how often?")
-        asked = mine.recv()
-        again = sum(count - 1 for count in asked.values())
-        print(f"{asked.total()} requests, {again} of them again ({again / max(kills, 1):.1f} a kill: in flight then)")
+        requests = asked()
+        again = requests.total() - len(requests)
+        print(
+            f"{requests.total()} requests, {again} of them again ({again / max(kills, 1):.1f} a kill: in flight then)"
+        )
         print("\n".join(found) or "nothing lost, nothing twice, manifest and folder agree")
         sys.exit(bool(found))
 

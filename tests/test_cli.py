@@ -14,9 +14,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 import beautynet
-from beautynet import cli, layout
+from beautynet import cli, layout, quality, sources
 from beautynet.config import TrainConfig
 from beautynet.errors import BeautyError
+from beautynet.sources import licences
 from beautynet.verbs import train as training
 
 REPO = Path(__file__).parents[1]
@@ -83,8 +84,12 @@ def test_attributes_are_functions_even_beside_modules_of_their_name() -> None:
         beautynet.nonsense  # noqa: B018
 
 
-def test_layouts_are_those_that_exist() -> None:
+def test_choices_are_those_that_exist() -> None:
     assert set(cli.LAYOUTS) == set(layout.LAYOUTS)
+    assert set(cli.SOURCE_NAMES) == set(sources.SOURCES)
+    assert cli.DEFAULTS.replace("then ", "").split(", ") == list(sources.DEFAULT)
+    assert set(cli.LICENCE_FILTERS) == set(licences.FILTERS)
+    assert set(cli.FAULTS) == set(quality.FILTERS)
 
 
 @pytest.mark.parametrize("words", [["train"], ["pairs"], ["pairs", "flowers"], ["train", "--data", "flowers"]])

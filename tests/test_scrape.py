@@ -9,9 +9,11 @@ import time
 from collections import Counter
 from dataclasses import replace
 from functools import partial
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
 import pytest
 import replay
 from PIL import Image
@@ -253,6 +255,32 @@ def test_sources_fill_up_what_others_lack_and_say_who_gave_what(monkeypatch: pyt
         page = (summary.folder / manifest.ATTRIBUTION).read_text()
         assert replay.AUTHOR in page
         assert "none stated" in page
+
+
+def test_a_thousand_are_a_thousand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Openverse shows 240 of its 300, Commons and iNaturalist have 250 and 150, Bing fills the rest."""
+    with Web() as web:
+        all_at(web, monkeypatch)
+        photos = [f"{web.url}/unlike/{number}.jpg" for number in range(1100)]
+        web.routes |= {f"/unlike/{number}.jpg": partial(_unlike, number) for number in range(1100)}
+        replay.serve_openverse(web, photos[:300])
+        replay.serve_commons(web, photos[300:550])
+        replay.serve_inaturalist(web, photos[550:700])
+        web.serve_bing(photos[700:])
+        summary = scrape("dahlia", max=1000, min_size=64, limits=LIMITS)
+        assert summary.delivered
+        # A few of so many random pictures are near-duplicates; Bing makes up for them.
+        assert summary.kept == 1000
+        assert 230 <= summary.gave["openverse"] <= 240
+        assert 240 <= summary.gave["commons"] <= 250
+        assert 140 <= summary.gave["inaturalist"] <= 150
+        assert len(agree(summary.folder)) >= 1000
+
+
+def _unlike(number: int, request: BaseHTTPRequestHandler) -> None:
+    """A small photo unlike any other number's."""
+    rough = np.random.default_rng(number).integers(0, 256, (9, 9, 3)).astype(np.uint8)
+    body(encoded(Image.fromarray(rough).resize((64, 64), Image.Resampling.BICUBIC)))(request)
 
 
 def test_a_licence_asked_for_is_asked_of_the_source_and_checked_on_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:

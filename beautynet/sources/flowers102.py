@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from beautynet import files
+from beautynet.console import console
 from beautynet.errors import BeautyError
 from beautynet.sources.search import Candidate, Search
 
@@ -58,6 +59,7 @@ def _get(search: Search, url: str, md5: str, folder: Path) -> None:
     """Download the set and unpack it into `folder`, which is there when all of it is."""
     archive = folder.with_name(ARCHIVE)
     if not archive.exists():
+        console.print("flowers102: downloading 345 MB, this once")
         search.web.download(url, archive, MOST_BYTES)
     with open(archive, "rb") as file:
         found = hashlib.file_digest(file, "md5").hexdigest()  # against accidents: it is what torchvision knows

@@ -14,9 +14,9 @@ def urls(search: Search) -> Iterator[Candidate]:
     if origin is None or not origin.is_file():
         raise BeautyError("the source `urls` reads addresses from a text file: name it with --from")
     try:
-        lines = origin.read_text(encoding="utf-8-sig").splitlines()
+        with open(origin, encoding="utf-8-sig") as lines:
+            for line in lines:
+                if (url := line.strip()) and not url.startswith("#"):
+                    yield Candidate(url=url, source="urls", query=search.query)
     except UnicodeDecodeError:
         raise BeautyError(f"{origin} is not a text file: it should hold one address a line") from None
-    for line in lines:
-        if (url := line.strip()) and not url.startswith("#"):
-            yield Candidate(url=url, source="urls", query=search.query)
