@@ -52,7 +52,7 @@ def stage(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         path.unlink(missing_ok=True)
-        if sentence := explained(error, path):
+        if sentence := explained(error, path.parent):  # the name would say nothing to anybody
             raise BeautyError(sentence) from error
         raise
 

@@ -386,7 +386,7 @@ def _check_ip(address: str, private: bool) -> None:
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         ip = inner or ip
     if not private and (not ip.is_global or ip.is_multicast):
-        raise FetchError("a private address: not fetched (--allow-private fetches from your own network too)")
+        raise FetchError(f"a private address: {ip}")
 
 
 def _opt_out(headers: Any) -> str | None:

@@ -30,6 +30,15 @@ from beautynet.sources.fetch import Fetcher, Limits, host_of, is_transient
 from beautynet.sources.supply import Stream, Supply
 
 
+HINTS = {
+    "a private address": "--allow-private fetches from your own network too",
+    "licence": "--license any takes all of them",
+    "opted out": "--ignore-opt-out takes them nevertheless",
+    "too small": "--min-size takes smaller ones",
+}
+"""What to do about the commonest reasons for an empty dataset."""
+
+
 @dataclass(frozen=True)
 class ScrapeSummary:
     """What a dataset holds after a run. `reasons` counts what was not kept, all runs together, most frequent first."""
@@ -124,7 +133,9 @@ def scrape(
         summary = (_try_out if dry_run else _gather)(folder, fetcher, streams, wish)
     if not summary.kept:
         why = "; ".join(f"{each}: {trouble}" for each, trouble in summary.troubles.items())
-        raise BeautyError(f"no photos for {name!r}: {why or _counted(summary.reasons) or 'the sources have nothing'}")
+        why = why or _counted(summary.reasons) or "the sources have nothing"
+        hint = next((f"; {HINTS[reason]}" for reason in summary.reasons if reason in HINTS), "")
+        raise BeautyError(f"no photos for {name!r}: {why}{hint}")
     return summary
 
 
