@@ -197,6 +197,7 @@ class _Gathering:
         self.fetcher = fetcher
         self.wish = wish
         self.folder = manifest.folder
+        self._resolved = self.folder.resolve()
         self.new = 0
         self.gave = {stream.source: 0 for stream in streams}
         self._door = Door(self.folder, fetcher, wish.min_size, wish.reject)
@@ -285,7 +286,7 @@ class _Gathering:
         """Whether the candidate's fate is still to be decided."""
         if hash(candidate.url) in self._failed or candidate.url in self._flying:
             return False
-        if candidate.path is not None and self.folder.resolve() in candidate.path.parents:
+        if candidate.path is not None and self._resolved in candidate.path.parents:
             return False  # the dataset lies in the folder that it is made from
         record = self.manifest.by_url(candidate.url)
         if record is None:
