@@ -9,6 +9,7 @@ import stat
 import struct
 import warnings
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -141,6 +142,7 @@ def _decode(file: IO[bytes], max_pixels: int, *, keep: bool = False, hashable: b
     return Decoded(picture, size, _without_metadata(file.read()) if keep else None)
 
 
+@cache
 def _formats() -> list[str]:
     """Those of our formats that this Pillow reads."""
     Image.init()

@@ -29,7 +29,9 @@ def hashes(picture: Image.Image) -> tuple[str, str]:
     pHash: 32×32 grey, discrete cosine transform, upper left corner of 8×8, the signs about the median (Zauner 2010,
     section 3.2.1). Mirroring changes the sign of every other horizontal frequency, and nothing else.
     """
-    grey = cv2.resize(np.asarray(picture.convert("L")), (32, 32), interpolation=cv2.INTER_AREA)
+    grey = cv2.resize(
+        np.asarray(picture if picture.mode == "L" else picture.convert("L")), (32, 32), interpolation=cv2.INTER_AREA
+    )
     frequencies = cv2.dct(grey.astype(np.float32))[:8, :8]
     return _signs(frequencies), _signs(frequencies * np.array([1, -1] * 4, np.float32))
 

@@ -6,7 +6,6 @@ import io
 import itertools
 import os
 import re
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,22 +54,24 @@ class Door:
         self.fetcher = fetcher
         self.min_size = min_size
         self.reject = reject
-        # Fetching waits for others, decoding for our cores: many threads, of which a few decode at a time.
-        self._cores = threading.Semaphore(min(os.cpu_count() or 1, 8))
         self._numbers = itertools.count()
 
-    def look_at(self, candidate: Candidate) -> Look:
-        """Fetch, decode, measure, judge, encode, hash and stage. Raises BeautyError on a full disk."""
+    def fetch(self, candidate: Candidate) -> bytes | Path | Look:
+        """Where the candidate's photo is, after fetching it; a look at it if there is none."""
         try:
-            if candidate.path is None:
-                source: bytes | Path = self.fetcher.fetch(candidate.url)
-            elif candidate.path.is_symlink():
+            return self.fetcher.fetch(candidate.url) if candidate.path is None else candidate.path
+        except FetchError as error:
+            return Look(candidate, "failed", str(error))
+
+    def look_at(self, candidate: Candidate, source: bytes | Path | Look) -> Look:
+        """Decode, measure, judge, encode, hash and stage what `fetch` returned. Raises BeautyError on a full disk."""
+        if isinstance(source, Look):
+            return source
+        try:
+            if isinstance(source, Path) and source.is_symlink():
                 raise Unreadable("a link: links are not followed")
-            else:
-                source = candidate.path
-            with self._cores:
-                look, jpeg = self._examine(candidate, source)
-        except (FetchError, Unreadable) as error:
+            look, jpeg = self._examine(candidate, source)
+        except Unreadable as error:
             return Look(candidate, "failed", str(error))
         if look.staged:
             files.stage(look.staged, jpeg)

@@ -4,7 +4,7 @@
 
 The bare ones fetch with as many threads, over connections that stay open, and write what comes to disk: no decoding, no
 hashing, no manifest, nothing checked. They use requests, as most would, and urllib3, which costs less. Rounds take
-turns, the median counts. `--latency` makes the server wait before each answer, as the web does.
+turns; rates and ratios are medians over them. `--latency` makes the server wait before each answer, as the web does.
 """
 
 from __future__ import annotations
@@ -89,9 +89,9 @@ def main() -> None:
     size = sum(map(len, photos)) / len(photos) / 1000
     print(f"{platform.machine()}, {os.cpu_count()} cores; {len(photos)} photos of {size:.0f} kB,")
     print(f"{given.connections} connections, {given.latency * 1000:g} ms latency, median of {given.rounds} rounds\n")
-    best = {name: statistics.median(values) for name, values in rates.items()}
-    for name, rate in best.items():
-        print(f"{name:15} {rate:7.0f} photos/s   beautynet reaches {best['beautynet'] / rate:5.0%} of it")
+    for name, values in rates.items():
+        ratio = statistics.median(our / its for our, its in zip(rates["beautynet"], values, strict=True))
+        print(f"{name:15} {statistics.median(values):7.0f} photos/s   beautynet reaches {ratio:5.0%} of it")
 
 
 if __name__ == "__main__":

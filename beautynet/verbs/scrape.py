@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import queue
 import re
 import shutil
 import tempfile
@@ -11,7 +12,7 @@ import threading
 import unicodedata
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,7 @@ from beautynet.sources import DEFAULT, SOURCES, Candidate, Search, licences
 from beautynet.sources.fetch import Fetcher, Limits, host_of, is_transient
 from beautynet.sources.supply import Stream, Supply
 
-
+LOOKERS = min(os.cpu_count() or 1, 8)
 HINTS = {
     "a private address": "--allow-private fetches from your own network too",
     "licence": "--license any takes all of them",
@@ -207,12 +208,13 @@ class _Gathering:
         self._near.extend(self._known(kept))
         self.already = int(np.isin(np.array(kept), present).sum())
         self._news = threading.Condition()  # guards all that follows, the manifest and the supply
+        self._fetched: queue.SimpleQueue[tuple[int, Candidate, bytes | Path | Look] | None] = queue.SimpleQueue()
         self._stopping = False
         self._failure: BaseException | None = None
         self._taken = self._landed = 0
         self._early: dict[int, Look] = {}  # number -> looked at before those that come before it
         self._flying: set[str] = set()  # URLs
-        self._busy: Counter[str] = Counter()  # host -> candidates flying
+        self._busy: Counter[str] = Counter()  # host -> candidates being fetched
         self._failed: set[int] = set()  # hashes of the URLs that failed in this run
 
     @property
@@ -222,8 +224,8 @@ class _Gathering:
 
     def run(self) -> None:
         """Look at candidates until enough photos are kept or there are no more."""
-        names = [f"beautynet-scrape-{number}" for number in range(self.fetcher.limits.connections)]
-        workers = [threading.Thread(target=self._work, name=name, daemon=True) for name in names]
+        work = [self._fetch] * self.fetcher.limits.connections + [self._look] * LOOKERS
+        workers = [threading.Thread(target=self._guarded, args=(each,), daemon=True) for each in work]
         try:
             with progress("photos") as bar:
                 total = None if self.wish.complete else self.wish.wanted
@@ -305,28 +307,46 @@ class _Gathering:
                 return fault not in self.wish.reject
         return record.status == "failed" and (candidate.path is not None or is_transient(reason))
 
-    def _work(self) -> None:
-        """What a worker does: takes a candidate, looks at it, and settles it when its turn has come."""
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """A worker's life."""
         try:
-            flying = self._next()
-            while flying:
-                number, candidate = flying
-                look = self._door.look_at(candidate)
-                flying = self._next(number, look)
+            work()
         except BaseException as error:  # a full disk, or our mistake: raised where the run is
             self._failure = self._failure or error
             self._stop()
 
-    def _next(self, number: int = -1, look: Look | None = None) -> tuple[int, Candidate] | None:
-        """Settle the last candidate, and get a number, counted up, and the next; None when the run is over."""
-        with self._news:
-            if look and not self._stopping:
+    def _fetch(self) -> None:
+        """Waits for hosts: many of these."""
+        flying = self._next(None)
+        while flying:
+            number, candidate = flying
+            self._fetched.put((number, candidate, self._door.fetch(candidate)))
+            flying = self._next(candidate)
+
+    def _look(self) -> None:
+        """Keeps a core busy: few of these. Looks at what was fetched, and settles it when its turn has come."""
+        while fetched := self._fetched.get():
+            number, candidate, source = fetched
+            look = self._door.look_at(candidate, source)
+            with self._news:
+                if self._stopping:
+                    return
                 # Hosts answer at random, a folder need not: its photos are settled in its own order.
                 self._early[number] = look
                 upcoming = itertools.count(self._landed) if self.wish.in_order else iter([number])
                 while ready := self._early.pop(next(upcoming, -1), None):
                     self._land(ready)
                     self._landed += 1
+                self._news.notify()
+
+    def _next(self, before: Candidate | None) -> tuple[int, Candidate] | None:
+        """A number, counted up, and the next candidate after `before` was fetched; None when the run is over."""
+        with self._news:
+            if before:
+                host = host_of(before.url)
+                self._busy[host] -= 1
+                if not self._busy[host]:
+                    del self._busy[host]
             while not self._stopping and (self._flying or not (self.kept >= self.wish.wanted or self._supply.dry)):
                 if candidate := self._take():
                     self._flying.add(candidate.url)
@@ -336,6 +356,8 @@ class _Gathering:
                     return self._taken - 1, candidate
                 self._news.wait()
             self._news.notify_all()
+            for _ in range(LOOKERS):
+                self._fetched.put(None)
             return None
 
     def _wake(self) -> None:
@@ -347,14 +369,12 @@ class _Gathering:
             self._stopping = True
             self.fetcher.stop()
             self._news.notify_all()
+            for _ in range(LOOKERS):
+                self._fetched.put(None)
 
     def _land(self, look: Look) -> None:
         """Decide on a candidate that was looked at."""
         self._flying.remove(look.candidate.url)
-        host = host_of(look.candidate.url)
-        self._busy[host] -= 1
-        if not self._busy[host]:
-            del self._busy[host]
         if look.staged is None or look.sha256 is None:
             if look.status == "failed":
                 self._failed.add(hash(look.candidate.url))
