@@ -46,9 +46,10 @@ def write_bytes(path: Path, data: bytes) -> None:
 def stage(path: Path, data: bytes) -> None:
     """Write `data` to `path`, a temporary name, and flush it to disk; renaming it is the caller's to do."""
     try:
-        with open(path, "wb") as file:
-            file.write(data)
-            file.flush()
+        with open(path, "wb", buffering=0) as file:
+            rest = memoryview(data)
+            while rest:  # a nearly full disk takes a part
+                rest = rest[file.write(rest) :]
             os.fsync(file.fileno())
     except OSError as error:
         path.unlink(missing_ok=True)

@@ -30,7 +30,8 @@ from beautynet.sources import DEFAULT, SOURCES, Candidate, Search, licences
 from beautynet.sources.fetch import Fetcher, Limits, host_of, is_transient
 from beautynet.sources.supply import Stream, Supply
 
-LOOKERS = min(os.cpu_count() or 1, 8)
+LOOKERS = min(2 * (os.cpu_count() or 1), 8)
+"""Threads that look at what was fetched: two a core, as one may wait for the disk."""
 HINTS = {
     "a private address": "--allow-private fetches from your own network too",
     "licence": "--license any takes all of them",
