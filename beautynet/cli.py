@@ -173,6 +173,8 @@ def scrape(query: str | None, max_: int, allow_private: bool, ignore_opt_out: bo
     limits = Limits(private_addresses=allow_private, ignore_opt_out=ignore_opt_out)
     summary = run(query, max=max_, limits=limits, **given)
     click.echo(summary.sentence())
+    if summary.page:
+        click.echo(f"nothing was stored; look at {summary.page}")
     sys.exit(0 if summary.delivered else PARTLY)
 
 

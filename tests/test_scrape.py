@@ -394,7 +394,7 @@ def test_dry_run_stores_nothing_and_shows_what_it_would() -> None:
     more = scrape(origin="photos", dry_run=True)
     assert (more.kept, more.new, more.already) == (5, 3, 2)
     assert (sorted(os.listdir(folder)), (folder / manifest.NAME).read_bytes()) == before
-    assert "nothing was stored" in more.sentence()
+    assert more.sentence() == "5 photos would be in data/photos (3 new, 2 from before); not kept: not a picture (1)."
 
 
 def test_a_list_of_addresses() -> None:

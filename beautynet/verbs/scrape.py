@@ -76,9 +76,7 @@ class ScrapeSummary:
         text += "".join(f"\n{source}: {trouble}" for source, trouble in self.troubles.items())
         if short and not self.troubles:
             text += '. The sources have no more: widen with --also "other words"'
-        if self.page:
-            text += f"\nlook at {self.page}; nothing was stored"
-        return text if self.page or self.troubles else f"{text}."
+        return text if self.troubles else f"{text}."
 
 
 def scrape(
