@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from beautynet.dataset import Dataset as Dataset
     from beautynet.errors import BeautyError as BeautyError
     from beautynet.showcase import demo as demo
+    from beautynet.speed import bench as bench
     from beautynet.translator import Translator as Translator
+    from beautynet.verbs.evaluate import evaluate as evaluate
     from beautynet.verbs.export import export as export
     from beautynet.verbs.image import image as image
     from beautynet.verbs.info import info as info
@@ -34,10 +36,11 @@ _HOMES = {
     "Dataset": "beautynet.dataset",
     "TrainConfig": "beautynet.config",
     "Translator": "beautynet.translator",
+    "bench": "beautynet.speed",
     "demo": "beautynet.showcase",
     **{
         verb: f"beautynet.verbs.{verb}"
-        for verb in ("scrape", "look", "pairs", "train", "image", "video", "export", "info")
+        for verb in ("scrape", "look", "pairs", "train", "image", "video", "export", "info", "evaluate")
     },
 }
 __all__ = sorted(_HOMES)

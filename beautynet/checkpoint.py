@@ -11,24 +11,27 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import nn
+from safetensors.torch import save
+from torch import Tensor, nn
 
 from beautynet import networks
 from beautynet.errors import BeautyError
-from beautynet.files import atomic
+from beautynet.files import atomic, write_bytes, write_text
 
 CHECKPOINTS = Path("checkpoints")
 MODEL, STATE, PREVIOUS_STATE, LOG = "model.safetensors", "state.pt", "state.previous.pt", "log.jsonl"
 KIND = "beautynet generator"
-HEADER = "beautynet"
+HEADER, CHECKSUM = "beautynet", "crc32"
+SAMPLES = "samples"
 
 
 def find(checkpoint: str | Path | None = None) -> Path:
@@ -54,17 +57,23 @@ def save_model(path: Path, generator: networks.Generator, header: dict[str, Any]
         **header,
     }
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
-    with atomic(path) as temporary:
-        save_file(weights, temporary, metadata={HEADER: json.dumps(header)})
+    metadata = {HEADER: json.dumps(header)}
+    write_bytes(path, save(weights, {**metadata, CHECKSUM: checksum(metadata, weights)}))
+
+
+def checksum(metadata: dict[str, str], weights: dict[str, Tensor]) -> str:
+    """CRC-32 of the header and the weights: safetensors has none of its own, and a flipped bit is a weight too."""
+    crc = zlib.crc32(metadata[HEADER].encode())
+    for name, tensor in sorted(weights.items()):
+        crc = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), crc)
+        crc = zlib.crc32(tensor.contiguous().view(-1).view(torch.uint8).numpy().data, crc)
+    return f"{crc:08x}"
 
 
 def read_header(path: Path) -> dict[str, Any]:
     """The header alone. One clear line for a file of another kind."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise BeautyError(f"{path} is not a beautynet checkpoint: not a readable safetensors file ({error})") from error
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
     try:
         header: dict[str, Any] = json.loads(metadata[HEADER])
     except (KeyError, ValueError) as error:
@@ -74,6 +83,15 @@ def read_header(path: Path) -> dict[str, Any]:
     if header.get("format") != 1:
         raise BeautyError(f"{path} was written by a newer beautynet (format {header.get('format')}): please update")
     return header
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        raise BeautyError(f"{path} is not a beautynet checkpoint: not a readable safetensors file ({error})") from error
 
 
 @contextmanager
@@ -96,8 +114,12 @@ def load_generator(path: Path) -> tuple[networks.Generator, dict[str, Any]]:
 
 def load_weights(module: nn.Module, path: Path, assign: bool = False) -> None:
     """Fill `module` with the weights in `path`, or `assign` them; a BeautyError if they are not its own."""
-    with safe_open(path, framework="pt") as file:
+    read_header(path)
+    with _opened(path) as file:
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        metadata = file.metadata()
+    if metadata.get(CHECKSUM, intact := checksum(metadata, weights)) != intact:  # files of before 2026-11-21 have none
+        raise BeautyError(f"{path} is damaged: its checksum is wrong; the next save of `beautynet train` mends it")
     try:
         module.load_state_dict(weights, assign=assign)
     except RuntimeError as error:
@@ -107,7 +129,8 @@ def load_weights(module: nn.Module, path: Path, assign: bool = False) -> None:
 def save_state(folder: Path, state: dict[str, Any]) -> None:
     """Write the training state; the one before stays as state.previous.pt until the next save."""
     with atomic(folder / STATE) as temporary:
-        torch.save(state, temporary)
+        with open(temporary, "wb") as file:  # torch's own writer knows no full disk
+            torch.save(state, file)
         with suppress(FileNotFoundError):
             os.replace(folder / STATE, folder / PREVIOUS_STATE)
 
@@ -117,6 +140,9 @@ def load_state(folder: Path) -> dict[str, Any] | None:
     unreadable: list[str] = []
     for path in (folder / STATE, folder / PREVIOUS_STATE):
         try:
+            with ZipFile(path) as archive:  # torch.load would not look whether the tensors are as they were written
+                if damaged := archive.testzip():
+                    raise BadZipFile(damaged)
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except FileNotFoundError:
             continue
@@ -128,3 +154,21 @@ def load_state(folder: Path) -> dict[str, Any] | None:
     if unreadable:
         raise BeautyError(f"cannot resume {folder}: {' and '.join(unreadable)} cannot be read; start anew with --name")
     return None
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """The rows of the log, oldest first; half a line, as a kill or a full disk leaves it, is left out."""
+    rows: list[dict[str, Any]] = []
+    with suppress(FileNotFoundError), open(folder / LOG, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            with suppress(ValueError):
+                rows.append(json.loads(line))
+    return rows
+
+
+def rewind(folder: Path, steps: int, samples: int) -> None:
+    """Drop what a run that was killed logged and sampled after its last save: it is going to do that again."""
+    rows = [row for row in read_log(folder) if row["steps"] <= steps]
+    write_text(folder / LOG, "".join(json.dumps(row) + "\n" for row in rows))
+    for sample in sorted((folder / SAMPLES).glob("[0-9]*.png"))[samples:]:
+        sample.unlink()

@@ -15,7 +15,7 @@ from typing import Any, get_args, get_type_hints
 
 import click
 
-from beautynet.config import CONDITION_NAMES, PALETTE_NAMES, TrainConfig
+from beautynet.config import CONDITION_NAMES, PALETTE_NAMES, PRESET_NAMES, TrainConfig
 from beautynet.errors import BeautyError
 
 STARTED = time.monotonic()
@@ -26,6 +26,7 @@ SOURCE_NAMES = ("bing", "commons", "flickr", "flowers102", "inaturalist", "openv
 DEFAULTS = "openverse, commons, inaturalist, then bing"
 LICENCE_FILTERS = ("any", "free", "commercial", "public-domain")
 FAULTS = ("blurred", "drawing", "collage", "watermark")
+BACKBONE_NAMES = ("efficientnet-lite0", "resnet18", "vgg16", "inception_v3")
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -267,7 +268,7 @@ def train(hours: float | None, **given: Any) -> None:
     summary = run(started=STARTED, **{name: value for name, value in given.items() if value is not None})
     click.echo(
         f"{summary.model}: {summary.images:,} images in {summary.seconds / 60:.1f} minutes "
-        f"({summary.images_per_second:.1f} images/s)"
+        f"({summary.images_per_second:.1f} images/s), peak memory {(summary.peak_memory or 0) / 1e9:.1f} GB"
     )
     if summary.stopped_by is not None:
         click.echo("stopped early and saved: the same command goes on", err=True)
@@ -318,6 +319,65 @@ def video(film: Path, **given: Any) -> None:
         click.secho(f"warning: {warning}", fg="yellow", err=True)
     click.echo(f"{summary.out}: {summary.frames} frames, {summary.rate:.1f} frames/s")
     sys.exit(PARTLY if summary.warnings else 0)
+
+
+@main.command()
+@click.argument("checkpoint", required=False)
+@click.option("--data", help="The dataset whose held-out photos count.  [default: the one it was trained on]")
+@click.option("--everyday", type=click.Path(path_type=Path), help="A folder of other pictures: scores the dream.")
+@click.option("--video", type=click.Path(path_type=Path), help="A film: scores flicker and sharpness.")
+@click.option(
+    "--backbone",
+    type=click.Choice(BACKBONE_NAMES),
+    default=BACKBONE_NAMES[0],
+    show_default=True,
+    help="What judges; all but the default are downloaded.",
+)
+@click.option("--max", "max_", type=click.IntRange(2), help="At most so many pictures of each kind.  [default: all]")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder.  [default: report/ beside the checkpoint]")
+@device
+def evaluate(checkpoint: str | None, max_: int | None, **given: Any) -> None:
+    """Measure CHECKPOINT (the newest) on photos that it never saw, and write a page of figures and pictures.
+
+    \b
+    Examples:
+      beautynet evaluate
+      beautynet evaluate flowers --everyday street/ --video walk.mp4
+      beautynet evaluate flowers --data other-flowers --max 50 -o report/
+    """
+    from beautynet.verbs.evaluate import evaluate as run
+
+    report = run(checkpoint, max=max_, **given)
+    click.echo(report.table())
+    click.echo(f"\n{report.facts['seconds']:.0f} s; open {report.page} in a browser")
+
+
+@main.command()
+@click.argument("what", type=click.Choice(("train", "translate")), default="train")
+@click.option("--size", type=click.IntRange(64, 2048), default=256, show_default=True, help="Side in px.")
+@click.option("--preset", type=click.Choice(PRESET_NAMES), help="Size of the networks.  [default: the device's]")
+@click.option("--batch", type=click.IntRange(1), help="Photos in a step.  [default: the device's]")
+@click.option(
+    "--condition", type=click.Choice(CONDITION_NAMES), default="clusters", show_default=True, help="What is shown."
+)
+@click.option("--data", help="A dataset.  [default: noise]")
+@click.option("--seconds", type=click.FloatRange(min=1), default=20.0, show_default=True, help="To measure for.")
+@click.option("--no-plain", is_flag=True, help="Leave plain pix2pix out.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@device
+def bench(what: str, no_plain: bool, as_json: bool, **given: Any) -> None:
+    """How quick this machine trains, or dreams; from a checkout with plain pix2pix beside it.
+
+    \b
+    Examples:
+      beautynet bench train
+      beautynet bench train --size 128 --preset M
+      beautynet bench translate --preset S --json
+    """
+    from beautynet.speed import bench as run
+
+    result = run(what, plain=not no_plain, started=STARTED, **given)
+    click.echo(result.json() if as_json else result.table())
 
 
 @main.command()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from beautynet import manifest
+from beautynet import files, manifest
 from beautynet.console import console, progress
 from beautynet.decode import Unreadable, decode
+from beautynet.dedup import NEAR, hashes
 from beautynet.errors import BeautyError
 
 DATA = Path("data")
@@ -26,6 +28,9 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif", 
 PAIRS = ".pairs"
 """Ends the name of a folder that the pairs verb writes to, beside the dataset's."""
 HELD_OUT_SHARE = 1 / 16
+FEWEST_TO_SPLIT = 8
+SPLIT = manifest.SPLIT
+"""This file in a dataset with a manifest says which of its photos are held out and which are not."""
 MEMORY = 4 << 30
 """Photos are kept in memory at up to twice the training size, smaller if together they would pass this many bytes."""
 
@@ -56,16 +61,96 @@ class Dataset:
         return self.folder.resolve().name
 
     def split(self) -> tuple[list[Path], list[Path]]:
-        """(training, held out): a photo's place follows from its name, so it keeps it as a dataset grows.
+        """(training, held out): about one photo in sixteen is held out, at least one, but none of fewer than eight.
 
-        About one in sixteen is held out, at least one, but none of fewer than eight photos.
+        A photo's place follows from its name, and near-duplicates, mirrored ones too, go together. With a manifest the
+        split is stored beside it, so that a photo keeps its place as the dataset grows; in a folder without one the
+        photos are compared at each call.
         """
-        if len(self.photos) < 8:
-            return list(self.photos), []
-        ranks = {p: int(hashlib.sha256(p.name.encode()).hexdigest()[:8], 16) / 2**32 for p in self.photos}
-        limit = max(HELD_OUT_SHARE, min(ranks.values()) * (1 + 1e-9))
-        held_out = [p for p in self.photos if ranks[p] <= limit]
-        return [p for p in self.photos if ranks[p] > limit], held_out
+        names = {path.relative_to(self.folder).as_posix(): path for path in self.photos}
+        stored = self.folder / SPLIT if (self.folder / manifest.NAME).exists() else None
+        places = _stored_places(stored) if stored else {}
+        if not any(map(places.get, names)):  # none is held out, or none is left
+            places = {}
+        if len(names) >= FEWEST_TO_SPLIT and not names.keys() <= places.keys():
+            _place_new(names, _Alike(self.folder, names), places)
+            if stored:
+                lists = {title: [n for n in places if places[n] == held] for title, held in _TITLES.items()}
+                try:
+                    files.write_text(stored, json.dumps(lists, ensure_ascii=False, indent=0))
+                except BeautyError as error:  # a dataset that may only be read: the same split is made each time
+                    console.print(f"the split is not stored: {error}", style="yellow")
+        training, held_out = ([p for n, p in names.items() if places.get(n, False) == held] for held in (False, True))
+        return training, held_out
+
+
+_TITLES = {"held_out": True, "training": False}
+
+
+def _stored_places(path: Path) -> dict[str, bool]:
+    """Whether each photo is held out, by name; empty if there is no split yet."""
+    try:
+        lists = json.loads(path.read_text(encoding="utf-8"))
+        return {name: held for title, held in _TITLES.items() for name in lists[title]}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError) as error:
+        raise BeautyError(f"{path} is damaged: take it away, and the photos are split anew") from error
+
+
+def _place_new(names: Mapping[str, Path], alike: _Alike, places: dict[str, bool]) -> None:
+    """Add the photos that have no place yet to `places`."""
+    for name in [n for n in names if places.get(n)]:
+        for other in alike.group(name):
+            places.setdefault(other, True)
+    new = sorted((n for n in names if n not in places), key=_rank)
+    for limit in (HELD_OUT_SHARE, 1.0):
+        for name in new:
+            if _rank(name) > limit or (limit == 1 and any(map(places.get, names))):
+                break
+            if name not in places:
+                group = alike.group(name)
+                # The limit is for all of a group: whoever split by names alone has not trained on any of it.
+                if all(n not in places and _rank(n) <= limit for n in group) and 2 * len(group) <= len(names):
+                    places |= dict.fromkeys(group, True)
+    for name in new:
+        places.setdefault(name, False)
+
+
+def _rank(name: str) -> float:
+    """0..1, as good as random, by the name without its folder."""
+    return int(hashlib.sha256(name.rpartition("/")[2].encode(errors="surrogateescape")).hexdigest()[:8], 16) / 2**32
+
+
+class _Alike:
+    """Which photos of a dataset are near-duplicates of each other."""
+
+    def __init__(self, folder: Path, names: Mapping[str, Path]) -> None:
+        self.paths = names
+        known = dict(manifest.Rows(folder).kept_files())
+        unknown = [name for name in names if not known.get(name)]
+        with progress("photos") as bar, ThreadPoolExecutor(os.cpu_count()) as pool:
+            found = bar.track(pool.map(self._hashes, unknown), len(unknown), description="comparing photos")
+            known |= {name: both[0] for name, both in zip(unknown, found, strict=True) if both}
+        self.names = [name for name in names if known.get(name)]
+        self.hashes = np.array([int(known[name] or "", 16) for name in self.names], np.uint64)
+
+    def group(self, name: str) -> set[str]:
+        """The photo, all near it, all near those, and so on."""
+        group, queue = {name}, [name]
+        while queue:
+            for phash in self._hashes(queue.pop()):
+                near = np.flatnonzero(np.bitwise_count(self.hashes ^ np.uint64(int(phash, 16))) <= NEAR)
+                queue += {self.names[i] for i in near} - group
+                group.update(queue)
+        return group
+
+    def _hashes(self, name: str) -> tuple[str, ...]:
+        """Of the photo and of its mirror image; none if it cannot be read."""
+        try:
+            return hashes(decode(self.paths[name]))
+        except Unreadable:
+            return ()
 
 
 def _kept(folder: Path) -> Iterator[Path]:
@@ -143,6 +228,19 @@ class Photos:
         top, left = random.randint(0, height - side), random.randint(0, width - side)
         square = _square(picture, top, left, side, size)
         return square.flip(3) if random.random() < 0.5 else square
+
+
+def squares(paths: Sequence[Path], size: int) -> tuple[list[Path], np.ndarray]:
+    """The middle squares of the photos that can be read, and which those are: uint8 (N, size, size, 3)."""
+    with progress("photos") as bar, ThreadPoolExecutor(os.cpu_count()) as pool:
+        read = bar.track(pool.map(lambda p: _read(p, size, size), paths), len(paths), description="reading photos")
+        found = {
+            path: picture for path, picture in zip(paths, read, strict=True) if not isinstance(picture, Unreadable)
+        }
+    if not found:
+        raise BeautyError(f"none of the {len(paths)} photos can be read: gather others")
+    corners = ((p, (p.shape[0] - size) // 2, (p.shape[1] - size) // 2) for p in found.values())
+    return list(found), np.stack([p[top : top + size, left : left + size] for p, top, left in corners])
 
 
 def _square(picture: Tensor, top: int, left: int, side: int, size: int) -> Tensor:

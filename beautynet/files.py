@@ -32,7 +32,7 @@ def atomic(path: Path) -> Iterator[Path]:
             raise BeautyError(sentence) from error
         raise
     finally:
-        with suppress(FileNotFoundError, NotADirectoryError):
+        with suppress(OSError):  # a read-only disk refuses this, too, and has been explained above
             temporary.unlink()
     _sync_folder(path.parent)
 

@@ -29,6 +29,9 @@ except ImportError:  # Windows: two runs on one dataset are then not noticed
 
 NAME = "manifest.jsonl"
 ATTRIBUTION = "ATTRIBUTION.md"
+SPLIT = "split.json"
+OURS = (NAME, ATTRIBUTION, SPLIT)
+"""What a dataset keeps beside its photos."""
 REJECTED = ".rejected"
 """The folder in a dataset for the photos that a person took out."""
 Status = Literal["kept", "rejected", "skipped", "failed"]

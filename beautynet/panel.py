@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from beautynet import health
 from beautynet.config import TrainConfig
 from beautynet.console import console
 
@@ -29,12 +31,12 @@ class TrainPanel:
     def __init__(self, folder: Path, config: TrainConfig, photos: int, device: object) -> None:
         self.folder, self.config, self.photos, self.device = folder, config, photos, device
         self.smooth: dict[str, float] = {}
-        self.row: Mapping[str, Any] = {}
+        self.rows = deque[Mapping[str, Any]](maxlen=health.WINDOW)
+        self.findings: tuple[health.Finding, ...] = ()
         self.fraction = 0.0
         self.last_save: float | None = None
         self.printed_at = 0.0
         self.live = Live(console=console, refresh_per_second=2, transient=False, get_renderable=self._render)
-        self.started = time.monotonic()
 
     def __enter__(self) -> TrainPanel:
         """Start drawing, on a terminal."""
@@ -53,10 +55,18 @@ class TrainPanel:
 
     def update(self, fraction: float, row: Mapping[str, Any]) -> None:
         """A new row of the log, at `fraction` of the budget."""
-        self.fraction, self.row = fraction, row
+        self.fraction = fraction
+        self.rows.append(row)
+        known = {finding.kind for finding in self.findings}
+        self.findings = tuple(health.findings(list(self.rows)))
         for name in ("d", "g", "adversarial", "matching", "l1", "real", "fake"):
             self.smooth[name] = SMOOTHING * self.smooth.get(name, row[name]) + (1 - SMOOTHING) * row[name]
-        if not console.is_terminal and time.monotonic() - self.printed_at > PLAIN_LINE_EVERY:
+        if console.is_terminal:
+            return
+        for finding in self.findings:
+            if finding.kind not in known:
+                console.print(str(finding), style="yellow", soft_wrap=True)
+        if time.monotonic() - self.printed_at > PLAIN_LINE_EVERY:
             self.printed_at = time.monotonic()
             figures = "  ".join(f"{name} {value:.3f}" for name, value in self.smooth.items() if name != "g")
             console.print(
@@ -64,22 +74,15 @@ class TrainPanel:
             )
 
     def health(self) -> str:
-        """What the figures say, in plain words."""
-        if self.fraction < 0.1 or not self.smooth:
-            return "warming up"
-        if self.smooth["d"] < 0.1:
-            return (
-                "the discriminator always wins and has nothing left to teach: "
-                "more photos help, or a lower learning rate"
-            )
-        if self.smooth["real"] < 0.05 or self.smooth["fake"] < 0.05:
-            return "the discriminator has collapsed (it gives every picture the same answer): try another --seed"
-        return "healthy"
+        """How the run is, in a word or two."""
+        if self.findings:
+            return " · ".join(finding.kind for finding in self.findings)
+        return "warming up" if health.warming_up(self.rows) else "healthy"
 
     def _render(self) -> Panel:
         table = Table.grid(padding=(0, 3))
-        row = self.row
-        if row:
+        if self.rows:
+            row = self.rows[-1]
             left = (1 - self.fraction) * (row["seconds"] / self.fraction) if self.fraction else 0.0
             if self.config.steps is None:
                 left = self.config.minutes * 60 * (1 - self.fraction)
@@ -88,16 +91,15 @@ class TrainPanel:
             table.add_row("discriminator", f"{self.smooth['d']:.3f}", "generator", f"{self.smooth['adversarial']:.3f}")
             right = f"{self.smooth['real']:.0%} of photos, {self.smooth['fake']:.0%} of paintings"
             table.add_row("it tells", right, "time left", _clock(left))
-            health = self.health()
-        else:
-            health = "starting"
         ago = "nothing saved yet" if self.last_save is None else f"saved {time.monotonic() - self.last_save:.0f} s ago"
         bar = ProgressBar(total=1.0, completed=self.fraction)
-        foot = Text(f"{health} · {ago} · Ctrl-C saves and stops", style="dim")
+        advice = [Text(str(finding), style="yellow") for finding in self.findings]
+        state = self.health() if self.rows else "starting"
+        foot = Text(f"{state} · {ago} · Ctrl-C saves and stops", style="dim")
         title = (
             f"{self.folder} · {self.photos} photos · {self.config.condition} · {self.config.size} px · {self.device}"
         )
-        return Panel(Group(bar, table, foot), title=title)
+        return Panel(Group(bar, table, *advice, foot), title=title)
 
 
 def _clock(seconds: float) -> str:

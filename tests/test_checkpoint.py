@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 from pathlib import Path
+from random import Random
 from typing import Any
 from unittest.mock import ANY
 
@@ -74,6 +75,41 @@ def test_files_of_another_kind_are_refused(checkpoint: Path, tmp_path: Path) -> 
             checkpoints.load_generator(path)
     with pytest.raises(BeautyError, match="is not a beautynet checkpoint"):
         checkpoints.read_header(tmp_path)
+
+
+def test_a_flipped_bit_is_found_wherever_it_is(checkpoint: Path, tmp_path: Path) -> None:
+    whole, path = checkpoint.read_bytes(), tmp_path / checkpoints.MODEL
+    generator, header = checkpoints.load_generator(checkpoint)
+    random = Random(0)
+    for at in [random.randrange(6000) for _ in range(30)] + [random.randrange(len(whole)) for _ in range(30)]:
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << random.randrange(8)]) + whole[at + 1 :])
+        try:
+            again, same_header = checkpoints.load_generator(path)
+        except BeautyError:
+            continue
+        assert same_header == header  # a bit that says nothing
+        assert all(map(torch.equal, generator.state_dict().values(), again.state_dict().values()))
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(BeautyError, match="checksum"):
+        checkpoints.load_weights(generator, path)
+
+
+def test_files_without_a_checksum_are_taken(checkpoint: Path, tmp_path: Path) -> None:
+    header = json.dumps(checkpoints.read_header(checkpoint))
+    save_file(load_file(checkpoint), tmp_path / "old", metadata={"beautynet": header})
+    assert checkpoints.load_generator(tmp_path / "old")[1] == json.loads(header)
+
+
+def test_a_flipped_bit_in_a_state_is_found(tmp_path: Path) -> None:
+    for step in (1, 2):
+        checkpoints.save_state(tmp_path, {"step": step, "weights": torch.zeros(100_000)})
+    newest = tmp_path / checkpoints.STATE
+    whole = newest.read_bytes()
+    newest.write_bytes(whole[:200_000] + b"\x01" + whole[200_001:])
+    state = checkpoints.load_state(tmp_path)
+    assert state is not None
+    assert state["step"] == 1
+    assert checkpoints.STATE in state["unreadable"][0]
 
 
 def test_weights_of_another_size_are_refused(checkpoint: Path) -> None:

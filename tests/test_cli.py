@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import beautynet
-from beautynet import cli, layout, quality, sources
+from beautynet import backbones, cli, layout, quality, sources
 from beautynet.config import TrainConfig
 from beautynet.errors import BeautyError
 from beautynet.sources import licences
@@ -90,6 +90,7 @@ def test_choices_are_those_that_exist() -> None:
     assert cli.DEFAULTS.replace("then ", "").split(", ") == list(sources.DEFAULT)
     assert set(cli.LICENCE_FILTERS) == set(licences.FILTERS)
     assert set(cli.FAULTS) == set(quality.FILTERS)
+    assert list(cli.BACKBONE_NAMES) == list(backbones.BACKBONES)
 
 
 @pytest.mark.parametrize("words", [["train"], ["pairs"], ["pairs", "flowers"], ["train", "--data", "flowers"]])

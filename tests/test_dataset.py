@@ -1,5 +1,6 @@
 """Datasets: which photos, which are held out, what a training step draws."""
 
+import errno
 import os
 from dataclasses import fields
 from pathlib import Path
@@ -8,10 +9,12 @@ from random import Random
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
-from beautynet import manifest
-from beautynet.dataset import DATA, Dataset, Photos
+from beautynet import images, manifest
+from beautynet.dataset import DATA, SPLIT, Dataset, Photos, squares
+from beautynet.decode import decode
+from beautynet.dedup import phash
 from beautynet.errors import BeautyError
 
 CPU = torch.device("cpu")
@@ -66,20 +69,117 @@ def test_nothing_there_names_the_next_command(tmp_path: Path, monkeypatch: pytes
             Dataset.open(folder)
 
 
-def named(count: int) -> Dataset:
-    return Dataset(Path(), tuple(Path(f"{i:06d}.jpg") for i in range(count)))
+def named(folder: Path, count: int, listed: bool = False) -> Dataset:
+    """Photos that cannot be read: only names count. If `listed`, with a manifest and hashes that are far apart."""
+    if listed:
+        random = Random(0)
+        list_photos(folder, {f"{i:06d}.jpg": f"{random.getrandbits(64):016x}" for i in range(count)})
+    return Dataset(folder, tuple(folder / f"{i:06d}.jpg" for i in range(count)))
 
 
-def test_split_does_not_move_as_a_dataset_grows() -> None:
-    before, after = (set(named(count).split()[1]) for count in (200, 1000))
-    assert {p for p in after if int(p.stem) < 200} == before
-    assert 1000 / 24 < len(after) < 1000 / 10
+def list_photos(folder: Path, phashes: dict[str, str | None]) -> None:
+    empty = dict.fromkeys(field.name for field in fields(manifest.Record))
+    with manifest.Manifest(folder) as rows:
+        for name, phash in phashes.items():
+            if rows.by_url(name) is None:
+                rows.append(manifest.Record(**{**empty, "file": name, "url": name, "phash": phash, "status": "kept"}))
+
+
+def places(dataset: Dataset) -> dict[str, bool]:
+    training, held_out = dataset.split()
+    return {path.name: path in held_out for path in (*training, *held_out)}
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_split_does_not_move_as_a_dataset_grows(listed: bool, tmp_path: Path) -> None:
+    before, after = (places(named(tmp_path, count, listed)) for count in (200, 1000))
+    assert before.items() <= after.items()
+    assert 1000 / 24 < sum(after.values()) < 1000 / 10
+    assert (tmp_path / SPLIT).exists() == listed
+
+
+def test_the_only_photo_held_out_stays_so(tmp_path: Path) -> None:
+    grown = {}
+    for count in (*range(8, 60), 300):
+        now = places(named(tmp_path, count, listed=True))
+        assert grown.items() <= now.items()
+        assert any(now.values())
+        grown = now
+
+
+def test_a_split_is_stored_once_and_a_kill_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = named(tmp_path, 100, listed=True)
+    first = places(dataset)
+    written = (tmp_path / SPLIT).stat().st_mtime_ns
+    assert places(dataset) == first
+    assert (tmp_path / SPLIT).stat().st_mtime_ns == written
+    (tmp_path / SPLIT).write_text("{")
+    with pytest.raises(BeautyError, match=r"split.json is damaged"):
+        dataset.split()
+    (tmp_path / SPLIT).unlink()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            dataset.split()
+    assert not list(tmp_path.glob("*split*"))
+    assert places(dataset) == first
+
+
+def test_a_dataset_that_may_only_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    dataset = named(tmp_path, 100, listed=True)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EROFS, "read-only")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", refuse)
+        first = places(dataset)
+    assert "the split is not stored" in capfd.readouterr().err
+    assert places(dataset) == first
+
+
+def test_near_duplicates_go_together(crops: torch.Tensor, tmp_path: Path) -> None:
+    """Each picture comes again, mirrored and smaller, under names that alone would part some of them."""
+    pictures = [Image.fromarray(picture) for picture in images.to_uint8(crops)]
+    for i in range(8):
+        pictures += [p.transform(p.size, Image.Transform.AFFINE, (1, 0, 9 * i, 0, 1, 5 * i)) for p in pictures[:12:3]]
+    for number, picture in enumerate(pictures):
+        picture.save(tmp_path / f"{number:03}a.jpg", quality=95)
+        ImageOps.mirror(picture).resize((160, 160)).save(tmp_path / f"{number:03}b.jpg")
+    without = places(Dataset.open(tmp_path))
+    list_photos(
+        tmp_path, {path.name: None if "03" in path.name else phash(decode(path)) for path in tmp_path.iterdir()}
+    )
+    for found in (without, places(Dataset.open(tmp_path))):
+        assert 1 <= sum(found.values()) <= len(found) / 4
+        assert all(found[f"{n:03}a.jpg"] == found[f"{n:03}b.jpg"] for n in range(len(pictures)))
+
+
+def test_a_new_near_duplicate_joins_what_is_held_out(crops: torch.Tensor, tmp_path: Path) -> None:
+    for number, picture in enumerate(images.to_uint8(crops)):
+        Image.fromarray(picture).save(tmp_path / f"{number:02}.jpg")
+    list_photos(tmp_path, {path.name: phash(decode(path)) for path in tmp_path.iterdir()})
+    before = places(Dataset.open(tmp_path))
+    for name in before:
+        ImageOps.mirror(decode(tmp_path / name)).save(tmp_path / f"again-{name}")
+    copies = {path.name: phash(decode(path)) for path in tmp_path.glob("again-*.jpg")}
+    list_photos(tmp_path, copies)
+    after = places(Dataset.open(tmp_path))
+    assert before.items() <= after.items()
+    assert all(after[f"again-{name}"] == held for name, held in before.items())
 
 
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 30])
-def test_split_of_few(count: int) -> None:
-    training, held_out = named(count).split()
-    assert sorted([*training, *held_out]) == list(named(count).photos)
+@pytest.mark.parametrize("listed", [True, False])
+def test_split_of_few(count: int, listed: bool, tmp_path: Path) -> None:
+    training, held_out = named(tmp_path, count, listed).split()
+    assert sorted([*training, *held_out]) == list(named(tmp_path, count).photos)
     assert bool(held_out) == (count >= 8)
     assert len(held_out) <= count / 4
 
@@ -124,3 +224,16 @@ def test_damage_is_named_and_skipped(photos: Path, capfd: pytest.CaptureFixture[
     assert "04.jpg" in capfd.readouterr().err.replace("\n", "")
     with pytest.raises(BeautyError, match="none of the 1 photos"):
         Photos.load(paths[4:5], 64, CPU)
+
+
+def test_squares_are_the_middles(tmp_path: Path) -> None:
+    picture = np.zeros((50, 90, 3), np.uint8)
+    picture[:, 20:70] = 255
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"")
+    found, pictures = squares([tmp_path / "b.png", tmp_path / "a.png"], 32)
+    assert found == [tmp_path / "a.png"]
+    assert pictures.shape == (1, 32, 32, 3)
+    assert pictures[0, :, 2:-2].min() > 250
+    with pytest.raises(BeautyError, match="none of the 1 photos"):
+        squares([tmp_path / "b.png"], 32)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from beautynet import panel
+from beautynet import health, panel
 from beautynet.config import TrainConfig
 
 HEALTHY = {"d": 1.2, "g": 3.0, "adversarial": 0.3, "matching": 0.2, "l1": 0.25, "real": 0.6, "fake": 0.7}
@@ -28,7 +28,7 @@ def shown(config: TrainConfig, fraction: float, row: dict[str, float], monkeypat
 )
 def test_a_terminal_shows_it_all(config: TrainConfig, left: str, monkeypatch: pytest.MonkeyPatch) -> None:
     text = shown(config, 0.25, ROW, monkeypatch)
-    for fact in ("950 photos", "4,321", "12.5", "0.250", left, "60% of photos", "saved 0 s ago", "healthy"):
+    for fact in ("950 photos", "4,321", "12.5", "0.250", left, "60% of photos", "saved 0 s ago", "warming up"):
         assert fact in text
 
 
@@ -42,11 +42,16 @@ def test_a_log_gets_a_line(capfd: pytest.CaptureFixture[str]) -> None:
     assert "l1 0.250" in said
 
 
-@pytest.mark.parametrize(
-    ("change", "says"), [({}, "healthy"), ({"d": 0.01}, "always wins"), ({"fake": 0.0}, "collapsed")]
-)
-def test_health_in_plain_words(change: dict[str, float], says: str) -> None:
-    live = panel.TrainPanel(Path(), TrainConfig(), 1, "cpu")
-    assert live.health() == "warming up"
-    live.update(0.5, ROW | change)
-    assert says in live.health()
+def test_a_log_is_told_once_what_is_wrong(capfd: pytest.CaptureFixture[str]) -> None:
+    with panel.TrainPanel(Path(), TrainConfig(), 5, "cpu") as live:
+        assert live.health() == "warming up"
+        for _ in range(health.ENOUGH):
+            live.update(0.5, ROW | {"photos": 5, "real": 1.0, "fake": 1.0})
+    assert live.health() == "discriminator winning · too few photos"
+    said = " ".join(capfd.readouterr().err.split())
+    assert all(said.count(str(finding)) == 1 for finding in live.findings)
+
+
+def test_a_terminal_gives_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = shown(TrainConfig(), 0.25, ROW | {"photos": 5}, monkeypatch)
+    assert "5 photos are very few" in text

@@ -1,5 +1,6 @@
 """Training: the same command goes on where it was stopped, whatever stopped it, and keeps its time."""
 
+import errno
 import itertools
 import json
 import os
@@ -18,9 +19,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from beautynet import checkpoint as checkpoints
+from beautynet import health
 from beautynet.dataset import Dataset
 from beautynet.errors import BeautyError
 from beautynet.media import Film
+from beautynet.networks import Generator
 from beautynet.translator import Translator
 from beautynet.verbs import train as training
 from beautynet.verbs.train import FILM, Run, TrainSummary, train
@@ -72,8 +75,11 @@ def test_a_run_leaves_all_it_should(folder: Path) -> None:
     rows = log(summary.folder)
     assert [row["steps"] for row in rows] == [1, 2, 3]
     figures = {"d", "g", "adversarial", "matching", "l1", "real", "fake"}
-    wanted = {"steps", "images", "seconds", "images_per_second"} | figures
+    examined = {"seen", "unseen", "variety", "by_heart"}
+    wanted = {"steps", "images", "seconds", "images_per_second", "photos"} | figures | examined
     assert all(row.keys() == wanted and np.isfinite(list(row.values())).all() for row in rows)
+    assert [finding.kind for finding in summary.findings] == ["too few photos"]
+    assert summary.peak_memory is None or 1e8 < summary.peak_memory < 1e11
     sheets = sorted((summary.folder / "samples").iterdir())
     with Film(summary.folder / FILM) as film:
         pictures = [frame.picture for frame in film]
@@ -165,7 +171,7 @@ def test_signals_save_and_say_so(number: signal.Signals, status: int) -> None:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": REPO}) as run:
         log_file = Path("checkpoints/photos") / checkpoints.LOG
         for _ in range(600):
-            if log_file.exists() or run.poll() is not None:
+            if (log_file.exists() and log_file.stat().st_size) or run.poll() is not None:
                 break
             time.sleep(0.1)
         run.send_signal(number)
@@ -226,6 +232,109 @@ def test_init_starts_from_another(checkpoint: Path) -> None:
         small(name="misfit", preset="M", init=checkpoint)
 
 
+def short_of_memory(error: Exception, largest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = Run._step
+
+    def limited(self: Run, *args: Any) -> dict[str, Tensor]:
+        if self.batch > largest:
+            self.discriminator.requires_grad_(False)  # where the generator's half of a step would leave it
+            raise error
+        return step(self, *args)
+
+    monkeypatch.setattr(Run, "_step", limited)
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+)
+def test_out_of_memory_halves_the_batch_for_good(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        short_of_memory(error, 2, patch)
+        first = small(batch=5, steps=3)
+    assert (first.steps, first.images) == (3, 6)
+    assert capfd.readouterr().err.count("out of memory: going on with batches of 2") == 1
+    assert small(batch=5, steps=5).images == 10, "a resumed run remembers"
+    assert "out of memory" not in capfd.readouterr().err
+    short_of_memory(error, 0, monkeypatch)
+    with pytest.raises(BeautyError, match=r"batch 1.*--size or --preset"):
+        small(batch=5, steps=6)
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    short_of_memory(RuntimeError("shapes do not match"), 0, monkeypatch)
+    with pytest.raises(RuntimeError, match="shapes"):
+        small()
+
+
+def full_disk_for(saves: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first saves of a state fail, in the midst of writing."""
+    save, calls = torch.save, itertools.count()
+
+    def limited(state: dict[str, Any], file: Any) -> None:
+        if next(calls) < saves:
+            file.write(b"half of it")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(state, file)
+
+    monkeypatch.setattr(torch, "save", limited)
+
+
+def test_a_full_disk_does_not_end_a_run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    full_disk_for(2, monkeypatch)
+    run = small(steps=4, save_every=0).folder
+    assert " ".join(capfd.readouterr().err.split()).count("disk full while writing") == 1
+    state = checkpoints.load_state(run)
+    assert state is not None
+    assert state["progress"]["steps"] == 4
+
+
+def test_a_full_disk_at_the_end_keeps_the_save_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = small(steps=2).folder
+    full_disk_for(9, monkeypatch)
+    with pytest.raises(BeautyError, match="disk full"):
+        small(steps=4)
+    state = checkpoints.load_state(run)
+    assert state is not None
+    assert (state["progress"]["steps"], state["unreadable"]) == (2, [])
+
+
+def test_what_was_not_saved_is_not_in_log_or_samples_twice() -> None:
+    run = small(steps=2).folder
+    rows = log(run)
+    with open(run / checkpoints.LOG, "a") as file:  # as a kill leaves it
+        file.write(json.dumps(rows[-1] | {"steps": 3}) + "\n" + '{"steps": 4, "ima')
+    (run / "samples" / "0007.png").write_bytes(b"")
+    small(steps=3)
+    assert [row["steps"] for row in log(run)] == [1, 2, 3]
+    state = checkpoints.load_state(run)
+    assert state is not None
+    samples = sorted(path.name for path in (run / "samples").iterdir())
+    assert samples == [f"{number:04}.png" for number in range(state["progress"]["samples"])]
+
+
+def test_photos_come_and_go(capfd: pytest.CaptureFixture[str]) -> None:
+    small(steps=1)
+    training_photos, held_out = Dataset.open("photos").split()
+    for path in held_out:
+        path.write_bytes(b"no photo")
+    training_photos[0].unlink()
+    training_photos[1].write_bytes(training_photos[1].read_bytes()[:500])
+    assert small(steps=2).steps == 2
+    said = " ".join(capfd.readouterr().err.split())
+    assert f"skipped photos/{training_photos[1].name}" in said
+    assert f"{len(training_photos) - 2} photos now, {len(training_photos)} before" in said
+
+
+def test_a_network_that_ignores_its_input_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    paint = Generator.forward
+    monkeypatch.setattr(Generator, "forward", lambda self, condition: paint(self, torch.zeros_like(condition)))
+    monkeypatch.setattr(health, "WARM_UP", 0)
+    monkeypatch.setattr(health, "ENOUGH", 3)
+    assert small().findings[0].kind == "input ignored"
+
+
 @pytest.mark.parametrize("log_seconds", [0, 1000])
 def test_nan_stops_the_run_and_keeps_the_last_good_save(log_seconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
     run = small(steps=2).folder
@@ -239,6 +348,7 @@ def test_nan_stops_the_run_and_keeps_the_last_good_save(log_seconds: int, monkey
     state = checkpoints.load_state(run)
     assert state is not None
     assert state["progress"]["steps"] == 2
+    assert [finding.kind for finding in health.findings(log(run))] == ["broken"]
 
 
 def test_it_learns_one_picture_by_heart(photos: Path, tmp_path: Path) -> None:

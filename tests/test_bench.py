@@ -1,0 +1,138 @@
+"""The bench: figures that can be true, arithmetic that agrees with a count by hand, and a plain pix2pix that is one."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from beautynet import speed
+from beautynet.conditions import Condition
+from beautynet.dataset import Photos
+from beautynet.errors import BeautyError
+from beautynet.speed import Bench, Speed, bench, measure
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+CPU = torch.device("cpu")
+sys.path.insert(0, str(BENCHMARKS))
+
+import plain_pix2pix as plain  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def small_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "peak", lambda _: {"fp32 matrix product": 0.5})
+
+
+@pytest.mark.parametrize("what", speed.WORK)
+def test_figures_are_positive(what: str) -> None:
+    measured = bench(what, size=64, preset="S", batch=2, device="cpu", seconds=0.05, plain=False)
+    (found,) = measured.speeds
+    assert min(found.images_per_second, found.gflop, found.startup_seconds, found.peak_gb) > 0
+    assert 0 < found.loader_share < 1
+    assert measured.share(found) > 0
+    assert found.name in measured.table()
+    assert Speed(**json.loads(measured.json())["speeds"][0]) == found
+
+
+def test_arithmetic_agrees_with_a_count_by_hand() -> None:
+    conv = nn.Conv2d(8, 16, 3, padding=1)
+    batch = torch.randn(2, 8, 32, 32)
+    found = measure(
+        "conv", lambda: conv(batch).sum().backward(), lambda: None, batch=2, device=CPU, seconds=0.01, started=0.0
+    )
+    forward = 2 * 32 * 32 * 16 * 8 * 3 * 3
+    assert found.gflop == pytest.approx(2 * forward / 1e9)  # and the weights' gradient; the input needs none
+
+
+def test_the_ratio_is_to_the_plain_one() -> None:
+    ours = Speed("train M, 256 px", 10, 87, 0.01, 5, 2)
+    table = Bench("a machine", {"bf16": 1.0}, [ours], Speed("plain pix2pix", 2.5, 87, 0, 5, 2)).table()
+    assert "4.00x" in table
+    assert "87.0%" in table
+
+
+def test_what_cannot_be_benched() -> None:
+    with pytest.raises(BeautyError, match="train, translate"):
+        bench("dishwasher")
+
+
+def test_peak_counts_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(speed, "calls_per_second", lambda *_: 1.0)
+    rates = speed.peak(CPU)
+    assert rates["fp32 matrix product"] == pytest.approx(2 * 2048**3 / 1e12)
+    assert rates["fp32 convolution"] == pytest.approx(2 * 4 * 64 * 64 * 256 * 256 * 9 / 1e12)
+
+
+def test_plain_networks_are_those_of_the_paper() -> None:
+    def millions(network: nn.Module) -> float:
+        return round(sum(p.numel() for p in network.parameters()) / 1e6, 2)
+
+    with torch.device("meta"):
+        assert millions(plain.UNet(256)) == 54.41
+        assert millions(plain.UNet(128)) == 41.83
+        critic = plain.PatchGAN()
+        assert millions(critic) == 2.77
+        assert critic(torch.empty(1, 6, 256, 256)).shape == (1, 1, 30, 30)
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its networks at an eighth of their width."""
+    unet, critic = plain.UNet, plain.PatchGAN
+    monkeypatch.setattr(plain, "UNet", lambda size: unet(size, width=8))
+    monkeypatch.setattr(plain, "PatchGAN", lambda: critic(width=8))
+
+
+def pairs(crops: Tensor, size: int) -> plain.Pairs:
+    pictures = [((c + 1) * 127.5).byte().permute(1, 2, 0).numpy() for c in crops]
+    return plain.Pairs(Photos(pictures, CPU), Condition(size=size), CPU)
+
+
+@pytest.mark.usefixtures("narrow")
+def test_plain_learns(crops: Tensor) -> None:
+    drawn = pairs(crops, 128)
+    shown, photo = drawn.draw(plain.Random(0))
+    assert shown.shape == photo.shape == (1, 3, 128, 128)
+    one = plain.Plain(128, CPU)
+
+    @torch.no_grad()
+    def l1() -> float:
+        return torch.stack([(one.generator(pair[:1]) - pair[1:]).abs().mean() for pair in batches]).mean().item()
+
+    batches = [torch.cat(drawn.draw(plain.Random(1))) for _ in range(4)]
+    before = l1()
+    for _ in range(16):
+        one.step(drawn)
+    assert l1() < before
+    one.step(drawn, fraction=0.75)
+    assert [adam.param_groups[0]["lr"] for adam in (one.adam_g, one.adam_d)] == [1e-4, 1e-4]
+
+
+@pytest.mark.usefixtures("narrow")
+def test_plain_paints_what_it_saved(
+    photos: Path, crops: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plain, "STARTED", time.monotonic())
+    plain.train(photos, Condition(size=128), 0.01, tmp_path / "plain", CPU, seed=0)
+    painter = plain.load(tmp_path / "plain", "cpu")
+    assert painter.header["progress"]["images"] > 0
+    shown, _ = painter.see(np.asarray(((crops[:1] + 1) * 127.5).byte().permute(0, 2, 3, 1)))
+    assert torch.equal(painter.paint(shown), painter.paint(shown))
+    wide = torch.cat([shown, shown], dim=3)
+    assert painter.paint(wide).shape == wide.shape
+
+
+def test_gpu_script_says_that_there_is_none() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    done = subprocess.run([sys.executable, BENCHMARKS / "gpu.py"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "--device cpu --quick" in done.stderr

@@ -1,0 +1,153 @@
+"""The evaluate verb: from a checkpoint to figures, and a page that shows them. A statistic stands in for a backbone."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from beautynet import backbones, images
+from beautynet.errors import BeautyError
+from beautynet.translator import Translator
+from beautynet.verbs import evaluate as module
+from beautynet.verbs.evaluate import CHANCE, CONDITION, OUTPUT, REAL, evaluate
+
+
+class Statistic(nn.Module):
+    """A network that needs no package: small random filters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.filters = nn.Conv2d(3, 12, 5, stride=4)
+        self.head = nn.Linear(12, 1000)
+
+    def forward(self, squares: Tensor) -> Tensor:
+        return self.head(self.filters(squares).relu().mean((2, 3)))
+
+
+@pytest.fixture(autouse=True)
+def statistic(monkeypatch: pytest.MonkeyPatch) -> None:
+    def parts() -> backbones.Parts:
+        network = Statistic()
+        return backbones.Parts(network, network.head, [network.filters], 64, *backbones.IMAGENET)
+
+    monkeypatch.setitem(backbones.BACKBONES, backbones.DEFAULT, parts)
+    monkeypatch.setattr("beautynet.dataset.HELD_OUT_SHARE", 0.4)
+
+
+@pytest.fixture
+def own(checkpoint: Path, tmp_path: Path) -> Path:
+    """The checkpoint in a folder that may be written to."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    (folder / checkpoint.name).write_bytes(checkpoint.read_bytes())
+    return folder
+
+
+def test_report(own: Path, photos: Path) -> None:
+    report = evaluate(own, data=photos)
+    assert report.folder == own / "report"
+    stored = json.loads(report.json.read_text())
+    assert stored["dataset"] == str(photos)
+    assert stored["held_out"] >= 2
+    assert stored["held_out"] + stored["training"] == 12
+    kid = next(figure for figure in stored["figures"]["photos"] if figure["name"] == "kid")
+    assert kid["values"][OUTPUT] == report["kid"].values[OUTPUT]
+    assert kid["interval"][0] < kid["values"][OUTPUT] < kid["interval"][1]
+    assert report["palette"].values[CONDITION] == 1
+    assert report["diversity"].values[REAL] == pytest.approx(1)
+    assert report["perceptual"].values[REAL] == 0 < report["perceptual"].values[CHANCE]
+    assert {"swd", "edges", "luminance", "copying"} <= {figure["name"] for figure in stored["figures"]["photos"]}
+    for line in report.table().splitlines():
+        assert len(line) <= 120
+    assert "KID × 1000" in report.table()
+
+
+def test_the_same_again(own: Path, photos: Path) -> None:
+    first, again = evaluate(own, data=photos), evaluate(own, data=photos)
+    assert first.figures == again.figures
+
+
+def test_the_page_needs_nothing_else(own: Path, photos: Path) -> None:
+    page = evaluate(own, data=photos, max=3).page.read_text()
+    assert not re.search(r"\{\{|https?://|<script|<link rel=.stylesheet", page)
+    assert page.count('<img src="data:image/jpeg;base64,') >= 3 * 2
+    assert "Painted by heart?" in page
+
+
+class Perfect:
+    """Paints the photo itself, by looking at it: what every figure should call the best."""
+
+    def __init__(self, real: Translator, answer: dict[bytes, Tensor]) -> None:
+        self.condition_, self.answer, self.header, self.device = real.condition, answer, {}, real.device
+
+    @property
+    def condition(self) -> object:
+        return self
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.condition_, name)
+
+    def __call__(self, batch: Tensor) -> tuple[Tensor, None]:
+        shown, _ = self.condition_(batch)
+        for one, photo in zip(shown, batch, strict=True):
+            self.answer[one.numpy().tobytes()] = photo
+        return shown, None
+
+    def paint(self, shown: Tensor) -> Tensor:
+        return torch.stack([self.answer[one.numpy().tobytes()] for one in shown])
+
+
+def test_a_perfect_network_gets_perfect_figures(
+    own: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    perfect = Perfect(Translator.load(own), {})
+    monkeypatch.setattr(module, "asdict", lambda value: {} if value is perfect else vars(value))
+    report = evaluate(data=photos, out=tmp_path / "out", everyday=photos, translator=perfect)  # type: ignore[arg-type]
+    for name in ("kid", "swd", "perceptual", "palette", "edges", "luminance", "diversity"):
+        assert report[name].values[OUTPUT] == pytest.approx(report[name].values[REAL], abs=1e-5), name
+    assert report["copying"].values[OUTPUT] == 0.5
+    assert report["dream"].values[OUTPUT] == pytest.approx(1)
+
+
+def test_everyday_pictures_and_a_film(own: Path, photos: Path, tmp_path: Path, crops: Tensor) -> None:
+    everyday = tmp_path / "everyday"
+    everyday.mkdir()
+    for i in range(4):
+        Image.effect_noise((90, 100), 20 + 40 * i).save(everyday / f"{i}.png")
+    frames = [Image.fromarray(images.to_uint8(crops[:1, :, :90, 3 * i : 3 * i + 100])[0]) for i in range(4)]
+    frames[0].save(tmp_path / "film.webp", save_all=True, append_images=frames[1:], duration=100, lossless=True)
+    report = evaluate(own, data=photos, everyday=everyday, video=tmp_path / "film.webp", out=tmp_path / "there")
+    assert report.page == tmp_path / "there" / "report.html"
+    assert list(report.figures) == ["photos", "everyday", "film"]
+    assert report["dream"].values[REAL] == pytest.approx(1)
+    assert report["everyday_edges"].values[REAL] == 1
+    assert report["warping"].values[REAL] < 5
+    assert report["sharpness"].values[REAL] > 0
+    for title in ("Everyday pictures", "The film", "flicker"):
+        assert title in report.page.read_text()
+
+
+def test_what_cannot_be_measured_is_one_line(
+    own: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BeautyError, match=r"no dataset at flowers: .* --data"):
+        evaluate(own)
+    with pytest.raises(BeautyError, match="no folder nowhere"):
+        evaluate(own, data=photos, everyday="nowhere")
+    with pytest.raises(BeautyError, match="unknown backbone"):
+        evaluate(own, data=photos, backbone="eyes")
+    Image.fromarray(np.zeros((80, 90, 3), np.uint8)).save(tmp_path / "still.png")
+    with pytest.raises(BeautyError, match="one frame only"):
+        evaluate(own, data=photos, video=tmp_path / "still.png")
+    for path in sorted(photos.iterdir())[5:]:
+        path.unlink()
+    with pytest.raises(BeautyError, match="too few photos to hold out"):
+        evaluate(own, data=photos)
+    assert not (own / "report").exists()

@@ -1,0 +1,81 @@
+"""Health in plain words: series as sound and as spoilt runs leave them, and what is said of each."""
+
+import itertools
+from typing import Any
+
+import pytest
+
+from beautynet import health
+
+SOUND: dict[str, Any] = {
+    **{"steps": 2000, "images": 8000, "seconds": 300.0, "images_per_second": 26.0, "photos": 629},
+    **{"d": 1.7, "g": 3.0, "adversarial": 0.4, "matching": 0.2, "l1": 0.28, "real": 0.55, "fake": 0.75},
+    **{"seen": 0.5, "unseen": 0.52, "variety": 0.8, "by_heart": 0.2},
+}
+
+
+def series(count: int = 40, **change: Any) -> list[dict[str, Any]]:
+    """Rows of a log, the last as SOUND with `change`."""
+    return [{**SOUND, **change, "steps": number, "images": 8000 - count + number} for number in range(1, count + 1)]
+
+
+@pytest.mark.parametrize(
+    ("change", "kinds"),
+    [
+        ({}, []),
+        ({"real": 0.99, "fake": 1.0, "d": 0.02, "adversarial": 2.5}, ["discriminator winning"]),
+        ({"real": 0.45, "fake": 0.55, "d": 1.99}, ["discriminator losing"]),
+        ({"real": 0.9, "fake": 0.01}, ["discriminator stuck"]),
+        ({"variety": 0.0}, ["input ignored"]),
+        ({"variety": 0.08}, ["collapse"]),
+        ({"by_heart": 1.1}, ["learning by heart"]),
+        ({"seen": 0.2, "unseen": 0.5}, ["learning by heart"]),
+        ({"photos": 120}, ["few photos"]),
+        ({"photos": 5}, ["too few photos"]),
+        (
+            {"variety": 0.0, "real": 1.0, "fake": 1.0, "photos": 5},
+            ["input ignored", "discriminator winning", "too few photos"],
+        ),
+    ],
+)
+def test_what_is_said(change: dict[str, Any], kinds: list[str]) -> None:
+    found = health.findings(series(**change))
+    assert [finding.kind for finding in found] == kinds
+    for finding in found:
+        assert all(sentence[0].isalnum() and sentence.endswith(".") for sentence in (finding.seen, finding.advice))
+        assert str(finding) == f"{finding.seen} {finding.advice}"
+
+
+def test_nothing_is_said_too_early_but_of_the_photos() -> None:
+    assert health.findings([]) == []
+    few = {"photos": 5, "real": 1.0, "fake": 1.0}
+    early = [row | {"images": 500} for row in series(**few)]
+    for rows in (series(**few)[: health.ENOUGH - 1], early):
+        assert health.warming_up(rows)
+        assert [finding.kind for finding in health.findings(rows)] == ["too few photos"]
+
+
+def test_a_discriminator_may_start_slowly() -> None:
+    rows = [row | {"images": 3000} for row in series(real=0.5, fake=0.5)]
+    assert health.findings(rows) == []
+
+
+def test_a_bad_moment_is_none_of_a_runs_faults() -> None:
+    rows = series()
+    rows[-8:] = series(8, real=1.0, fake=1.0, variety=0.0)
+    assert health.findings(rows) == []
+
+
+def test_figures_that_are_no_numbers() -> None:
+    rows = [*series(), {"steps": 41, "images": 8001, "d": None, "l1": 0.3}]
+    (finding,) = health.findings(rows)
+    assert finding.kind == "broken"
+    assert "(d)" in finding.seen
+
+
+def test_logs_of_old_are_understood() -> None:
+    added = ("photos", "seen", "unseen", "variety", "by_heart")
+    rows = [{name: value for name, value in row.items() if name not in added} for row in series()]
+    assert health.findings(rows) == []
+    mixed = list(itertools.chain(rows[:20], series(20, variety=0.0)))
+    assert [finding.kind for finding in health.findings(mixed)] == ["input ignored"]
