@@ -110,6 +110,12 @@ dreaming = options(
         "--size", type=click.IntRange(32, 4096), help="Shorter side in px for the network; default: as trained."
     ),
     abstraction,
+    click.option(
+        "--colors",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        help="A picture to borrow the colours of, instead of the training photos'; repeats.",
+    ),
     device,
 )
 
@@ -216,7 +222,11 @@ def look(dataset: str | None, no_browser: bool, **given: Any) -> None:
     "-k", "--k", type=click.IntRange(2, 32), help="Clusters; by default 7, more or fewer with the abstraction."
 )
 @click.option(
-    "--palette", type=click.Choice(PALETTE_NAMES), default="ranked", show_default=True, help="Cluster colours."
+    "--palette",
+    type=click.Choice(PALETTE_NAMES),
+    default=TrainConfig.palette,
+    show_default=True,
+    help="Cluster colours.",
 )
 @click.option("--size", type=click.IntRange(32, 4096), default=256, show_default=True, help="Side in px.")
 @click.option("--max", "max_", type=click.IntRange(1), help="Only so many.  [default: all]")
@@ -287,6 +297,7 @@ def image(paths: tuple[Path, ...], **given: Any) -> None:
       beautynet image dump.jpg
       beautynet image holiday/ -o dreams/ --layout side
       beautynet image street.jpg --abstraction 0.9 --size 512
+      beautynet image street.jpg --colors rose.jpg
     """
     from beautynet.verbs.image import image as run
 

@@ -14,7 +14,7 @@ on the border of two clusters that rounding may move.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -50,8 +50,11 @@ class Condition:
     """Shorter side in px of the pictures that this recipe is meant for; smoothing scales with it."""
     k: int | None = None
     """Clusters; None follows the abstraction (7 at 0.6)."""
-    palette: str = "ranked"
-    """`ranked`: fixed colours by luminance rank. `mean`: each cluster's own mean colour."""
+    palette: str = "borrowed"
+    """`ranked`: fixed colours by luminance rank. `mean`: each cluster's own mean colour. `borrowed`: that too, but once
+    there are lenders, the colours of the one whose lights and darks are most like the picture's, rank for rank."""
+    lenders: tuple[tuple[tuple[float, float, float], ...], ...] = ()
+    """Photos that lend their colours: the centres of each one's clusters in Lab, from dark to light."""
     thresholds: tuple[float, float] | None = None
     """Edges: low and high threshold on the gradient of a 0..255 grey picture; None is automatic."""
     sensitivity: float = 1.0
@@ -73,6 +76,10 @@ class Condition:
             raise BeautyError(f"k {self.k} will not do: it has to be 2..{MOST_CLUSTERS}")
         if self.thresholds is not None:  # JSON gives a list
             object.__setattr__(self, "thresholds", (float(self.thresholds[0]), float(self.thresholds[1])))
+        lenders = tuple(tuple((float(x), float(y), float(z)) for x, y, z in lender) for lender in self.lenders)
+        if len({len(lender) for lender in lenders}) > 1:
+            raise BeautyError("all lenders of colours need the same number of clusters")
+        object.__setattr__(self, "lenders", lenders)
 
     def __call__(self, photos: Tensor, memory: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Photos (N, 3, H, W) in [-1, 1] -> conditions of the same shape and range, and the new memory."""
@@ -88,10 +95,30 @@ class Condition:
         """Number of clusters."""
         return self.k if self.k is not None else round(10.6 - 6 * self.abstraction)
 
+    @property
+    def own(self) -> Condition:
+        """The same without borrowed colours: what the network is shown when it learns."""
+        return replace(self, lenders=())
+
+    def lent_by(self, photos: Iterable[Tensor]) -> Condition:
+        """The same with the colours of these photos, (N, 3, H, W) each; as it is where it borrows none."""
+        if (self.kind, self.palette) != ("clusters", "borrowed"):
+            return self
+        fitted = (by_luminance(fit_centres(sample(self._lab(each)), self.clusters)) for each in photos)
+        lenders = tuple(
+            tuple((round(x, 1), round(y, 1), round(z, 1)) for x, y, z in palette)
+            for each in fitted
+            for palette in each.tolist()
+        )
+        return replace(self, lenders=lenders)
+
+    def _lab(self, photos: Tensor) -> Tensor:
+        return rgb_to_lab(smooth(photos.float(), self.sigma))
+
     def randomised(self, random: Random) -> Condition:
         """A recipe near this one, for a training batch: the network must not learn one threshold by heart."""
         return replace(
-            self,
+            self.own,
             abstraction=min(1.0, max(0.0, self.abstraction + random.uniform(-0.25, 0.25))),
             k=min(MOST_CLUSTERS, max(3, self.clusters + random.randint(-4, 1))),
             sensitivity=self.sensitivity * 2 ** random.uniform(-0.6, 0.6),
@@ -106,21 +133,24 @@ class Condition:
 def clusters(recipe: Condition, photos: Tensor, memory: Tensor | None) -> tuple[Tensor, Tensor]:
     """Colour clusters: k-means in Lab on the smoothed photo, painted by luminance rank or by mean colour.
 
-    The memory is the centres, float (N, k, 3) in Lab, in rank order. A memory of one picture serves a whole batch.
+    The memory is the centres in rank order, float (N, k, 3) in Lab, and beside them what is borrowed, (N, k, 6) in all.
+    A memory of one picture serves a whole batch.
     """
-    lab = rgb_to_lab(smooth(photos.float(), recipe.sigma))
+    lab = recipe._lab(photos)
     pixels = lab.flatten(2)
     if memory is None:
         centres = by_luminance(fit_centres(sample(lab), recipe.clusters))
+        memory = torch.cat([centres, borrowed(centres, recipe.lenders)], dim=2) if recipe.lenders else centres
     else:
-        warm = memory.expand(photos.shape[0], -1, -1)
-        centres = lloyd(sample(lab), warm, WARM_STEPS)
-        centres = in_rank_order(torch.lerp(centres, warm, CENTRE_INERTIA))
+        memory = memory.expand(photos.shape[0], -1, -1)
+        centres = lloyd(sample(lab), memory[..., :3], WARM_STEPS)
+        centres = in_rank_order(torch.lerp(centres, memory[..., :3], CENTRE_INERTIA))
+        memory = torch.cat([centres, memory[..., 3:]], dim=2)  # a film keeps what it has borrowed until a cut
     labels = assign(pixels, centres)
-    colours = PALETTES[recipe.palette](centres)
+    colours = PALETTES[recipe.palette](memory[..., -3:])
     start_of_row = torch.arange(labels.shape[0], device=labels.device)[:, None] * colours.shape[1]
     painted = F.embedding(labels + start_of_row, colours.flatten(0, 1))  # N, P, 3
-    return painted.mT.reshape(lab.shape), centres
+    return painted.mT.reshape(lab.shape), memory
 
 
 def sample(lab: Tensor) -> Tensor:
@@ -213,7 +243,20 @@ def mean_palette(centres: Tensor) -> Tensor:
     return lab_to_rgb(centres.mT[..., None])[..., 0].mT
 
 
-PALETTES: dict[str, Callable[[Tensor], Tensor]] = {"ranked": ranked_palette, "mean": mean_palette}
+def borrowed(centres: Tensor, lenders: tuple[tuple[tuple[float, float, float], ...], ...]) -> Tensor:
+    """The centres (N, k, 3) in Lab of the lender whose luminances are nearest, rank for rank: same shape."""
+    bank = centres.new_tensor(lenders)
+    ranks = torch.linspace(0, bank.shape[1] - 1, centres.shape[1], device=bank.device).round().long()
+    bank = bank[:, ranks]
+    unlike = (centres[:, None, :, 0] - bank[:, :, 0]).abs().sum(2)  # N, lenders
+    return bank[unlike.argmin(1)]
+
+
+PALETTES: dict[str, Callable[[Tensor], Tensor]] = {
+    "borrowed": mean_palette,
+    "ranked": ranked_palette,
+    "mean": mean_palette,
+}
 
 
 # --- edges ----------------------------------------------------------------------------------------------------------
@@ -337,6 +380,7 @@ def luma(batch: Tensor) -> Tensor:
 RGB_TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
 WHITE = (0.950456, 1.0, 1.088754)
 """sRGB primaries and the D65 white point."""
+XYZ_TO_RGB: list[list[float]] = torch.linalg.inv(torch.tensor(RGB_TO_XYZ, dtype=torch.float64)).tolist()
 
 
 def rgb_to_lab(rgb: Tensor) -> Tensor:
@@ -356,7 +400,7 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
     y = (luminance + 16) / 116
     f = torch.stack([y + a / 500, y, y - b / 200], dim=1)
     xyz = torch.where(f > 0.206893, f**3, (f - 16 / 116) / 7.787)
-    matrix = torch.linalg.inv(lab.new_tensor(RGB_TO_XYZ)) * lab.new_tensor(WHITE)
+    matrix = lab.new_tensor(XYZ_TO_RGB) * lab.new_tensor(WHITE)
     linear = (matrix @ xyz.flatten(2)).view_as(lab).clamp(0, 1)
     unit = torch.where(linear > 0.0031308, 1.055 * linear.clamp_min(1e-8).pow(1 / 2.4) - 0.055, linear * 12.92)
     return unit * 2 - 1

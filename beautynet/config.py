@@ -12,7 +12,7 @@ from typing import Any
 from beautynet.errors import BeautyError
 
 CONDITION_NAMES = ("clusters", "edges", "blur")
-PALETTE_NAMES = ("ranked", "mean")
+PALETTE_NAMES = ("borrowed", "ranked", "mean")
 PRESET_NAMES = ("S", "M", "L")
 
 
@@ -34,7 +34,9 @@ class TrainConfig:
     condition: str = setting("clusters", "What the network is shown instead of the photo.", CONDITION_NAMES)
     abstraction: float = setting(0.6, "0..1: how little of the photo the condition keeps.")
     k: int | None = setting(None, "Clusters; by default 7, more or fewer with the abstraction.")
-    palette: str = setting("ranked", "Cluster colours: fixed by luminance rank, or each one's mean.", PALETTE_NAMES)
+    palette: str = setting(
+        "borrowed", "Cluster colours: a training photo's, fixed ones by luminance, or each one's mean.", PALETTE_NAMES
+    )
     batch: int | None = setting(None, "Photos in a step; by default 4 on a CPU, 16 on a GPU.")
     learning_rate: float = setting(7e-4, "Adam's, falling to 0 over the second half.")
     l1: float = setting(5.0, "Weight of the L1 loss; high is safe and grey.")

@@ -212,9 +212,10 @@ class Photos:
         """Random squares of half to all of the shorter side, flipped or not: (N, 3, size, size), float in [-1, 1]."""
         return torch.cat([self._crop(self.pictures[i], size, random) for i in indices]).div_(127.5).sub_(1)
 
-    def centres(self, size: int) -> Iterator[Tensor]:
-        """The middle square of each photo: (1, 3, size, size), float in [-1, 1]."""
-        for picture in self.pictures:
+    def centres(self, size: int, most: int | None = None) -> Iterator[Tensor]:
+        """The middle square of each photo, or of at most so many, evenly chosen: (1, 3, size, size) in [-1, 1]."""
+        for i in evenly(len(self.pictures), most):
+            picture = self.pictures[i]
             height, width = picture.shape[1:]
             side = min(height, width)
             top, left = (height - side) // 2, (width - side) // 2
@@ -228,6 +229,11 @@ class Photos:
         top, left = random.randint(0, height - side), random.randint(0, width - side)
         square = _square(picture, top, left, side, size)
         return square.flip(3) if random.random() < 0.5 else square
+
+
+def evenly(count: int, most: int | None = None) -> list[int]:
+    """The indices of at most so many of `count` things, spread evenly over them."""
+    return np.linspace(0, count - 1, count if most is None else min(most, count)).round().astype(int).tolist()  # type: ignore[no-any-return]
 
 
 def squares(paths: Sequence[Path], size: int) -> tuple[list[Path], np.ndarray]:

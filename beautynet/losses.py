@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -20,5 +21,7 @@ def generator_hinge(fake: Tensor) -> Tensor:
 
 def feature_matching(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
     """L1 between the discriminator's features of photo and output, mean over layers (pix2pixHD; Wang et al. 2018)."""
-    distances = [F.l1_loss(f.float(), r.detach().float()) for r, f in zip(real, fake, strict=True)]
-    return sum(distances[1:], distances[0]) / len(distances)
+    # F.l1_loss would go to float32, and its gradient leave channels_last
+    sums = [torch.linalg.vector_norm(f - r.detach(), 1, dtype=torch.float32) for r, f in zip(real, fake, strict=True)]
+    distances = [total / f.numel() for total, f in zip(sums, fake, strict=True)]
+    return torch.stack(distances).mean()

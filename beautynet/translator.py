@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,19 @@ from torch import Tensor
 from beautynet import checkpoint as checkpoints
 from beautynet import images
 from beautynet.conditions import Condition
+from beautynet.decode import Unreadable, decode
 from beautynet.devices import autocast, pick_device
+from beautynet.errors import BeautyError
 from beautynet.networks import Generator
+
+
+def _pictures(paths: Sequence[str | Path], size: int) -> Iterator[Tensor]:
+    for path in paths:
+        try:
+            picture = images.to_tensor(np.asarray(decode(Path(path))))
+        except Unreadable as reason:
+            raise BeautyError(f"cannot read {path} ({reason}): choose another picture for the colours") from reason
+        yield images.resize(picture, *images.scaled_to(picture.shape[2], picture.shape[3], size))
 
 
 class Translator:
@@ -43,12 +55,14 @@ class Translator:
         device: str = "auto",
         size: int | None = None,
         abstraction: float | None = None,
+        colors: Sequence[str | Path] = (),
         precision: str = "auto",
     ) -> Translator:
         """Load a checkpoint (file, folder or name in `checkpoints/`; None is the newest).
 
         `size` is the shorter side in px at which the network works (default: the one it was trained at);
-        `abstraction` (0..1) replaces the recipe's own; `precision` is "float32", or "auto" for bfloat16 where it helps.
+        `abstraction` (0..1) replaces the recipe's own; `colors` are pictures that lend their colours instead of the
+        training photos; `precision` is "float32", or "auto" for bfloat16 where it helps.
         """
         path = checkpoints.find(checkpoint)
         generator, header = checkpoints.load_generator(path)
@@ -56,6 +70,10 @@ class Translator:
             condition = Condition(**header["condition"])
         if abstraction is not None:
             condition = replace(condition, abstraction=abstraction)
+        if colors:
+            if condition.kind != "clusters" or condition.palette == "ranked":
+                raise BeautyError(f"{path} borrows no colours: train with `--condition clusters --palette borrowed`")
+            condition = replace(condition, palette="borrowed").lent_by(_pictures(colors, condition.size))
         translator = cls(generator, condition, pick_device(device), precision)
         translator.size = size or condition.size
         translator.header = header

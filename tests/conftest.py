@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from sklearn.datasets import load_sample_images
+from sklearn.datasets import load_sample_image, load_sample_images
 from torch import Tensor
 
 from beautynet import checkpoint as checkpoints
@@ -52,8 +52,10 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model file of a small network that has learnt nothing."""
     config = TrainConfig(preset="S", size=80)
     torch.manual_seed(0)
+    recipe = Condition(config.condition, abstraction=config.abstraction, size=config.size, palette=config.palette)
+    flower = images.to_tensor(load_sample_image("flower.jpg")[::8, ::8])
     header = {
-        "condition": asdict(Condition(config.condition, abstraction=config.abstraction, size=config.size)),
+        "condition": asdict(recipe.lent_by([flower, flower.flip(1)])),
         "config": asdict(config),
         "progress": asdict(Progress(steps=3, images=24, seconds=60.0)),
         "dataset": "flowers",

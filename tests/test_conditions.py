@@ -100,7 +100,7 @@ def test_lighter_clusters_get_later_colours(crops: Tensor) -> None:
 
 @pytest.mark.parametrize("kind", CONDITIONS)
 def test_a_photo_has_one_condition_whatever_its_company(kind: str, crops: Tensor) -> None:
-    recipe = Condition(kind, size=192)
+    recipe = Condition(kind, size=192, palette="ranked")
     together = recipe(crops)[0]
     alone = torch.cat([recipe(photo)[0] for photo in crops.flip(0).split(1)]).flip(0)
     differing = (together != alone).any(1).float().mean()
@@ -142,11 +142,64 @@ def test_mean_palette_is_nearer_to_the_photo(crops: Tensor) -> None:
     assert near < far / 2
 
 
+# --- borrowed colours -----------------------------------------------------------------------------------------------
+
+
+def seen(picture: Tensor) -> set[tuple[int, ...]]:
+    """The different colours in a (1, 3, H, W) picture, in levels of 255."""
+    return {tuple(colour) for colour in ((colours(picture) + 1) * 127.5).round().int().tolist()}
+
+
+def test_colours_are_those_of_the_lender_with_the_same_lights(crops: Tensor) -> None:
+    lent = Condition(size=192, palette="borrowed").lent_by(crops.split(1))
+    assert len(lent.lenders) == len(crops)
+    assert torch.allclose(lent(crops)[0], lent.own(crops)[0], atol=0.02), "a photo's best lender is itself"
+
+    other = crops.flip(1) * 0.5  # blue for red, and darker
+    shown = lent(other[:1])[0]
+    assert seen(shown) <= set().union(*(seen(lent(photo)[0]) for photo in crops.split(1)))
+    assert len(colours(shown)) == len(colours(lent.own(other[:1])[0])), "as many colours as clusters"
+
+
+def test_what_learns_is_shown_its_own_colours(crops: Tensor) -> None:
+    lent = Condition(size=192, palette="borrowed").lent_by(crops.split(1))
+    assert lent.own == Condition(size=192, palette="borrowed")
+    assert torch.equal(lent.own(crops)[0], Condition(size=192, palette="mean")(crops)[0])
+    assert lent.randomised(Random(0)).lenders == ()
+
+
+def test_a_film_keeps_its_lender(crops: Tensor) -> None:
+    lent = Condition(size=192, palette="borrowed").lent_by(crops.split(1))
+    shown, memory = lent(crops[:1])
+    for light in (1.0, 0.6, 0.3):  # alone, the darker frame would borrow elsewhere
+        now, memory = lent((crops[:1] + 1) * light - 1, memory)
+        assert seen(now) <= seen(shown)
+
+
+def test_lenders_of_another_number_of_clusters(crops: Tensor) -> None:
+    lent = Condition(size=192, palette="borrowed", k=7).lent_by(crops.split(1))
+    for k in (2, 4, 12):
+        shown, _ = replace(lent, k=k)(crops[:1])
+        assert 2 <= len(seen(shown)) <= min(k, 7)
+
+
+def test_lenders_survive_json(crops: Tensor) -> None:
+    lent = Condition(size=192, palette="borrowed").lent_by(crops.split(1))
+    assert Condition(**json.loads(json.dumps(asdict(lent)))) == lent
+    with pytest.raises(BeautyError, match="same number"):
+        Condition(palette="borrowed", lenders=(((0, 0, 0),), ((0, 0, 0), (1, 0, 0))))
+
+
+@pytest.mark.parametrize("recipe", [Condition(palette="ranked"), Condition(palette="mean"), Condition("edges")])
+def test_the_others_borrow_nothing(recipe: Condition, crops: Tensor) -> None:
+    assert recipe.lent_by(crops.split(1)) == recipe
+
+
 # --- memory ---------------------------------------------------------------------------------------------------------
 
 
 def test_memory_of_the_same_frame_changes_little(crops: Tensor) -> None:
-    recipe = Condition(size=192)
+    recipe = Condition(size=192, palette="ranked")
     shown, memory = recipe(crops)
     again, moved = recipe(crops, memory)
     assert memory is not None
@@ -156,7 +209,7 @@ def test_memory_of_the_same_frame_changes_little(crops: Tensor) -> None:
 
 
 def test_memory_steadies_a_noisy_film(crops: Tensor) -> None:
-    recipe = Condition(size=192)
+    recipe = Condition(size=192, palette="ranked")
     generator = torch.Generator().manual_seed(0)
 
     def flicker(remember: bool) -> float:

@@ -90,6 +90,8 @@ class Perfect:
     def condition(self) -> object:
         return self
 
+    own = condition
+
     def __getattr__(self, name: str) -> object:
         return getattr(self.condition_, name)
 

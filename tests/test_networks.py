@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from beautynet import networks
 from beautynet.config import PRESET_NAMES
 from beautynet.networks import PRESETS, Discriminator, Generator, depth_for, halvings_for
 
@@ -75,7 +76,7 @@ def test_every_weight_learns() -> None:
 
 @pytest.mark.parametrize(("size", "patch"), [(64, 34), (128, 34), (256, 70), (512, 70)])
 def test_the_size_of_a_patch(size: int, patch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(F, "instance_norm", lambda x: x)  # its mean and variance are of the whole picture
+    monkeypatch.setattr(networks, "instance_norm", lambda x: x)  # its mean and variance are of the whole picture
     torch.manual_seed(0)
     discriminator = Discriminator(8, halvings_for(size))
     picture = torch.rand(1, 3, 142, 142, requires_grad=True)
@@ -111,3 +112,13 @@ def test_depth_follows_the_size() -> None:
     assert all(
         size % 2**depth == 0 and size // 2**depth >= 2 for size, depth in zip((64, 128, 256), depths[:3], strict=True)
     )
+
+
+def test_instance_norm_is_torchs() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(3, 5, 9, 7).to(memory_format=torch.channels_last).requires_grad_()
+    grown = torch.randn(3, 5, 9, 7)
+    ours, theirs = networks.instance_norm(x), F.instance_norm(x)
+    assert torch.allclose(ours, theirs, atol=1e-5)
+    gradients = [torch.autograd.grad(each, x, grown)[0] for each in (ours, theirs)]
+    assert torch.allclose(*gradients, atol=1e-5)

@@ -97,3 +97,19 @@ def test_what_cannot_be_loaded(checkpoint: Path, tmp_path: Path) -> None:
         checkpoints.save_model(tmp_path / "strange", generator, {**header, "condition": condition})
         with pytest.raises(BeautyError, match="strange"):
             Translator.load(tmp_path / "strange")
+
+
+def test_the_colours_of_another_picture(checkpoint: Path, tmp_path: Path, frames: np.ndarray) -> None:
+    red = tmp_path / "red.png"
+    Image.fromarray(np.linspace([20, 0, 0], [255, 40, 40], 90 * 120).reshape(90, 120, 3).astype(np.uint8)).save(red)
+    translator = Translator.load(checkpoint, device="cpu", colors=[red])
+    shown, _ = translator.see(frames)
+    assert (shown[:, 0] > shown[:, 2]).all(), "all is red"
+    with pytest.raises(BeautyError, match="nowhere"):
+        Translator.load(checkpoint, device="cpu", colors=[tmp_path / "nowhere.jpg"])
+
+    generator, header = checkpoints.load_generator(checkpoint)
+    header["condition"] |= {"palette": "ranked", "lenders": []}
+    checkpoints.save_model(tmp_path / checkpoints.MODEL, generator, header)
+    with pytest.raises(BeautyError, match="--palette borrowed"):
+        Translator.load(tmp_path, device="cpu", colors=[red])

@@ -24,7 +24,7 @@ from beautynet import backbones, files, images, metrics
 from beautynet import checkpoint as checkpoints
 from beautynet.conditions import Condition, smooth
 from beautynet.console import progress
-from beautynet.dataset import Dataset, squares
+from beautynet.dataset import Dataset, evenly, squares
 from beautynet.errors import BeautyError
 from beautynet.translator import Translator
 
@@ -166,7 +166,7 @@ def evaluate(
     folder = Path(out) if out else (model.parent / "report" if model else Path("report"))
     eyes = backbones.load(backbone, translator.device)
 
-    photos = _pairs(translator, _spread(held_out, max), recipe.size)
+    photos = _pairs(translator, _spread(held_out, max), recipe.own)
     training, pictures = squares(_spread(training, REFERENCE), recipe.size)
     reference = images.to_tensor(pictures)
     known = _features(eyes, {"training": reference})["training"]
@@ -175,7 +175,7 @@ def evaluate(
     if everyday is not None:
         if not Path(everyday).is_dir():
             raise BeautyError(f"there is no folder {everyday}: name one with everyday pictures")
-        others = _pairs(translator, _spread(Dataset.open(everyday).photos, max), recipe.size)
+        others = _pairs(translator, _spread(Dataset.open(everyday).photos, max), recipe)
         chapters["everyday"], show = _everyday(others, known, eyes, recipe)
         shows.insert(0, show)
     if video is not None:
@@ -212,20 +212,17 @@ def _dataset(trained_on: str | None, data: str | Path | None) -> Dataset:
 
 
 def _spread(paths: Sequence[Path], most: int | None) -> list[Path]:
-    """At most so many, evenly over all."""
-    if most is None or len(paths) <= most:
-        return list(paths)
-    return [paths[i] for i in np.linspace(0, len(paths) - 1, most).round().astype(int)]
+    return [paths[i] for i in evenly(len(paths), most)]
 
 
 @torch.no_grad()
-def _pairs(translator: Translator, paths: Sequence[Path], size: int) -> _Pairs:
-    readable, pictures = squares(paths, size)
+def _pairs(translator: Translator, paths: Sequence[Path], recipe: Condition) -> _Pairs:
+    readable, pictures = squares(paths, recipe.size)
     shown, painted = [], []
     with progress("pictures") as bar:
         task = bar.add_task("painting", total=len(pictures))
         for batch in np.split(pictures, range(BATCH, len(pictures), BATCH)):
-            condition, _ = translator.condition(images.to_tensor(batch, translator.device))
+            condition, _ = recipe(images.to_tensor(batch, translator.device))
             shown.append(condition.float().cpu())
             painted.append(translator.paint(condition).clamp(-1, 1).cpu())
             bar.advance(task, len(batch))
@@ -347,7 +344,7 @@ def _everyday(pairs: _Pairs, known: Tensor, eyes: backbones.Backbone, recipe: Co
         ),
         *(replace(figure, name=f"everyday_{figure.name}") for figure in _faithfulness(sets, pairs, recipe)),
     ]
-    chosen = np.linspace(0, len(pairs.paths) - 1, min(SHOWN, len(pairs.paths))).round().astype(int).tolist()
+    chosen = evenly(len(pairs.paths), SHOWN)
     rows = [("", pairs.columns(i)) for i in chosen]
     text = "It has never seen any of this. Can one still tell what it was, and is it made of what it knows?"
     return figures, _Show("Everyday pictures", text, ("picture", "shown", "dream"), rows)
@@ -426,7 +423,7 @@ def _film(translator: Translator, path: Path) -> tuple[list[Figure], _Show]:
             {column: score.sharpness for column, score in scores.items()},
         ),
     ]
-    chosen = np.linspace(0, len(stacks[REAL]) - 1, min(4, len(stacks[REAL]))).round().astype(int)
+    chosen = evenly(len(stacks[REAL]), 4)
     rows = [(f"frame {i + 1}", [stacks[c][i] for c in (REAL, CONDITION, OUTPUT)]) for i in chosen]
     return figures, _Show(
         "The film", f"{path.name}, its first {len(stacks[REAL])} frames.", ("film", "shown", "dream"), rows

@@ -46,6 +46,7 @@ def image(
     checkpoint: str | Path | None = None,
     device: str = "auto",
     abstraction: float | None = None,
+    colors: Sequence[str | Path] = (),
     *,
     translator: Dreamer | None = None,
 ) -> list[ImageResult]:
@@ -53,7 +54,7 @@ def image(
 
     `out` is a picture's name (for one input) or a folder; None puts `photo.beauty.jpg` beside `photo.jpg`. JPEG
     stays JPEG, all else becomes PNG; originals are never overwritten, nor one result by another. A loaded
-    `translator` replaces `checkpoint`, `device`, `size` and `abstraction`. BeautyError if nothing could be read.
+    `translator` replaces what follows `layout`. BeautyError if nothing could be read.
     """
     composed_size((1, 1), layout)
     sources = [found for path in paths for found in _found(Path(path))]
@@ -73,7 +74,9 @@ def image(
             if translator is None:
                 from beautynet.translator import Translator
 
-                translator = Translator.load(checkpoint, device=device, size=size, abstraction=abstraction)
+                translator = Translator.load(
+                    checkpoint, device=device, size=size, abstraction=abstraction, colors=colors
+                )
             _save(compose(np.asarray(original), np.asarray(translator(original)), layout), target)
             results.append(ImageResult(source, target))
     if not any(result.out for result in results):

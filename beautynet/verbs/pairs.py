@@ -11,6 +11,7 @@ from PIL import Image
 
 from beautynet import files, images
 from beautynet.conditions import Condition
+from beautynet.config import TrainConfig
 from beautynet.console import console, progress
 from beautynet.dataset import PAIRS, Dataset, Photos
 from beautynet.decode import Unreadable, decode
@@ -36,7 +37,7 @@ def pairs(
     condition: str = "clusters",
     abstraction: float = 0.6,
     k: int | None = None,
-    palette: str = "ranked",
+    palette: str = TrainConfig.palette,
     size: int = 256,
     max: int | None = None,
     out: Path | None = None,

@@ -34,7 +34,7 @@ from beautynet import files, images, losses
 from beautynet.conditions import Condition
 from beautynet.config import TrainConfig
 from beautynet.console import console
-from beautynet.dataset import Dataset, Photos
+from beautynet.dataset import Dataset, Photos, evenly
 from beautynet.decode import Unreadable, decode
 from beautynet.devices import autocast, pick_device
 from beautynet.errors import BeautyError
@@ -49,6 +49,8 @@ SAMPLES_WANTED = 60
 OVERHEAD = 0.05
 """At most this share of the time goes into samples."""
 LOG_SECONDS = 1.0
+LENDERS = 128
+"""So many training photos lend their colours to what will be painted."""
 EXAMINED_PHOTOS = 8
 """So many photos trained on, and so many held out, are painted now and then to see how the network does."""
 EXAMINE_SECONDS, EXAMINE_SHARE = 30.0, 0.005
@@ -188,6 +190,7 @@ class Run:
         photos = Photos.load(training, self.config.size, self.device)
         if self.photos_before not in (None, len(photos)):
             console.print(f"{len(photos)} photos now, {self.photos_before} before")
+        self.condition = self.condition.lent_by(photos.centres(self.config.size, most=LENDERS))
         watched = self._watched(held_out, photos)
         examiner = _Examiner(self, *(self._squares(paths, EXAMINED_PHOTOS) for paths in (training, held_out)))
         saved_at = sampled_at = logged_at = time.monotonic()
@@ -247,7 +250,7 @@ class Run:
     # --- the step ---------------------------------------------------------------------------------------------------
 
     def _step(self, photos: Photos) -> dict[str, Tensor]:
-        """One step: the discriminator learns, then the generator. Returns the losses, on the device."""
+        """One step of both networks. Returns the losses, on the device."""
         config, progress = self.config, self.progress
         random = Random(f"{config.seed} {progress.steps}")  # a step knows its own dice: nothing to save for a resume
         torch.manual_seed(random.getrandbits(63))
@@ -262,28 +265,22 @@ class Run:
 
         with autocast(self.device):
             painted = self.generator(shown)
-
-            # 1. discriminator: photo against painting
-            both, features = self.discriminator(shown.repeat(2, 1, 1, 1), torch.cat([photo, painted.detach()]))
-            real, fake = both.chunk(2)
-            wanted = [feature.chunk(2)[0].detach() for feature in features]
+            real, wanted = self.discriminator(shown, photo)
+            fake, features = self.discriminator(shown, painted)
+            # the discriminator tells photo from painting; the generator convinces it, and stays near the photo
             loss_d = losses.discriminator_hinge(real, fake)
-        adam_d.zero_grad(set_to_none=True)
-        loss_d.backward()  # type: ignore[no-untyped-call]
-        adam_d.step()
-
-        # 2. generator: convince, match features, stay near the photo
-        self.discriminator.requires_grad_(False)
-        with autocast(self.device):
-            score, features = self.discriminator(shown, painted)
-            convince = losses.generator_hinge(score)
+            convince = losses.generator_hinge(fake)
             matching = losses.feature_matching(wanted, features)
             l1 = (painted - photo).abs().mean()
             loss_g = convince + config.feature_matching * matching + config.l1 * l1
-        adam_g.zero_grad(set_to_none=True)
-        loss_g.backward()  # type: ignore[no-untyped-call]
+        # Both learn from one look at each picture (simultaneous gradient descent), where taking turns costs a second
+        # look at the painting; neither's loss reaches into the other.
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        loss_d.backward(inputs=list(self.discriminator.parameters()), retain_graph=True)  # type: ignore[no-untyped-call]
+        loss_g.backward(inputs=list(self.generator.parameters()))  # type: ignore[no-untyped-call]
+        adam_d.step()
         adam_g.step()
-        self.discriminator.requires_grad_(True)
 
         progress.steps += 1
         progress.images += len(photo)
@@ -327,7 +324,6 @@ class Run:
                     raise BeautyError("out of memory at batch 1: try a smaller --size or --preset") from error
             # out here nothing holds the step's tensors any more
             self.batch //= 2
-            self.discriminator.requires_grad_(True)  # the step may have ended where it was off
             for optimiser in self.optimisers:
                 optimiser.zero_grad(set_to_none=True)
             if self.device.type == "cuda":
@@ -355,9 +351,8 @@ class Run:
 
     def _squares(self, paths: Sequence[Path], most: int) -> Tensor:
         """The middle squares of up to `most` of the photos, evenly chosen: (N, 3, size, size) in [-1, 1]."""
-        even = np.linspace(0, len(paths) - 1, min(most, len(paths))).round().astype(int)
         pictures = []
-        for path in (paths[i] for i in even):
+        for path in (paths[i] for i in evenly(len(paths), most)):
             with suppress(Unreadable):  # it has been named with the others, or is gone since
                 pictures.append(np.asarray(decode(path)))
         squares = [*Photos(pictures, self.device).centres(self.config.size)]
@@ -378,7 +373,8 @@ class Run:
     def _write_sample(self, watched: Tensor) -> None:
         translator = Translator(self.average, self.condition, self.device)
         with torch.no_grad():
-            shown = torch.cat([self.condition(photo)[0] for photo in watched[:, None]])
+            eyes = [self.condition.own] * (len(watched) - len(self.preview)) + [self.condition] * len(self.preview)
+            shown = torch.cat([see(photo)[0] for see, photo in zip(eyes, watched[:, None], strict=True)])
         columns = [images.to_uint8(batch) for batch in (shown, translator.paint(shown), watched)]
         sheet = images.grid([picture for row in zip(*columns, strict=True) for picture in row], len(columns))
         with files.atomic(self.folder / checkpoints.SAMPLES / f"{self.progress.samples:04d}.png") as temporary:
@@ -477,7 +473,7 @@ class _Examiner:
     def __init__(self, run: Run, seen: Tensor, unseen: Tensor) -> None:
         self.run, self.count = run, len(seen)
         self.photos = torch.cat([seen, unseen])
-        self.shown = [run.condition(photo)[0] for photo in self.photos[:, None]]
+        self.shown = [run.condition.own(photo)[0] for photo in self.photos[:, None]]
         self.found: dict[str, float] = {}
         self.due = 0.0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,14 +56,15 @@ def video(
     checkpoint: str | Path | None = None,
     device: str = "auto",
     abstraction: float | None = None,
+    colors: Sequence[str | Path] = (),
     *,
     translator: Dreamer | None = None,
 ) -> VideoSummary:
     """Dream a film: the same frames at the same times with the same sound, in panels of the film's own size.
 
     `out` is a name (its suffix chooses the format, see `media.FORMATS`), a folder, or None for `film.beauty.mp4`
-    beside the film. A loaded `translator` replaces `checkpoint`, `device`, `size` and `abstraction`. On Ctrl-C the
-    film is completed with the frames so far, and KeyboardInterrupt raised with a sentence that says so.
+    beside the film. A loaded `translator` replaces what follows `layout`. On Ctrl-C the film is completed with the
+    frames so far, and KeyboardInterrupt raised with a sentence that says so.
     """
     source = Path(source)
     target = _target(source, None if out is None else Path(out))
@@ -72,7 +73,7 @@ def video(
         if translator is None:
             from beautynet.translator import Translator
 
-            translator = Translator.load(checkpoint, device=device, size=size, abstraction=abstraction)
+            translator = Translator.load(checkpoint, device=device, size=size, abstraction=abstraction, colors=colors)
         began = time.perf_counter()
         frames = 0
         interrupted = False
