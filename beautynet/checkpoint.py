@@ -99,21 +99,26 @@ def rebuilding(path: Path) -> Iterator[None]:
     """Whatever a header says that cannot be built from becomes one clear line."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, RuntimeError, BeautyError) as error:
+    except (LookupError, TypeError, ValueError, RuntimeError, BeautyError) as error:
         raise BeautyError(f"{path} is not a beautynet checkpoint: its header is damaged ({error})") from error
 
 
 def load_generator(path: Path) -> tuple[networks.Generator, dict[str, Any]]:
     """The generator (CPU, float32) and its header. No code from the file is run."""
     header = read_header(path)
-    with rebuilding(path), torch.device("meta"):  # whatever size it claims, memory is taken for what is there only
-        generator = networks.Generator(**header["generator"])
-    load_weights(generator, path, assign=True)
-    return generator.float(), header
+    with _opened(path) as file:
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    with rebuilding(path):
+        # whatever size it claims, memory is taken for what is there only
+        if header["generator"] != (there := networks.size_of(shapes)):
+            raise ValueError(f"its weights are of {there}, it claims {header['generator']}")
+        generator = networks.Generator(**there)
+    load_weights(generator, path)
+    return generator, header
 
 
-def load_weights(module: nn.Module, path: Path, assign: bool = False) -> None:
-    """Fill `module` with the weights in `path`, or `assign` them; a BeautyError if they are not its own."""
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Fill `module` with the weights in `path`; a BeautyError if they are not its own."""
     read_header(path)
     with _opened(path) as file:
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
@@ -121,7 +126,7 @@ def load_weights(module: nn.Module, path: Path, assign: bool = False) -> None:
     if metadata.get(CHECKSUM, intact := checksum(metadata, weights)) != intact:  # files of before 2026-11-21 have none
         raise BeautyError(f"{path} is damaged: its checksum is wrong; the next save of `beautynet train` mends it")
     try:
-        module.load_state_dict(weights, assign=assign)
+        module.load_state_dict(weights)
     except RuntimeError as error:
         raise BeautyError(f"the weights in {path} do not fit: it is of another size (try the same --preset)") from error
 

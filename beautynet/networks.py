@@ -8,6 +8,8 @@ Discriminator: a PatchGAN with instance norm, which keeps it from chasing colour
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -83,6 +85,19 @@ class Generator(nn.Module):
         for up in self.up:
             x = up(x, skips.pop())
         return torch.tanh(self.paint(self.finish(x)).float())
+
+
+def size_of(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    """The arguments that make a Generator with weights of these shapes; KeyError or ValueError for another network's.
+
+    No memory is needed to tell, and what it says needs no more than a few times that of the weights.
+    """
+    depth = sum(re.fullmatch(r"down\.\d+\.0\.conv\.weight", name) is not None for name in shapes)
+    channels = [3, *(shapes[f"down.{level}.0.conv.weight"][0] for level in range(depth))]
+    for level in range(depth):
+        if shapes[f"down.{level}.0.conv.weight"] != (channels[level + 1], channels[level], 4, 4):
+            raise ValueError(f"layer {level} does not follow the one before it")
+    return {"width": channels[1], "depth": depth}
 
 
 class Up(nn.Module):
