@@ -88,7 +88,7 @@ class Generator(nn.Module):
 
 
 def size_of(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
-    """The arguments that make a Generator with weights of these shapes; KeyError or ValueError for another network's.
+    """The arguments that make a Generator with weights of these shapes; LookupError or ValueError for another's.
 
     No memory is needed to tell, and what it says needs no more than a few times that of the weights.
     """

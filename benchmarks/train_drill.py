@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -216,18 +216,20 @@ def tmpfs(place: Path, options: str) -> Iterator[None]:
         subprocess.run(["umount", str(place)], check=True)
 
 
+def fill(ballast: Path) -> None:
+    """Write until the disk is full."""
+    with suppress(OSError), open(ballast, "wb") as file:
+        while file.write(bytes(1 << 20)):
+            file.flush()
+
+
 def full_disk(drill: Drill) -> None:
     run = drill.folder("full")
     with tmpfs(run, "size=64m"):
         drill.run("full", 5)
         before = checkpoints.load_state(run)
         ballast = run / "ballast"
-        with open(ballast, "wb") as file:
-            try:
-                while file.write(bytes(1 << 20)):
-                    file.flush()
-            except OSError:
-                pass
+        fill(ballast)
         code, said = drill.run("full", 10)
         after = checkpoints.load_state(run)
         kept = before is not None and after is not None and equal(before["generator"], after["generator"])
@@ -241,12 +243,7 @@ def full_disk(drill: Drill) -> None:
         child = drill.start("full", 100_000)
         while len(checkpoints.read_log(run)) < 4 and child.poll() is None:
             time.sleep(0.1)
-        with open(ballast, "wb") as file:
-            try:
-                while file.write(bytes(1 << 20)):
-                    file.flush()
-            except OSError:
-                pass
+        fill(ballast)
         time.sleep(4 * SAVE_EVERY)
         ballast.unlink()
         time.sleep(4 * SAVE_EVERY)

@@ -14,6 +14,8 @@ from beautynet.verbs.info import info
 def test_checkpoint(checkpoint: Path) -> None:
     said = info(checkpoint)
     assert said == info(checkpoint.parent)
+    assert "colours of 2 photos" in said
+    assert max(map(len, said.splitlines())) < 200
     for fact in ("12 photos of flowers", "80 px", "1.0 minutes on cpu", "24 images in 3 steps", "preset S", "clusters"):
         assert fact in said
 

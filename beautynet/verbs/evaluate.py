@@ -187,7 +187,7 @@ def evaluate(
         "dataset": str(dataset.folder),
         "backbone": backbone,
         "size": recipe.size,
-        "condition": asdict(recipe),
+        "condition": asdict(recipe.own),  # without the colours of a hundred lenders
         "held_out": len(photos.paths),
         "training": len(training),
         "everyday": str(everyday) if everyday else None,

@@ -31,7 +31,9 @@ def info(target: str | Path) -> str:
 def _of_checkpoint(path: Path) -> str:
     model = checkpoints.find(path)
     header = checkpoints.read_header(model)
-    config, progress, recipe = header["config"], header["progress"], header["condition"]
+    config, progress, recipe = header["config"], header["progress"], dict(header["condition"])
+    if lenders := recipe.pop("lenders", ()):
+        recipe["colours of"] = f"{len(lenders)} photos"
     generator = header["generator"]
     settings = ", ".join(f"{name} {value}" for name, value in recipe.items() if value is not None)
     return "\n".join(
