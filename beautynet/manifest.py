@@ -67,7 +67,8 @@ class Record:
 _FIELDS = tuple(field.name for field in fields(Record))
 _STORED = (b'"kept"', b'"rejected"')
 _BLOCK = 1 << 20  # bytes read at a time
-_RECENT = 1 << 14  # entries of an index that are not yet in its sorted arrays
+_RECENT = 1 << 11  # entries of an index that are not yet in its sorted arrays
+_encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder each time
 _key: Callable[[bytes], int] = hash  # of 64 bits; rows with the same key are told apart by reading them
 
 
@@ -189,7 +190,7 @@ class Manifest(Rows):
 
     def append(self, record: Record) -> None:
         """Add one row, whole or not at all. Raises BeautyError on a full disk."""
-        line = json.dumps(vars(record), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        line = _encode(vars(record)).encode("utf-8", "replace") + b"\n"
         before = None if record.url is None else self._find_url(record.url)
         place = self._end  # nobody else writes: the lock is ours
         try:
@@ -413,7 +414,7 @@ def _tokens(line: bytes, names: tuple[str, ...]) -> tuple[bytes, ...]:
 
 
 def _token(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+    return _encode(value).encode("utf-8", "replace")
 
 
 def _value(token: bytes) -> Any:

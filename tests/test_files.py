@@ -1,12 +1,13 @@
 """A reader finds the whole old file or the whole new one."""
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from beautynet.errors import BeautyError
-from beautynet.files import atomic, write_bytes, write_text
+from beautynet.files import atomic, flush, stage, write_bytes, write_text
 
 
 def test_success_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -53,6 +54,24 @@ def test_full_disk_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(BeautyError, match="disk full"):
         full()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 20])
+def test_staged_files_are_flushed(count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [tmp_path / f".{number}.part.jpg" for number in range(count)]
+    for path in paths:
+        stage(path, b"photo")
+    flush(paths)
+    assert all(path.read_bytes() == b"photo" for path in paths)
+
+    def full(_: int) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr("beautynet.files._syncfs", full)
+    if count:
+        with pytest.raises(BeautyError, match="disk full"):
+            flush(paths)
 
 
 def test_places_that_cannot_be_written(tmp_path: Path) -> None:

@@ -30,8 +30,10 @@ from beautynet.sources import DEFAULT, SOURCES, Candidate, Search, licences
 from beautynet.sources.fetch import Fetcher, Limits, host_of, is_transient
 from beautynet.sources.supply import Stream, Supply
 
-LOOKERS = min(2 * (os.cpu_count() or 1), 8)
-"""Threads that look at what was fetched: two a core, as one may wait for the disk."""
+LOOKERS = min(os.cpu_count() or 1, 8)
+"""Photos that are decoded at the same time: as many as there are cores, up to where memory would be the limit."""
+IN_FLIGHT = 4
+"""Candidates under way for each connection: the others have been fetched, and wait for a core or for the disk."""
 HINTS = {
     "a private address": "--allow-private fetches from your own network too",
     "licence": "--license any takes all of them",
@@ -207,7 +209,8 @@ class _Gathering:
         self._near.extend(self._known(kept))
         self.already = int(np.isin(np.array(kept), present).sum())
         self._news = threading.Condition()  # guards all that follows, the manifest and the supply
-        self._fetched: queue.SimpleQueue[tuple[int, Candidate, bytes | Path | Look] | None] = queue.SimpleQueue()
+        self._looking = threading.Semaphore(LOOKERS)
+        self._looked: queue.SimpleQueue[tuple[int, Look] | None] = queue.SimpleQueue()
         self._stopping = False
         self._failure: BaseException | None = None
         self._taken = self._landed = 0
@@ -223,7 +226,7 @@ class _Gathering:
 
     def run(self) -> None:
         """Look at candidates until enough photos are kept or there are no more."""
-        work = [self._fetch] * self.fetcher.limits.connections + [self._look] * LOOKERS
+        work = [self._settle] + [self._work] * self.fetcher.limits.connections
         workers = [threading.Thread(target=self._guarded, args=(each,), daemon=True) for each in work]
         try:
             with progress("photos") as bar:
@@ -273,7 +276,7 @@ class _Gathering:
     def _take(self) -> Candidate | None:
         """The next candidate to look at; None where there is none, or no room for it."""
         # Never more in flight than photos missing: what is fetched beyond that would be fetched in vain.
-        room = min(2 * self.fetcher.limits.connections, self.wish.wanted - self.kept)
+        room = min(IN_FLIGHT * self.fetcher.limits.connections, self.wish.wanted - self.kept)
         while len(self._flying) < room and (candidate := self._supply.take(self._busy)):
             if not self._is_open(candidate):
                 continue
@@ -314,38 +317,42 @@ class _Gathering:
             self._failure = self._failure or error
             self._stop()
 
-    def _fetch(self) -> None:
-        """Waits for hosts: many of these."""
-        flying = self._next(None)
-        while flying:
+    def _work(self) -> None:
+        """Fetches and looks: one of these for each connection."""
+        while flying := self._next():
             number, candidate = flying
-            self._fetched.put((number, candidate, self._door.fetch(candidate)))
-            flying = self._next(candidate)
+            source = self._door.fetch(candidate)
+            self._hang_up(candidate)
+            with self._looking:
+                look = self._door.look_at(candidate, source)
+            self._looked.put((number, look))
 
-    def _look(self) -> None:
-        """Keeps a core busy: few of these. Looks at what was fetched, and settles it when its turn has come."""
-        while fetched := self._fetched.get():
-            number, candidate, source = fetched
-            look = self._door.look_at(candidate, source)
-            with self._news:
-                if self._stopping:
-                    return
-                # Hosts answer at random, a folder need not: its photos are settled in its own order.
-                self._early[number] = look
-                upcoming = itertools.count(self._landed) if self.wish.in_order else iter([number])
-                while ready := self._early.pop(next(upcoming, -1), None):
-                    self._land(ready)
-                    self._landed += 1
-                self._news.notify()
+    def _settle(self) -> None:
+        """Decides: the only one of these. What was looked at meanwhile is flushed to disk in one go."""
+        while looks := self._waiting():
+            files.flush([look.staged for _, look in looks if look.staged])
+            for number, look in looks:
+                with self._news:
+                    if self._stopping:
+                        return
+                    # Hosts answer at random, a folder need not: its photos are settled in its own order.
+                    self._early[number] = look
+                    upcoming = itertools.count(self._landed) if self.wish.in_order else iter([number])
+                    while ready := self._early.pop(next(upcoming, -1), None):
+                        self._land(ready)
+                        self._landed += 1
+                    self._news.notify()
 
-    def _next(self, before: Candidate | None) -> tuple[int, Candidate] | None:
-        """A number, counted up, and the next candidate after `before` was fetched; None when the run is over."""
+    def _waiting(self) -> list[tuple[int, Look]]:
+        """All that waits to be settled, at least one; none when the run is over."""
+        waiting = [self._looked.get()]
+        while not self._looked.empty():
+            waiting.append(self._looked.get())
+        return [] if None in waiting else [each for each in waiting if each]
+
+    def _next(self) -> tuple[int, Candidate] | None:
+        """A number, counted up, and the next candidate; None when the run is over."""
         with self._news:
-            if before:
-                host = host_of(before.url)
-                self._busy[host] -= 1
-                if not self._busy[host]:
-                    del self._busy[host]
             while not self._stopping and (self._flying or not (self.kept >= self.wish.wanted or self._supply.dry)):
                 if candidate := self._take():
                     self._flying.add(candidate.url)
@@ -355,9 +362,17 @@ class _Gathering:
                     return self._taken - 1, candidate
                 self._news.wait()
             self._news.notify_all()
-            for _ in range(LOOKERS):
-                self._fetched.put(None)
+            self._looked.put(None)
             return None
+
+    def _hang_up(self, candidate: Candidate) -> None:
+        """Its host has room again."""
+        with self._news:
+            host = host_of(candidate.url)
+            self._busy[host] -= 1
+            if not self._busy[host]:
+                del self._busy[host]
+            self._news.notify()
 
     def _wake(self) -> None:
         with self._news:
@@ -368,8 +383,7 @@ class _Gathering:
             self._stopping = True
             self.fetcher.stop()
             self._news.notify_all()
-            for _ in range(LOOKERS):
-                self._fetched.put(None)
+            self._looked.put(None)
 
     def _land(self, look: Look) -> None:
         """Decide on a candidate that was looked at."""
