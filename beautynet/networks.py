@@ -2,33 +2,23 @@
 
 Generator: a U-Net whose every convolution pads by repeating the edge (zeros tell the network where it is in the frame)
 and which enlarges by interpolation (transposed convolutions leave checkerboards; Odena et al. 2016).
-Discriminator: a PatchGAN with instance norm, which keeps it from chasing colour casts, and no padding at all.
+Discriminator: PatchGANs on what frozen eyes see of a picture, at several scales (Sauer et al. 2021).
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
-
-@dataclass(frozen=True)
-class Preset:
-    """How large the two networks are."""
-
-    width: int
-    """Channels of the generator at half resolution; they double down to eighth resolution and deeper."""
-    critic_width: int
-    """Channels of the discriminator's first layer."""
-
-
-PRESETS = {"S": Preset(24, 32), "M": Preset(64, 64), "L": Preset(96, 96)}
-"""S runs in real time on a laptop, M is the default, L is for large sets and long budgets."""
+PRESETS = {"S": 24, "M": 64, "L": 96}
+"""Channels of the generator at half resolution; they double down to eighth resolution and deeper. S runs in real time
+on a laptop, M is the default, L is for large sets and long budgets."""
 
 
 def depth_for(size: int) -> int:
@@ -37,15 +27,6 @@ def depth_for(size: int) -> int:
     while size % 2**depth:
         depth -= 1
     return depth
-
-
-def halvings_for(size: int) -> int:
-    """Halvings in the discriminator for squares of `size` px: patches of 70 px, as in pix2pix, or 34 px under 192.
-
-    pix2pix's patch was a quarter of its square, 70 px of 256. One of half the square or more sees composition before
-    texture, and leaves too few scores to learn from.
-    """
-    return 3 if size >= 192 else 2
 
 
 NOISE_TILE = 128
@@ -186,33 +167,31 @@ class Norm(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """PatchGAN on (condition, picture): one score a patch, and the features on the way for feature matching.
+    """PatchGANs on the condition and on features of the picture, one for each scale (Projected GAN; Sauer et al. 2021).
 
-    A patch is 70×70 px with 3 halvings, 34×34 with 2 (Isola et al. 2016, section 6.1.2).
+    The features are those of frozen eyes, which know edges, petals and fur from the first step; what is left to learn
+    is which of them belong here. From pixels it takes far longer, and a generator learns to answer it with grain.
+    Spectral norm (Miyato et al. 2018) bounds how fast its judgement may change.
     """
 
-    def __init__(self, width: int = 64, halvings: int = 3) -> None:
+    def __init__(self, channels: Sequence[int], width: int = 64) -> None:
         super().__init__()
-        widths = [6] + [width * 2**level for level in range(halvings + 1)]
-        self.layers = nn.ModuleList(
-            nn.Conv2d(widths[i], widths[i + 1], 4, stride=2 if i < halvings else 1) for i in range(halvings + 1)
+        self.heads = nn.ModuleList(
+            nn.Sequential(
+                spectral_norm(nn.Conv2d(inputs + 3, width, 1)),
+                nn.LeakyReLU(0.2),
+                spectral_norm(nn.Conv2d(width, width, 4, stride=2) if scale < 2 else nn.Conv2d(width, width, 3)),
+                nn.LeakyReLU(0.2),
+                spectral_norm(nn.Conv2d(width, 1, 1)),
+            )
+            for scale, inputs in enumerate(channels)
         )
-        self.score = nn.Conv2d(widths[-1], 1, 4)
 
-    def forward(self, condition: Tensor, picture: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Two (N, 3, H, W) -> scores (N, 1, H', W') and a feature map a layer."""
-        x = torch.cat([condition, picture], dim=1).contiguous(memory_format=torch.channels_last)
-        features = []
-        for index, layer in enumerate(self.layers):
-            x = layer(x)
-            x = F.leaky_relu(instance_norm(x) if index else x, 0.2)
-            features.append(x)
-        return self.score(x).float(), features
-
-
-def instance_norm(x: Tensor) -> Tensor:
-    """Each channel of each picture to zero mean and unit variance: (N, C, H, W), same shape out."""
-    if x.device.type != "cpu":
-        return F.instance_norm(x)
-    # torch's own leaves channels_last, and on a CPU all that comes after it takes up to ten times as long
-    return torch.cat([F.batch_norm(picture, None, None, training=True) for picture in x.chunk(len(x))])
+    def forward(self, condition: Tensor, features: Sequence[Tensor]) -> list[Tensor]:
+        """Condition (N, 3, H, W) in [-1, 1] and the features of a picture -> a map of scores (N, 1, h, w) for each."""
+        scores = []
+        for head, seen in zip(self.heads, features, strict=True):
+            height, width = seen.shape[-2:]
+            shown = F.adaptive_avg_pool2d(condition, (height, width)).to(seen.dtype)
+            scores.append(head(torch.cat([seen, shown], dim=1)).float())
+        return scores

@@ -144,7 +144,7 @@ def translating(config: TrainConfig, device: torch.device, data: str | Path | No
     """The dream of the frames of a film, 16:9, whose shorter side is the network's."""
     assert config.preset
     frames = np.stack(noise_photos(config.size, 16 / 9)[:8])
-    generator = Generator(PRESETS[config.preset].width, depth_for(config.size))
+    generator = Generator(PRESETS[config.preset], depth_for(config.size))
     translator = Translator(generator, Condition(config.condition, size=config.size), device)
     _, memory = translator.see(frames[:1])
     name = f"translate {config.preset}, {frames.shape[2]}×{config.size} px, {_precision(device)}"

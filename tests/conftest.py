@@ -63,7 +63,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "trained_on": "cpu",
     }
     path = tmp_path_factory.mktemp("checkpoints") / "small" / checkpoints.MODEL
-    checkpoints.save_model(path, Generator(PRESETS[config.preset].width, depth_for(config.size)), header)
+    checkpoints.save_model(path, Generator(PRESETS[config.preset], depth_for(config.size)), header)
     return path
 
 

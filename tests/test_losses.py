@@ -1,5 +1,7 @@
 """What the two networks minimise."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -8,15 +10,21 @@ from beautynet.losses import discriminator_hinge, feature_matching, generator_hi
 
 def test_discriminator_is_paid_for_being_right_and_no_more() -> None:
     right, wrong, unsure = torch.full((4,), 1.0), torch.full((4,), -1.0), torch.zeros(4)
-    assert discriminator_hinge(right, wrong) == 0
-    assert discriminator_hinge(10 * right, 10 * wrong) == 0
-    assert discriminator_hinge(unsure, unsure) == 2
-    assert discriminator_hinge(wrong, right) == 4
+    assert discriminator_hinge([right], [wrong]) == 0
+    assert discriminator_hinge([10 * right], [10 * wrong]) == 0
+    assert discriminator_hinge([unsure], [unsure]) == 2
+    assert discriminator_hinge([wrong], [right]) == 4
+
+
+def test_every_scale_counts_the_same() -> None:
+    large, small = torch.full((1, 1, 30, 30), -1.0), torch.ones(1, 1, 3, 3)
+    assert discriminator_hinge([large, small], [-large, -small]) == 2
+    assert generator_hinge([large, small]) == 0
 
 
 def test_generator_climbs_the_score() -> None:
     score = torch.tensor([0.5, -3.0], requires_grad=True)
-    generator_hinge(score).backward()
+    generator_hinge([score]).backward()
     assert (score.grad < 0).all()
 
 
@@ -31,6 +39,7 @@ def test_feature_matching_pulls_the_painting_only() -> None:
     assert feature_matching(real, real) == 0
 
 
-def test_feature_matching_wants_all_layers() -> None:
+@pytest.mark.parametrize("loss", [discriminator_hinge, feature_matching])
+def test_losses_want_all_scales(loss: Callable[..., torch.Tensor]) -> None:
     with pytest.raises(ValueError, match="zip"):
-        feature_matching([torch.zeros(1)] * 2, [torch.zeros(1)])
+        loss([torch.zeros(1)] * 2, [torch.zeros(1)])

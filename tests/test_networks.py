@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
 
-from beautynet import networks
+from beautynet.backbones import Eyes
 from beautynet.config import PRESET_NAMES
-from beautynet.networks import PRESETS, Discriminator, Generator, depth_for, halvings_for
+from beautynet.networks import PRESETS, Discriminator, Generator, depth_for
 
 
 def small(depth: int = 3) -> Generator:
@@ -67,43 +66,39 @@ def test_a_picture_does_not_depend_on_its_batch() -> None:
 
 
 def test_every_weight_learns() -> None:
-    for network, inputs in ((small().train(), 1), (Discriminator(8), 2)):
-        output = network(*(torch.rand(1, 3, 96, 96) for _ in range(inputs)))
-        (output[0] if inputs == 2 else output).square().mean().backward()
+    condition = torch.rand(2, 3, 96, 96)
+    features = [torch.rand(2, 5, 48, 48), torch.rand(2, 7, 6, 6)]
+    outputs = {
+        (generator := small().train()): [generator(condition)],
+        (discriminator := Discriminator((5, 7))): discriminator(condition, features),
+    }
+    for network, output in outputs.items():
+        sum(each.square().mean() for each in output).backward()
         silent = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum()]
         assert not silent
 
 
-@pytest.mark.parametrize(("size", "patch"), [(64, 34), (128, 34), (256, 70), (512, 70)])
-def test_the_size_of_a_patch(size: int, patch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(networks, "instance_norm", lambda x: x)  # its mean and variance are of the whole picture
-    torch.manual_seed(0)
-    discriminator = Discriminator(8, halvings_for(size))
-    picture = torch.rand(1, 3, 142, 142, requires_grad=True)
-    scores, _ = discriminator(torch.zeros_like(picture), picture)
-    row, column = (side // 2 for side in scores.shape[2:])
-    scores[0, 0, row, column].backward()
-    assert picture.grad is not None
-    seen = picture.grad[0].abs().sum(0) > 0
-    rows, columns = seen.any(1).nonzero(), seen.any(0).nonzero()
-    assert (rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1) == (patch, patch)
-
-
-def test_the_discriminator_looks_at_condition_and_picture() -> None:
-    discriminator = Discriminator(8)
+def test_the_discriminator_looks_at_condition_and_features_at_every_scale() -> None:
+    discriminator = Discriminator((5, 7)).eval()
     a, b = torch.rand(2, 2, 3, 80, 80)
-    scores, features = discriminator(a, b)
-    assert scores.shape[:2] == (2, 1)
-    assert len(features) == len(discriminator.layers)
-    assert not torch.allclose(scores, discriminator(b, b)[0])
-    assert not torch.allclose(scores, discriminator(a, a)[0])
+    seen, other = ([torch.rand(2, 5, 40, 40), torch.rand(2, 7, 5, 5)] for _ in range(2))
+    scores = discriminator(a, seen)
+    assert [each.shape[:2] for each in scores] == [(2, 1), (2, 1)]
+    for changed in (discriminator(b, seen), discriminator(a, other)):
+        assert not any(torch.allclose(x, y) for x, y in zip(scores, changed, strict=True))
+
+
+@pytest.mark.parametrize("size", [64, 72, 128])
+def test_the_smallest_squares_have_scores_at_every_scale(size: int) -> None:
+    picture = torch.rand(1, 3, size, size)
+    eyes = Eyes()
+    assert all(each.numel() for each in Discriminator(eyes.channels)(picture, eyes(picture)))
 
 
 def test_presets_grow() -> None:
     assert tuple(PRESETS) == PRESET_NAMES
-    for network in (lambda p: Generator(p.width, 3), lambda p: Discriminator(p.critic_width)):
-        sizes = [sum(weight.numel() for weight in network(preset).parameters()) for preset in PRESETS.values()]
-        assert sizes == sorted(set(sizes))
+    sizes = [sum(weight.numel() for weight in Generator(width, 3).parameters()) for width in PRESETS.values()]
+    assert sizes == sorted(set(sizes))
 
 
 def test_depth_follows_the_size() -> None:
@@ -112,13 +107,3 @@ def test_depth_follows_the_size() -> None:
     assert all(
         size % 2**depth == 0 and size // 2**depth >= 2 for size, depth in zip((64, 128, 256), depths[:3], strict=True)
     )
-
-
-def test_instance_norm_is_torchs() -> None:
-    torch.manual_seed(0)
-    x = torch.randn(3, 5, 9, 7).to(memory_format=torch.channels_last).requires_grad_()
-    grown = torch.randn(3, 5, 9, 7)
-    ours, theirs = networks.instance_norm(x), F.instance_norm(x)
-    assert torch.allclose(ours, theirs, atol=1e-5)
-    gradients = [torch.autograd.grad(each, x, grown)[0] for each in (ours, theirs)]
-    assert torch.allclose(*gradients, atol=1e-5)

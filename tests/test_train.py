@@ -108,6 +108,14 @@ def test_resumed_is_uninterrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(torch.equal(tensor, load_file(second.model)[name]) for name, tensor in load_file(whole.model).items())
 
 
+def test_a_run_of_other_networks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = small(steps=1).model.read_bytes()
+    monkeypatch.setitem(training.PRESETS, "S", 16)
+    with pytest.raises(BeautyError, match="--name for a new run"):
+        small(steps=2)
+    assert small(name="new", steps=1).model.read_bytes() != before
+
+
 @pytest.mark.parametrize("size", [64, 72, 104, 200])
 def test_every_size_that_is_allowed_can_be_trained(size: int) -> None:
     run = small(steps=1, size=size)
@@ -338,7 +346,7 @@ def test_a_network_that_ignores_its_input_is_told(monkeypatch: pytest.MonkeyPatc
 def test_nan_stops_the_run_and_keeps_the_last_good_save(log_seconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
     run = small(steps=2).folder
     monkeypatch.setattr(training, "LOG_SECONDS", log_seconds)
-    monkeypatch.setattr(training.losses, "generator_hinge", lambda score: score.mean() * float("nan"))
+    monkeypatch.setattr(training.losses, "generator_hinge", lambda scores: scores[0].mean() * float("nan"))
     with pytest.raises(BeautyError, match=r"NaN at step \d+.*--learning-rate"):
         small(steps=4, save_every=0)
     generator, header = checkpoints.load_generator(run / checkpoints.MODEL)

@@ -28,9 +28,11 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from beautynet import checkpoint as checkpoints
 from beautynet import files, images, losses
+from beautynet.backbones import Eyes
 from beautynet.conditions import Condition
 from beautynet.config import TrainConfig
 from beautynet.console import console
@@ -39,7 +41,7 @@ from beautynet.decode import Unreadable, decode
 from beautynet.devices import autocast, pick_device
 from beautynet.errors import BeautyError
 from beautynet.health import Finding
-from beautynet.networks import PRESETS, Discriminator, Generator, depth_for, halvings_for
+from beautynet.networks import PRESETS, Discriminator, Generator, depth_for
 from beautynet.panel import TrainPanel
 from beautynet.translator import Translator
 
@@ -168,10 +170,10 @@ class Run:
         self._epoch, self._order = -1, list[int]()
         torch.manual_seed(config.seed)
         torch.backends.cudnn.benchmark = True
-        preset = PRESETS[config.preset]
         layout: dict[str, Any] = {"device": device, "memory_format": torch.channels_last}
-        self.generator = Generator(preset.width, depth_for(config.size)).to(**layout)
-        self.discriminator = Discriminator(preset.critic_width, halvings_for(config.size)).to(**layout)
+        self.generator = Generator(PRESETS[config.preset], depth_for(config.size)).to(**layout)
+        self.eyes = Eyes().to(device)
+        self.discriminator = Discriminator(self.eyes.channels).to(**layout)
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.optimisers = [self._adam(self.generator), self._adam(self.discriminator)]
 
@@ -263,10 +265,10 @@ class Run:
         for optimiser in self.optimisers:
             optimiser.param_groups[0]["lr"] = rate
 
-        with autocast(self.device):
+        with autocast(self.device), parametrize.cached():  # one spectral norm for both looks
             painted = self.generator(shown)
-            real, wanted = self.discriminator(shown, photo)
-            fake, features = self.discriminator(shown, painted)
+            wanted, features = self.eyes(photo), self.eyes(painted)
+            real, fake = self.discriminator(shown, wanted), self.discriminator(shown, features)
             # the discriminator tells photo from painting; the generator convinces it, and stays near the photo
             loss_d = losses.discriminator_hinge(real, fake)
             convince = losses.generator_hinge(fake)
@@ -291,9 +293,16 @@ class Run:
             "adversarial": convince.detach(),
             "matching": matching.detach(),
             "l1": l1.detach(),
-            "real": (real > 0).float().mean(),
-            "fake": (fake < 0).float().mean(),
+            "real": torch.stack([(scores > 0).float().mean() for scores in real]).mean(),
+            "fake": torch.stack([(scores < 0).float().mean() for scores in fake]).mean(),
         }
+
+    def score(self, shown: Tensor, pictures: Tensor) -> Tensor:
+        """How real the discriminator thinks that pictures (N, 3, H, W) of these conditions are: their mean score."""
+        self.discriminator.eval()  # in training every look moves its spectral norm's estimate on
+        scores = self.discriminator(shown, self.eyes(pictures))
+        self.discriminator.train()
+        return -losses.generator_hinge(scores)
 
     def _indices(self, count: int) -> list[int]:
         """The photos of this step: each epoch is its own shuffle of all of them."""
@@ -404,12 +413,17 @@ class Run:
         checkpoints.save_state(self.folder, state)
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
-        self.generator.load_state_dict(state["generator"])
-        self.discriminator.load_state_dict(state["discriminator"])
-        self.average.load_state_dict(state["average"])
-        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
+        """Go on from a saved state. Raises BeautyError where its networks are other ones."""
+        try:
+            self.generator.load_state_dict(state["generator"])
+            self.discriminator.load_state_dict(state["discriminator"])
+            self.average.load_state_dict(state["average"])
+            for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+                optimiser.load_state_dict(saved)
+        except (RuntimeError, ValueError) as error:
+            raise BeautyError(
+                f"{self.folder} was begun by a beautynet with other networks: --name for a new run"
+            ) from error
         self.progress = Progress(**state["progress"])
         self.photos_before = state.get("photos")
         self.batch = state.get("batch", self.batch)  # less than asked for, where the memory did not do
@@ -502,7 +516,7 @@ class _Examiner:
         found = {"seen": share[: self.count].mean(), "variety": unlike[0] / unlike[1].clamp_min(1e-6)}
         if self.count < len(self.photos):
             photo, painting = (
-                torch.stack([self.run.discriminator(*pair)[0].mean() for pair in zip(self.shown, those, strict=True)])
+                torch.stack([self.run.score(*pair) for pair in zip(self.shown, those, strict=True)])
                 for those in (self.photos[:, None], painted[:, None])
             )
             lead = photo - painting
