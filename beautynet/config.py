@@ -40,7 +40,7 @@ class TrainConfig:
     batch: int | None = setting(None, "Photos in a step; by default 4 on a CPU, 16 on a GPU.")
     learning_rate: float = setting(7e-4, "Adam's, falling to 0 over the second half.")
     l1: float = setting(5.0, "Weight of the L1 loss; high is safe and grey.")
-    feature_matching: float = setting(30.0, "Weight of the feature-matching loss.")
+    perceptual: float = setting(10.0, "Weight of the perceptual loss; high is smooth.")
     ema_images: int = setting(5000, "Half-life, in photos seen, of the generator's moving average.")
     save_every: float = setting(60.0, "Seconds between saves.", may_change=True)
     seed: int = setting(0, "Same seed and steps, same network (on a CPU).")
@@ -61,7 +61,7 @@ class TrainConfig:
         self._within("batch", 1)
         self._within("learning_rate", 0, above=True)
         self._within("l1", 0)
-        self._within("feature_matching", 0)
+        self._within("perceptual", 0)
         self._within("ema_images", 1)
         self._within("save_every", 0)
 

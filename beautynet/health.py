@@ -82,7 +82,7 @@ def _answers(figures: Mapping[str, float]) -> Iterator[Finding]:
         yield Finding(
             "collapse",
             f"The pictures are nearly alike: {variety:.0%} of the variety of the photos.",
-            "Start again under another --name with a smaller --learning-rate, or more --l1 and --feature-matching.",
+            "Start again under another --name with a smaller --learning-rate, or more --l1 and --perceptual.",
         )
 
 
@@ -101,14 +101,14 @@ def _contest(figures: Mapping[str, float]) -> Iterator[Finding]:
             "discriminator winning",
             f"The discriminator is hardly ever fooled (right on {real:.0%} of photos, {fake:.0%} of paintings), so it "
             "has nothing left to teach.",
-            "More photos help most; else a smaller --learning-rate or more --feature-matching.",
+            "More photos help most; else a smaller --learning-rate or more --perceptual.",
         )
     elif real + fake < 2 * LOSING and figures["images"] > SLOW_START:
         yield Finding(
             "discriminator losing",
             f"The discriminator can only guess (right on {real:.0%} of photos, {fake:.0%} of paintings), so nothing "
             "pulls the pictures towards photos.",
-            "Lower --l1 and --feature-matching, or try another --learning-rate.",
+            "Lower --l1 and --perceptual, or try another --learning-rate.",
         )
 
 

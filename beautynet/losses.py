@@ -20,7 +20,7 @@ def generator_hinge(fake: Sequence[Tensor]) -> Tensor:
     return -torch.stack([scores.mean() for scores in fake]).mean()
 
 
-def feature_matching(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
-    """L1 between the features of photo and output, mean over layers (pix2pixHD; Wang et al. 2018)."""
+def perceptual(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+    """L1 between the features of photo and output, mean over scales (Johnson et al. 2016)."""
     distances = [F.l1_loss(f, r.detach()) for r, f in zip(real, fake, strict=True)]
     return torch.stack(distances).mean()

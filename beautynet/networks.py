@@ -174,7 +174,7 @@ class Discriminator(nn.Module):
     Spectral norm (Miyato et al. 2018) bounds how fast its judgement may change.
     """
 
-    def __init__(self, channels: Sequence[int], width: int = 64) -> None:
+    def __init__(self, channels: Sequence[int], width: int = 32) -> None:
         super().__init__()
         self.heads = nn.ModuleList(
             nn.Sequential(

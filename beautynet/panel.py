@@ -59,7 +59,7 @@ class TrainPanel:
         self.rows.append(row)
         known = {finding.kind for finding in self.findings}
         self.findings = tuple(health.findings(list(self.rows)))
-        for name in ("d", "g", "adversarial", "matching", "l1", "real", "fake"):
+        for name in ("d", "g", "adversarial", "perceptual", "l1", "real", "fake"):
             self.smooth[name] = SMOOTHING * self.smooth.get(name, row[name]) + (1 - SMOOTHING) * row[name]
         if console.is_terminal:
             return
@@ -87,7 +87,7 @@ class TrainPanel:
             if self.config.steps is None:
                 left = self.config.minutes * 60 * (1 - self.fraction)
             table.add_row("images", f"{row['images']:,}", "images/s", f"{row['images_per_second']:.1f}")
-            table.add_row("L1", f"{self.smooth['l1']:.3f}", "feature matching", f"{self.smooth['matching']:.3f}")
+            table.add_row("L1", f"{self.smooth['l1']:.3f}", "perceptual", f"{self.smooth['perceptual']:.3f}")
             table.add_row("discriminator", f"{self.smooth['d']:.3f}", "generator", f"{self.smooth['adversarial']:.3f}")
             right = f"{self.smooth['real']:.0%} of photos, {self.smooth['fake']:.0%} of paintings"
             table.add_row("it tells", right, "time left", _clock(left))

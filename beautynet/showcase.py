@@ -37,7 +37,7 @@ TRAINING: dict[str, Any] = {
     "batch": 2,
     "abstraction": 0.7,
     "learning_rate": 1.4e-3,
-    "feature_matching": 3.0,
+    "perceptual": 3.0,
     "l1": 3.0,
 }
 """Fields of `TrainConfig` for so short a run: many small, bold steps. The minutes are the caller's."""

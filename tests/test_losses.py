@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from beautynet.losses import discriminator_hinge, feature_matching, generator_hinge
+from beautynet.losses import discriminator_hinge, generator_hinge, perceptual
 
 
 def test_discriminator_is_paid_for_being_right_and_no_more() -> None:
@@ -28,18 +28,18 @@ def test_generator_climbs_the_score() -> None:
     assert (score.grad < 0).all()
 
 
-def test_feature_matching_pulls_the_painting_only() -> None:
+def test_perceptual_pulls_the_painting_only() -> None:
     real = [torch.rand(2, 4, 8, 8, requires_grad=True), torch.rand(2, 8, 4, 4, requires_grad=True)]
     fake = [(r.detach() + offset).requires_grad_() for r, offset in zip(real, (1.0, 3.0), strict=True)]
-    loss = feature_matching(real, fake)
+    loss = perceptual(real, fake)
     assert loss.item() == pytest.approx(2)
     loss.backward()
     assert all(r.grad is None for r in real)
     assert all((f.grad > 0).all() for f in fake)
-    assert feature_matching(real, real) == 0
+    assert perceptual(real, real) == 0
 
 
-@pytest.mark.parametrize("loss", [discriminator_hinge, feature_matching])
+@pytest.mark.parametrize("loss", [discriminator_hinge, perceptual])
 def test_losses_want_all_scales(loss: Callable[..., torch.Tensor]) -> None:
     with pytest.raises(ValueError, match="zip"):
         loss([torch.zeros(1)] * 2, [torch.zeros(1)])

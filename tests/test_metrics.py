@@ -14,7 +14,6 @@ SMALL = 96
 
 @pytest.fixture(scope="module")
 def eyes() -> backbones.Backbone:
-    pytest.importorskip("efficientnet_lite_pytorch", reason="needs pip install '.[evaluate]'")
     return backbones.load()
 
 

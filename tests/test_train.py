@@ -74,7 +74,7 @@ def test_a_run_leaves_all_it_should(folder: Path) -> None:
     assert (header["dataset"], header["photos"]) == ("photos", len(training_photos))
     rows = log(summary.folder)
     assert [row["steps"] for row in rows] == [1, 2, 3]
-    figures = {"d", "g", "adversarial", "matching", "l1", "real", "fake"}
+    figures = {"d", "g", "adversarial", "perceptual", "l1", "real", "fake"}
     examined = {"seen", "unseen", "variety", "by_heart"}
     wanted = {"steps", "images", "seconds", "images_per_second", "photos"} | figures | examined
     assert all(row.keys() == wanted and np.isfinite(list(row.values())).all() for row in rows)

@@ -44,7 +44,7 @@ def _of_checkpoint(path: Path) -> str:
             f"{progress['images']:,} images in {progress['steps']:,} steps",
             f"  network      U-Net, preset {config['preset']}: width {generator['width']}, depth {generator['depth']}",
             f"  is shown     {settings}",
-            f"  losses       adversarial + {config['feature_matching']:g} feature matching + {config['l1']:g} L1",
+            f"  losses       adversarial + {config['perceptual']:g} perceptual + {config['l1']:g} L1",
             f"  seed         {config['seed']}",
         )
     )

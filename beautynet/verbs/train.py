@@ -272,9 +272,9 @@ class Run:
             # the discriminator tells photo from painting; the generator convinces it, and stays near the photo
             loss_d = losses.discriminator_hinge(real, fake)
             convince = losses.generator_hinge(fake)
-            matching = losses.feature_matching(wanted, features)
+            unlike = losses.perceptual(wanted, features)
             l1 = (painted - photo).abs().mean()
-            loss_g = convince + config.feature_matching * matching + config.l1 * l1
+            loss_g = convince + config.perceptual * unlike + config.l1 * l1
         # Both learn from one look at each picture (simultaneous gradient descent), where taking turns costs a second
         # look at the painting; neither's loss reaches into the other.
         for optimiser in self.optimisers:
@@ -291,7 +291,7 @@ class Run:
             "d": loss_d.detach(),
             "g": loss_g.detach(),
             "adversarial": convince.detach(),
-            "matching": matching.detach(),
+            "perceptual": unlike.detach(),
             "l1": l1.detach(),
             "real": torch.stack([(scores > 0).float().mean() for scores in real]).mean(),
             "fake": torch.stack([(scores < 0).float().mean() for scores in fake]).mean(),
