@@ -15,7 +15,7 @@ from typing import Any, get_args, get_type_hints
 
 import click
 
-from beautynet.config import CONDITION_NAMES, PALETTE_NAMES, PRESET_NAMES, TrainConfig
+from beautynet.config import CONDITION_NAMES, PALETTE_NAMES, PRESET_NAMES, STEADY, TrainConfig
 from beautynet.errors import BeautyError
 
 STARTED = time.monotonic()
@@ -311,6 +311,13 @@ def image(paths: tuple[Path, ...], **given: Any) -> None:
 @main.command()
 @click.argument("film", type=click.Path(path_type=Path))
 @layout("side")
+@click.option(
+    "--steady",
+    type=click.FloatRange(0, 1),
+    default=STEADY,
+    show_default=True,
+    help="How much a frame leans on the one before it; 0 flickers.",
+)
 @dreaming
 def video(film: Path, **given: Any) -> None:
     """Show the network a film: input.mp4 becomes input.beauty.mp4, the original beside the dream.

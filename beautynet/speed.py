@@ -146,9 +146,9 @@ def translating(config: TrainConfig, device: torch.device, data: str | Path | No
     frames = np.stack(noise_photos(config.size, 16 / 9)[:8])
     generator = Generator(PRESETS[config.preset], depth_for(config.size))
     translator = Translator(generator, Condition(config.condition, size=config.size), device)
-    _, memory = translator.see(frames[:1])
+    _, memory = translator.dream(frames[:1])
     name = f"translate {config.preset}, {frames.shape[2]}×{config.size} px, {_precision(device)}"
-    return name, len(frames), lambda: translator.dream(frames, memory), lambda: translator.see(frames, memory)
+    return name, len(frames), lambda: translator.dream(frames, memory), lambda: translator.see(frames, memory.colours)
 
 
 WORK: dict[str, Callable[[TrainConfig, torch.device, str | Path | None], Work]] = {

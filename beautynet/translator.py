@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,10 +15,19 @@ from torch import Tensor
 from beautynet import checkpoint as checkpoints
 from beautynet import images
 from beautynet.conditions import Condition
+from beautynet.config import STEADY
 from beautynet.decode import Unreadable, decode
 from beautynet.devices import autocast, pick_device
 from beautynet.errors import BeautyError
 from beautynet.networks import Generator
+from beautynet.steady import Moment, lean
+
+
+class Memory(NamedTuple):
+    """What a frame of a film leaves to the next: the colours that it was shown in, and what became of it."""
+
+    colours: Tensor | None
+    moment: Moment | None
 
 
 def _pictures(paths: Sequence[str | Path], size: int) -> Iterator[Tensor]:
@@ -45,6 +54,8 @@ class Translator:
         self.condition = condition
         self.size = condition.size
         """Shorter side in px at which the network works; pictures are scaled to it and the dream back."""
+        self.steady = STEADY
+        """0..1: how much of a film's dream is the one before it, moved along; 0 paints each frame by itself."""
         self.header: dict[str, Any] = {}
 
     @classmethod
@@ -56,13 +67,15 @@ class Translator:
         size: int | None = None,
         abstraction: float | None = None,
         colors: Sequence[str | Path] = (),
+        steady: float = STEADY,
         precision: str = "auto",
     ) -> Translator:
         """Load a checkpoint (file, folder or name in `checkpoints/`; None is the newest).
 
         `size` is the shorter side in px at which the network works (default: the one it was trained at);
         `abstraction` (0..1) replaces the recipe's own; `colors` are pictures that lend their colours instead of the
-        training photos; `precision` is "float32", or "auto" for bfloat16 where it helps.
+        training photos; `steady` (0..1) is how much a film's dream leans on the one before it; `precision` is
+        "float32", or "auto" for bfloat16 where it helps.
         """
         path = checkpoints.find(checkpoint)
         generator, header = checkpoints.load_generator(path)
@@ -76,6 +89,7 @@ class Translator:
             condition = replace(condition, palette="borrowed").lent_by(_pictures(colors, condition.size))
         translator = cls(generator, condition, pick_device(device), precision)
         translator.size = size or condition.size
+        translator.steady = steady
         translator.header = header
         return translator
 
@@ -84,14 +98,15 @@ class Translator:
         dream, _ = self.dream(np.asarray(picture.convert("RGB"))[None])
         return Image.fromarray(dream[0])
 
-    def dream(self, frames: np.ndarray, memory: Tensor | None = None) -> tuple[np.ndarray, Tensor | None]:
+    def dream(self, frames: np.ndarray, memory: Memory | None = None) -> tuple[np.ndarray, Memory]:
         """Consecutive frames of a film, uint8 RGB (N, H, W, 3) -> their dreams, same shape, and the new memory.
 
-        Hand the memory to the next call, so that colours stay steady; None at the start and after a cut.
+        Hand the memory to the next call, so that the film stays steady; None at the start and after a cut.
         """
-        shown, memory = self.see(frames, memory)
+        shown, colours = self.see(frames, memory and memory.colours)
+        painted, moment = self.hold(frames, self.paint(shown), memory and memory.moment)
         height, width = frames.shape[1:3]
-        return images.to_uint8(images.resize(self.paint(shown), height, width)), memory
+        return images.to_uint8(images.resize(painted, height, width)), Memory(colours, moment)
 
     def see(self, frames: np.ndarray, memory: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """What the network is shown for uint8 (N, H, W, 3) frames, at its own scale: (N, 3, h, w) in [-1, 1]."""
@@ -113,3 +128,10 @@ class Translator:
         with autocast(self.device, self.precision):
             painted: Tensor = self.generator(padded)
         return painted[:, :, :height, :width].float()
+
+    def hold(self, frames: np.ndarray, painted: Tensor, before: Moment | None) -> tuple[Tensor, Moment | None]:
+        """What was painted for the frames of a film, (N, 3, h, w), held still; and what the frame after them needs."""
+        if not self.steady:
+            return painted, None
+        dreams, moment = lean(frames, painted.permute(0, 2, 3, 1).cpu().numpy(), before, self.steady)
+        return torch.from_numpy(dreams).permute(0, 3, 1, 2).to(self.device), moment

@@ -71,9 +71,21 @@ def test_frames_of_a_film_in_any_batching(translator: Translator, frames: np.nda
         dream, carried = translator.dream(frame[None], carried)
         parts.append(dream)
     assert np.abs(together - np.concatenate(parts).astype(int)).max() <= 2
-    assert memory is not None
     assert carried is not None
-    assert torch.allclose(memory, carried, atol=1e-3)
+    assert memory.colours is not None
+    assert carried.colours is not None
+    assert torch.allclose(memory.colours, carried.colours, atol=1e-3)
+
+
+def test_steadiness_is_a_dial(checkpoint: Path, frames: np.ndarray) -> None:
+    film = np.repeat(frames[:1], 4, axis=0)
+    film[1::2] = film[1::2] // 16 * 16  # the same, a little otherwise
+    changes = []
+    for steady in (0.0, 0.9):
+        dreams, memory = Translator.load(checkpoint, device="cpu", steady=steady).dream(film)
+        assert (memory.moment is None) == (steady == 0)
+        changes.append(np.abs(np.diff(dreams.astype(int), axis=0)).mean())
+    assert changes[1] < 0.6 * changes[0]
 
 
 def test_memory_steadies_a_film(checkpoint: Path) -> None:

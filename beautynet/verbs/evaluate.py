@@ -26,6 +26,7 @@ from beautynet.conditions import Condition, smooth
 from beautynet.console import progress
 from beautynet.dataset import Dataset, evenly, squares
 from beautynet.errors import BeautyError
+from beautynet.steady import Moment
 from beautynet.translator import Translator
 
 REFERENCE = 512
@@ -35,8 +36,10 @@ BATCH = 8
 EXTREMES, NEAREST, SHOWN = 5, 6, 8
 """Rows on the page: best and worst each, outputs nearest to a training photo, everyday pictures and frames."""
 OUTPUT, CONDITION, BLURRED, CHANCE, REAL = "output", "condition", "blurred", "by chance", "real"
+ALONE = "by frame"
 """What figures are given for: the network's pictures; what it was shown, as if it were the picture; the blurred photo;
-each output held against another's photo; the real photo (an everyday picture, a film) itself."""
+each output held against another's photo; the real photo (an everyday picture, a film) itself; and of a film, each
+frame painted by itself."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +58,13 @@ class Figure:
     rival: str | None = None
     """The column that an output has to beat, the least to ask of it."""
 
-    def row(self) -> str:
+    def row(self, columns: Sequence[str]) -> str:
         """For the terminal."""
-        cells = (f"{self.values[c]:9.3f}" if c in self.values else " " * 9 for c in COLUMNS)
+        cells = (f"{self.values[c]:9.3f}" if c in self.values else " " * 9 for c in columns)
         return f"{self.title:28}" + "  ".join(cells) + f"  {self.better}"
 
 
-COLUMNS = (OUTPUT, CONDITION, BLURRED, CHANCE, REAL)
+COLUMNS = (OUTPUT, ALONE, CONDITION, BLURRED, CHANCE, REAL)
 
 
 @dataclass(frozen=True)
@@ -90,9 +93,10 @@ class EvaluateReport:
 
     def table(self) -> str:
         """The figures for a terminal, about 110 columns wide."""
-        lines = [" " * 28 + "  ".join(f"{column:>9}" for column in COLUMNS) + "  better"]
+        columns = [c for c in COLUMNS if any(c in each.values for figures in self.figures.values() for each in figures)]
+        lines = [" " * 28 + "  ".join(f"{column:>9}" for column in columns) + "  better"]
         for chapter, figures in self.figures.items():
-            lines += [f"{CHAPTERS[chapter]}", *(f"{figure.row()}" for figure in figures)]
+            lines += [f"{CHAPTERS[chapter]}", *(figure.row(columns) for figure in figures)]
         return "\n".join(line.rstrip() for line in lines)
 
 
@@ -392,14 +396,17 @@ def _film(translator: Translator, path: Path) -> tuple[list[Figure], _Show]:
     """How restless a film of dreams is, and how sharp, at the network's own scale."""
     from beautynet.media import Film
 
-    sets: dict[str, list[np.ndarray]] = {REAL: [], CONDITION: [], OUTPUT: []}
-    memory: Tensor | None = None
+    sets: dict[str, list[np.ndarray]] = {REAL: [], CONDITION: [], OUTPUT: [], ALONE: []}
+    colours: Tensor | None = None
+    moment: Moment | None = None
     with Film(path) as film, progress("frames") as bar:
         task = bar.add_task("dreaming", total=min(film.expected or FILM_FRAMES, FILM_FRAMES))
         for frame, _ in zip(film, range(FILM_FRAMES), strict=False):
-            shown, memory = translator.see(frame.picture[None], memory)
+            shown, colours = translator.see(frame.picture[None], colours)
             photo = images.resize(images.to_tensor(frame.picture), *shown.shape[-2:])
-            for column, batch in ((REAL, photo), (CONDITION, shown), (OUTPUT, translator.paint(shown))):
+            alone = translator.paint(shown)
+            output, moment = translator.hold(frame.picture[None], alone, moment)
+            for column, batch in ((REAL, photo), (CONDITION, shown), (OUTPUT, output), (ALONE, alone)):
                 sets[column] += list(images.to_uint8(batch))
             bar.advance(task)
     if len(sets[REAL]) < 2:
@@ -414,6 +421,7 @@ def _film(translator: Translator, path: Path) -> tuple[list[Figure], _Show]:
             "Mean change of a pixel from frame to frame, of 255 levels, once the motion of the input is taken out. The "
             "film's own is noise and errors of the flow. Grey pictures never flicker: see the sharpness.",
             {column: score.warping_error for column, score in scores.items()},
+            rival=ALONE,
         ),
         Figure(
             "sharpness",

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from beautynet.config import STEADY
 from beautynet.console import progress
 from beautynet.errors import BeautyError
 from beautynet.layout import compose, composed_size
@@ -57,14 +58,16 @@ def video(
     device: str = "auto",
     abstraction: float | None = None,
     colors: Sequence[str | Path] = (),
+    steady: float = STEADY,
     *,
     translator: Dreamer | None = None,
 ) -> VideoSummary:
     """Dream a film: the same frames at the same times with the same sound, in panels of the film's own size.
 
     `out` is a name (its suffix chooses the format, see `media.FORMATS`), a folder, or None for `film.beauty.mp4`
-    beside the film. A loaded `translator` replaces what follows `layout`. On Ctrl-C the film is completed with the
-    frames so far, and KeyboardInterrupt raised with a sentence that says so.
+    beside the film. `steady` (0..1) is how much a dream leans on the one before it: 0 paints each frame by itself, and
+    flickers. A loaded `translator` replaces what follows `layout`. On Ctrl-C the film is completed with the frames so
+    far, and KeyboardInterrupt raised with a sentence that says so.
     """
     source = Path(source)
     target = _target(source, None if out is None else Path(out))
@@ -73,7 +76,9 @@ def video(
         if translator is None:
             from beautynet.translator import Translator
 
-            translator = Translator.load(checkpoint, device=device, size=size, abstraction=abstraction, colors=colors)
+            translator = Translator.load(
+                checkpoint, device=device, size=size, abstraction=abstraction, colors=colors, steady=steady
+            )
         began = time.perf_counter()
         frames = 0
         interrupted = False

@@ -1,0 +1,57 @@
+"""Films that hold still: each dream leans on the one before it, moved along with what moved in the film."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+TRUST = 20.0
+"""A pixel of the film that is this much (of 255, in its worst channel) off what was there before trusts it by 1/e."""
+
+
+SMALLEST = 32
+"""Shorter side in px of what optical flow can be found in."""
+
+
+class Moment(NamedTuple):
+    """What a frame leaves to the next."""
+
+    frame: NDArray[np.uint8]
+    """As the film has it, at the scale of the dream: (h, w, 3)."""
+    dream: NDArray[np.float32]
+    """As shown: (h, w, 3)."""
+
+
+def lean(
+    frames: NDArray[np.uint8], dreams: NDArray[np.float32], before: Moment | None, strength: float
+) -> tuple[NDArray[np.float32], Moment]:
+    """Steady the dreams (N, h, w, 3), of any range, of consecutive frames (N, H, W, 3) of one scene.
+
+    Where the film, moved by its own optical flow (DIS; Kroeger et al. 2016), looks as it did `before`, a dream is
+    `strength` (0..1) parts the last one, moved alike; where something was uncovered, changed or came in at the border,
+    it is itself. The result is the dreams and what they leave to the frame after them.
+    """
+    height, width = dreams.shape[1:3]
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=2).astype(np.float32)
+    steadied = np.empty_like(dreams)
+    for number, (picture, dream) in enumerate(zip(frames, dreams, strict=True)):
+        frame = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+        if before is None or min(height, width) < SMALLEST:
+            steadied[number] = dream
+        else:
+            now, then = (cv2.cvtColor(each, cv2.COLOR_RGB2GRAY) for each in (frame, before.frame))
+            whence = grid + flow.calc(now, then, None)
+            film_then = cv2.remap(before.frame, whence, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            # cubic, since a dream is moved again and again
+            dream_then = cv2.remap(before.dream, whence, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+            change = cv2.blur(cv2.absdiff(frame, film_then), (3, 3)).max(axis=2)
+            inside = ((whence >= 0) & (whence <= (width - 1, height - 1))).all(axis=2)
+            trust = strength * np.exp(change / np.float32(-TRUST)) * inside
+            steadied[number] = dream + trust[..., None] * (dream_then - dream)
+        before = Moment(frame, steadied[number])
+    assert before is not None
+    return steadied, before

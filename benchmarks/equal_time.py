@@ -1,0 +1,85 @@
+"""Our training beside plain pix2pix at equal time: same photos, split, conditions, held-out pictures and wall clock.
+
+    python benchmarks/equal_time.py PHOTOS --everyday OTHERS [--minutes 20] [--size 128] [--on ranked mean edges]
+
+One after the other, each in a process of its own, start-up included in its minutes; each is then measured by
+`beautynet evaluate`. Networks and reports are left in --out; what has its report there is not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from ablate import WORKER
+
+PLAIN = Path(__file__).with_name("plain_pix2pix.py")
+CONDITIONS = {
+    "ranked": {"condition": "clusters", "palette": "ranked"},
+    "mean": {"condition": "clusters", "palette": "mean"},
+    "edges": {"condition": "edges"},
+}
+
+
+def ours(given: argparse.Namespace, settings: dict[str, str], report: Path) -> list[str]:
+    """The command that trains and measures ours."""
+    arguments = {
+        "data": str(given.data.resolve()),
+        "everyday": str(given.everyday.resolve()) if given.everyday else None,
+        "name": report.parent.name,
+        "report": str(report),
+        "settings": {"minutes": given.minutes, "size": given.size, **settings},
+    }
+    return [sys.executable, "-c", WORKER, json.dumps(arguments)]
+
+
+def plain(given: argparse.Namespace, settings: dict[str, str], report: Path) -> list[str]:
+    """And plain pix2pix."""
+    command = [sys.executable, str(PLAIN), str(given.data.resolve()), "--report", "-o", str(report.parent)]
+    command += ["--minutes", str(given.minutes), "--size", str(given.size)]
+    command += [word for name, value in settings.items() for word in (f"--{name}", value)]
+    return [*command, *(["--everyday", str(given.everyday.resolve())] if given.everyday else [])]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--everyday", type=Path, help="other pictures, for the dream score")
+    parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--size", type=int, choices=(128, 256), default=128)
+    parser.add_argument("--on", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
+    parser.add_argument("-o", "--out", type=Path, default=Path("equal-time"))
+    given = parser.parse_args()
+    environment = {**os.environ, "PYTHONPATH": str(PLAIN.parents[1])}
+    given.out.mkdir(parents=True, exist_ok=True)
+    for name in given.on:
+        reports = {}
+        for who, command in (("plain", plain), ("ours", ours)):
+            report = given.out.resolve() / f"{who},{name},{given.size},{given.minutes:g}" / "report"
+            if not (report / "report.json").exists():
+                subprocess.run(command(given, CONDITIONS[name], report), check=True, cwd=given.out, env=environment)
+            reports[who] = json.loads((report / "report.json").read_text(encoding="utf-8"))
+        print(table(name, reports["plain"], reports["ours"]), flush=True)
+
+
+def table(name: str, plain: dict[str, Any], ours: dict[str, Any]) -> str:
+    """The figures of both, and of what both were shown."""
+    images = [report["progress"]["images"] for report in (plain, ours)]
+    lines = [f"\n{name}: {images[0]:,} and {images[1]:,} images"]
+    lines.append(f"{'':28}{'shown':>9}{'plain':>9}{'ours':>9}{'ours/plain':>12}  better")
+    for chapter, figures in ours["figures"].items():
+        for mine, theirs in zip(figures, plain["figures"][chapter], strict=True):
+            shown = mine["values"].get("condition")
+            a, b = theirs["values"]["output"], mine["values"]["output"]
+            columns = f"{'' if shown is None else f'{shown:.3f}':>9}{a:9.3f}{b:9.3f}{b / a if a else 0:12.2f}"
+            lines.append(f"{mine['name']:28}{columns}  {mine['better']}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
