@@ -20,7 +20,7 @@ from beautynet.errors import BeautyError
 
 STARTED = time.monotonic()
 PARTLY = 3
-LAYOUTS = ("side", "stack", "only")
+LAYOUTS = ("side", "stack", "only", "wipe")
 # What the rooms below say too (a test holds these to it); importing those takes longer than --help may.
 SOURCE_NAMES = ("bing", "commons", "flickr", "flowers102", "inaturalist", "openverse", "folder", "urls")
 DEFAULTS = "openverse, commons, inaturalist, then bing"
@@ -99,6 +99,17 @@ def options(*decorators: Decorator) -> Decorator:
     return apply
 
 
+def time_in_film(text: str) -> float:
+    """Seconds, m:ss or h:mm:ss, in seconds."""
+    try:
+        parts = [float(part) for part in text.split(":")]
+    except ValueError:
+        parts = []
+    if not 1 <= len(parts) <= 3 or not all(0 <= part < 1e6 for part in parts):
+        raise click.BadParameter(f"{text!r} is no time: give seconds, m:ss or h:mm:ss")
+    return sum(part * 60.0**power for power, part in enumerate(reversed(parts)))
+
+
 device = click.option("--device", default="auto", metavar="auto|cuda|mps|cpu", show_default=True, help="Where to run.")
 abstraction = click.option(
     "--abstraction", type=click.FloatRange(0, 1), help="0..1, how little of the picture is kept; default: as trained."
@@ -122,7 +133,7 @@ dreaming = options(
 
 def layout(default: str) -> Decorator:
     """The --layout option."""
-    help = "The original beside the dream, above it, or the dream only."
+    help = "The original beside the dream, above it, the dream only, or a line between the two."
     return click.option("--layout", type=click.Choice(LAYOUTS), default=default, show_default=True, help=help)
 
 
@@ -318,6 +329,9 @@ def image(paths: tuple[Path, ...], **given: Any) -> None:
     show_default=True,
     help="How much a frame leans on the one before it; 0 flickers.",
 )
+@click.option("--start", type=time_in_film, default="0", metavar="TIME", help="Begin here: seconds, m:ss or h:mm:ss.")
+@click.option("--end", type=time_in_film, metavar="TIME", help="And end here.")
+@click.option("--fps", type=float, help="Frames a second.  [default: the film's own]")
 @dreaming
 def video(film: Path, **given: Any) -> None:
     """Show the network a film: input.mp4 becomes input.beauty.mp4, the original beside the dream.
@@ -328,6 +342,7 @@ def video(film: Path, **given: Any) -> None:
     Examples:
       beautynet video input.mp4
       beautynet video walk.mov --layout only -o dream.webm
+      beautynet video walk.mov --start 1:30 --end 1:36 --fps 12 --layout wipe -o walk.gif
       beautynet video clip.mp4 -c flowers --size 384
     """
     from beautynet.verbs.video import video as run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain
@@ -36,19 +36,30 @@ class Frame(NamedTuple):
 class Film:
     """A film, animation or picture, opened for reading: iterate over it, once, for its `Frame`s.
 
-    Times strictly increase, whatever the file says. Damaged parts are stepped over and end up as a sentence in
-    `warnings`. `size` is (width, height) as shown, `rate` the nominal frames/s, `expected` the announced number of
-    frames or None, `pixel_aspect` a pixel's width / height. BeautyError if there is no frame to be had.
+    `start` and `end` (seconds) cut a part out of it, whose times begin at 0; `fps` shows it in so many frames a second,
+    each moment the frame that was on, where None keeps the frames as they are. Times strictly increase, whatever the
+    file says. Damaged parts are stepped over and end up as a sentence in `warnings`. `size` is (width, height) as
+    shown, `rate` the nominal frames/s, `expected` the announced number of frames or None, `pixel_aspect` a pixel's
+    width / height. BeautyError if there is no frame to be had.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        start: Fraction = Fraction(0),
+        end: Fraction | None = None,
+        fps: Fraction | None = None,
+    ) -> None:
         self.path = Path(path)
+        self.start, self.end = start, end
         self.warnings: list[str] = []
         _check_file(self.path)
         self._source = _animation(self.path) or _Stream(self.path)
         try:
-            self._frames = self._source.frames()
+            self._frames = _part(self._source.frames(start), start, end)
             first = next(self._frames, None)
+            if first is None and start:
+                raise BeautyError(f"{self.path} has nothing from second {float(start):g} on: choose an earlier start")
             if first is None:
                 raise BeautyError(f"{self.path} has no frames that can be decoded: choose another film")
         except BaseException:
@@ -56,18 +67,24 @@ class Film:
             raise
         self._first = first
         self.size: tuple[int, int] = (first.picture.shape[1], first.picture.shape[0])
-        self.rate = self._source.rate
+        self.rate = fps or self._source.rate
         self.expected = self._source.expected
+        if self.expected and (start or end or fps):
+            seconds = self.expected / self._source.rate
+            self.expected = max(1, round((min(end or seconds, seconds) - start) * self.rate))
+        self._fps = fps
         self.has_sound = self._source.has_sound
         self.pixel_aspect = self._source.pixel_aspect
 
     def __iter__(self) -> Iterator[Frame]:
         """All frames in order; thereafter `warnings` says what was missing."""
         count, end = 0, Fraction(0)
-        for frame in chain([self._first], self._frames):
+        frames = chain([self._first], self._frames)
+        for frame in frames if self._fps is None else _resampled(frames, self._fps):
             yield frame
             count, end = count + 1, frame.time + frame.duration
-        if self._source.damaged or end < self._source.surely_until:
+        sure = self._source.surely_until if self.end is None else min(self._source.surely_until, self.end)
+        if self._source.damaged or self.start + end < sure - 1 / self.rate:
             of = f" of {self.expected}" if self.expected and count < self.expected else ""
             self.warnings.append(f"{self.path.name}: {count}{of} frames; the rest is damaged")
 
@@ -82,6 +99,30 @@ class Film:
     def __exit__(self, *_: object) -> None:
         """Let go of the file."""
         self.close()
+
+
+def _part(frames: Iterator[Frame], start: Fraction, end: Fraction | None) -> Iterator[Frame]:
+    """What is shown between `start` and `end`, its times counted from `start`."""
+    for frame in frames:
+        if end is not None and frame.time >= end:
+            return
+        until = frame.time + frame.duration if end is None else min(frame.time + frame.duration, end)
+        if until > start:
+            begin = max(frame.time, start)
+            yield Frame(frame.picture, begin - start, until - begin)
+
+
+def _resampled(frames: Iterable[Frame], fps: Fraction) -> Iterator[Frame]:
+    """The same in `fps` frames a second: each moment shows the frame that was on."""
+    number, shown = 0, None
+    for frame in frames:
+        while shown and number / fps < frame.time:
+            yield Frame(shown.picture, number / fps, 1 / fps)
+            number += 1
+        shown = frame
+    while shown and (number == 0 or number / fps < shown.time + shown.duration):
+        yield Frame(shown.picture, number / fps, 1 / fps)
+        number += 1
 
 
 class _Stream:
@@ -111,7 +152,11 @@ class _Stream:
         knows_end = self.stream.duration is not None or not self.has_sound
         self.surely_until = Fraction(9, 10) * seconds if knows_end else Fraction(0)
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self, start: Fraction) -> Iterator[Frame]:
+        """All frames, or from the last one before `start` (seconds) on that can be decoded by itself."""
+        if start and self.has_pts:
+            with suppress(av.FFmpegError):  # what cannot be sought in is read from its beginning
+                self.file.seek(int((start + self.origin) * av.time_base))
         step = 1 / self.rate
         shape: dict[str, int] = {}
         last: Fraction | None = None
@@ -175,7 +220,7 @@ class _Pillow:
         self.damaged = False
         self.expected: int | None = 1 if still else getattr(image, "n_frames", 1)
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self, start: Fraction) -> Iterator[Frame]:  # noqa: ARG002  (what comes before is quickly read)
         if self.still:
             yield Frame(np.asarray(self.still), Fraction(0), 1 / self.rate)
             return
@@ -316,7 +361,13 @@ class FilmWriter:
     """
 
     def __init__(
-        self, path: Path, size: tuple[int, int], rate: Fraction, pixel_aspect: Fraction, sound: Path | None
+        self,
+        path: Path,
+        size: tuple[int, int],
+        rate: Fraction,
+        pixel_aspect: Fraction,
+        sound: Path | None,
+        sound_from: Fraction,
     ) -> None:
         self.warnings: list[str] = []
         self.end = Fraction(0)
@@ -342,7 +393,7 @@ class FilmWriter:
             context.color_primaries, context.color_trc = 1, 1  # BT.709
         self._palette = _palette_graph(width, height, self._format.tick) if self._format.pixels == "pal8" else None
         if sound is not None:
-            self._add_sound(sound)
+            self._add_sound(sound, sound_from)
 
     def write(self, frame: Frame) -> None:
         """Append a frame, at its own time, which is after the last one's."""
@@ -378,12 +429,12 @@ class FilmWriter:
         except av.FFmpegError as error:  # of an unfinished file, which nobody will see
             self.warnings.append(f"closing it failed: {error}")
 
-    def _add_sound(self, source: Path) -> None:
+    def _add_sound(self, source: Path, start: Fraction) -> None:
         if self._format.sound is None:
             self.warnings.append(f"{self._path.suffix} has no sound: it was left out (choose .mp4 or .webm to keep it)")
             return
         try:
-            self._sound = _Sound(source, self._file, self._format)
+            self._sound = _Sound(source, start, self._file, self._format)
         except (av.FFmpegError, ValueError) as error:
             self.warnings.append(f"the sound could not be taken over and was left out: {error}")
 
@@ -420,16 +471,18 @@ def writing(
     rate: Fraction = USUAL_RATE,
     pixel_aspect: Fraction = Fraction(1),
     sound: Path | None = None,
+    sound_from: Fraction = Fraction(0),
 ) -> Iterator[FilmWriter]:
     """Write a film: it is complete under `path` after the block, and not there at all if the block raised.
 
     `size` is (width, height) of the frames; odd sides become even by repeating the edge where the format needs it.
-    The suffix chooses the format (`FORMATS`). The sound of the film `sound` is taken along, untouched if it fits.
+    The suffix chooses the format (`FORMATS`). The sound of the film `sound` is taken along from second
+    `sound_from` on, untouched if it fits.
     """
     with atomic(path) as temporary:
         writer: FilmWriter | None = None
         try:
-            writer = FilmWriter(temporary, size, rate, pixel_aspect, sound)
+            writer = FilmWriter(temporary, size, rate, pixel_aspect, sound, sound_from)
             yield writer
             writer.finish()
         except av.FFmpegError as error:
@@ -444,12 +497,17 @@ def writing(
 
 
 class _Sound:
-    """The best sound of a film on its way into another one: copied where the format allows it, else encoded."""
+    """The best sound of a film on its way into another one: copied where the format allows it, else encoded.
 
-    def __init__(self, source: Path, into: Any, wanted: Format) -> None:
+    What is heard before `start` (seconds) is left out.
+    """
+
+    def __init__(self, source: Path, start: Fraction, into: Any, wanted: Format) -> None:
         self.warnings: list[str] = []
         self._into = into
         self._file = _open(source)
+        self._origin = _origin(self._file) + start
+        self._starts_late = start > 0
         self._source = self._file.streams.best("audio")
         context = self._source.codec_context
         if context is None or not context.sample_rate or not context.channels:
@@ -484,15 +542,21 @@ class _Sound:
         except av.FFmpegError as error:
             self.warnings.append(f"the sound ends early: {error}")
 
+    def _is_early(self, sound: Any) -> bool:
+        """Whether a packet or frame begins before the start; sound that always did may have lead-in before 0."""
+        return bool(self._starts_late and sound.pts < 0)
+
     def _copied(self) -> Iterator[Any]:
         last: int | None = None
         for packet in self._raw:
             if packet.dts is None or (last is not None and packet.dts <= last):
                 continue  # cannot be written
             last = packet.dts
-            shift = round(_origin(self._file) / packet.time_base)
+            shift = round(self._origin / packet.time_base)
             packet.dts -= shift
             packet.pts = packet.dts if packet.pts is None else packet.pts - shift
+            if self._is_early(packet):
+                continue
             packet.stream = self._stream
             yield packet
 
@@ -504,7 +568,9 @@ class _Sound:
                 continue  # a gap
             for frame in frames:
                 if frame.pts is not None:
-                    frame.pts -= round(_origin(self._file) / frame.time_base)
+                    frame.pts -= round(self._origin / frame.time_base)
+                    if self._is_early(frame):
+                        continue
                 yield from self._stream.encode(frame)
         yield from self._stream.encode(None)
 

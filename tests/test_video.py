@@ -1,5 +1,6 @@
 """Films through the video verb: panels, times, sound, damage, interruption. A negative stands in for the network."""
 
+import os
 import shutil
 import signal
 import threading
@@ -32,6 +33,71 @@ class Negative:
 
 def even(n: int) -> int:
     return n + n % 2
+
+
+@pytest.mark.parametrize(("start", "end"), [(0.0, 2.0), (1.0, 2.5), (3.3, None), (3.85, 9.0)])
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_a_part_has_its_frames_times_and_sound(start: float, end: float | None, suffix: str, tmp_path: Path) -> None:
+    times = [Fraction(n, 25) for n in range(100)]
+    source = make_film(tmp_path / f"film{suffix}", times=times, sound="aac" if suffix == ".mp4" else "libopus")
+    out = video(source, tmp_path / "part.mp4", "only", start=start, end=end, translator=Negative()).out
+    with Film(source) as film:
+        wanted = [f for f in film if float(f.time + f.duration) > start + 1e-6 and float(f.time) < (end or 9)]
+    with Film(out) as made:
+        got = list(made)
+    assert len(got) == len(wanted)
+    for before, after in zip(wanted, got, strict=True):
+        assert likeness(255 - before.picture, after.picture) < 8
+        assert abs(max(float(before.time) - start, 0) - float(after.time)) < 0.002
+    sound = [time for time, _ in packets(out)]
+    assert -0.025 < sound[0] < 0.05
+    assert sound[-1] <= float(got[-1].time + got[-1].duration) + 0.05
+
+
+def test_sound_of_a_part_is_that_part(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "film.mp4", times=[Fraction(n, 25) for n in range(100)], sound="aac")
+    part = packets(video(source, tmp_path / "part.mp4", start=2, end=3, translator=Negative()).out)
+    whole = {data: time for time, data in packets(source)}
+    assert 40 < len(part) < 50
+    assert all(abs(whole[data] - 2 - time) < 0.002 for time, data in part)
+
+
+@pytest.mark.parametrize("fps", [5, 10.0, 60])
+def test_frames_a_second(fps: float, tmp_path: Path) -> None:
+    source = make_film(tmp_path / "film.mp4")
+    out = video(source, layout="only", fps=fps, translator=Negative()).out
+    with Film(source) as film:
+        frames = list(film)
+    with Film(out) as made:
+        got = list(made)
+    seconds = frames[-1].time + frames[-1].duration
+    assert abs(len(got) - float(seconds) * fps) <= 1
+    for number, frame in enumerate(got):
+        assert abs(float(frame.time) - number / fps) < 0.002
+        shown = [f for f in frames if f.time <= Fraction(number) / Fraction(fps)][-1]
+        assert likeness(255 - shown.picture, frame.picture) < 8
+
+
+def test_parts_that_are_none(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "film.mp4")
+    for wrong in ({"start": 5.0}, {"start": 0.5, "end": 0.5}, {"start": -1.0}, {"fps": 0.0}, {"fps": 1e6}):
+        with pytest.raises(BeautyError):
+            video(source, translator=Negative(), **wrong)  # type: ignore[arg-type]
+    assert os.listdir(tmp_path) == ["film.mp4"]
+
+
+def test_a_line_goes_there_and_back(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "film.mp4", times=[Fraction(n, 2) for n in range(17)])
+    lines = []
+    with Film(source) as film, Film(video(source, layout="wipe", translator=Negative()).out) as made:
+        assert made.size == film.size
+        for before, after in zip(film, made, strict=True):
+            is_dream = np.abs(after.picture.astype(int) - before.picture).mean((0, 2)) > 30
+            lines.append(int(np.argmax(np.append(is_dream, True))))
+    assert lines[0] > 150
+    assert lines[8] < 5
+    assert lines[16] > 150
+    assert lines[:9] == sorted(lines[:9], reverse=True)
 
 
 @pytest.mark.parametrize("layout", ["side", "stack", "only"])

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -19,6 +20,7 @@ from beautynet.layout import compose, composed_size
 from beautynet.media import FORMATS, Film, FilmWriter, Frame, film_format, writing
 
 BATCH = 4  # frames that the network sees at once; about three batches are in memory at a time
+MOST_FPS = 240
 CUT = 40  # mean difference of neighbouring frames (0..255) from which on they belong to different scenes
 
 
@@ -59,6 +61,9 @@ def video(
     abstraction: float | None = None,
     colors: Sequence[str | Path] = (),
     steady: float = STEADY,
+    start: float = 0,
+    end: float | None = None,
+    fps: float | None = None,
     *,
     translator: Dreamer | None = None,
 ) -> VideoSummary:
@@ -66,13 +71,21 @@ def video(
 
     `out` is a name (its suffix chooses the format, see `media.FORMATS`), a folder, or None for `film.beauty.mp4`
     beside the film. `steady` (0..1) is how much a dream leans on the one before it: 0 paints each frame by itself, and
-    flickers. A loaded `translator` replaces what follows `layout`. On Ctrl-C the film is completed with the frames so
-    far, and KeyboardInterrupt raised with a sentence that says so.
+    flickers. `start` and `end` (seconds) dream a part of the film, `fps` that many frames of each second. A loaded
+    `translator` replaces what chooses and sets one. On Ctrl-C the film is completed with the frames so far, and
+    KeyboardInterrupt raised with a sentence that says so.
     """
     source = Path(source)
     target = _target(source, None if out is None else Path(out))
     composed_size((1, 1), layout)
-    with Film(source) as film:
+    if start < 0 or (end is not None and end <= start):
+        raise BeautyError(f"--start {start:g} and --end {end} will not do: a part begins at 0 or later and ends later")
+    if fps is not None and not 0 < fps <= MOST_FPS:
+        raise BeautyError(f"--fps {fps:g} will not do: it has to be over 0 and at most {MOST_FPS}")
+    begin = Fraction(start).limit_denominator(1000)
+    until = None if end is None else Fraction(end).limit_denominator(1000)
+    rate = None if fps is None else Fraction(fps).limit_denominator(1001)
+    with Film(source, begin, until, rate) as film:
         if translator is None:
             from beautynet.translator import Translator
 
@@ -90,8 +103,10 @@ def video(
                 rate=film.rate,
                 pixel_aspect=film.pixel_aspect,
                 sound=source if film.has_sound else None,
+                sound_from=begin,
             ) as writer,
         ):
+            writer.cut_short = until is not None
             task = bar.add_task("dreaming", total=film.expected)
 
             def done(count: int) -> None:
@@ -134,7 +149,7 @@ def _render(film: Film, translator: Dreamer, layout: str, writer: FilmWriter, do
 
     def write(batch: list[Frame], dreams: NDArray[np.uint8]) -> None:
         for frame, dream in zip(batch, dreams, strict=True):
-            writer.write(frame._replace(picture=compose(frame.picture, dream, layout)))
+            writer.write(frame._replace(picture=compose(frame.picture, dream, layout, float(frame.time))))
             done(1)
 
     batches = _batches(film)
