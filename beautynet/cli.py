@@ -110,6 +110,19 @@ def time_in_film(text: str) -> float:
     return sum(part * 60.0**power for power, part in enumerate(reversed(parts)))
 
 
+def side_or_frame(text: str) -> int | tuple[int, int]:
+    """`384`: a side in px; `640x360`: the width and height of a frame."""
+    try:
+        numbers = [int(number) for number in text.split("x")]
+    except ValueError:
+        numbers = []
+    if len(numbers) == 1 and 32 <= numbers[0] <= 4096:
+        return numbers[0]
+    if len(numbers) == 2 and all(1 <= number <= 16384 for number in numbers):
+        return numbers[0], numbers[1]
+    raise click.BadParameter(f"{text!r} is neither a side of 32 to 4096 px nor a frame such as 640x360")
+
+
 device = click.option("--device", default="auto", metavar="auto|cuda|mps|cpu", show_default=True, help="Where to run.")
 abstraction = click.option(
     "--abstraction", type=click.FloatRange(0, 1), help="0..1, how little of the picture is kept; default: as trained."
@@ -117,9 +130,6 @@ abstraction = click.option(
 dreaming = options(
     click.option("-o", "--out", type=click.Path(path_type=Path), help="Where to write."),
     click.option("-c", "--checkpoint", help="A run's folder, its name or a model file.  [default: the newest]"),
-    click.option(
-        "--size", type=click.IntRange(32, 4096), help="Shorter side in px for the network; default: as trained."
-    ),
     abstraction,
     click.option(
         "--colors",
@@ -131,10 +141,10 @@ dreaming = options(
 )
 
 
-def layout(default: str) -> Decorator:
-    """The --layout option."""
+def layout(default: str, besides: str = "") -> Decorator:
+    """The --layout option; None is not given, which means `default`."""
     help = "The original beside the dream, above it, the dream only, or a line between the two."
-    return click.option("--layout", type=click.Choice(LAYOUTS), default=default, show_default=True, help=help)
+    return click.option("--layout", type=click.Choice(LAYOUTS), help=f"{help}  [default: {default}{besides}]")
 
 
 def settings_of(config: type) -> Decorator:
@@ -299,8 +309,9 @@ def train(hours: float | None, **given: Any) -> None:
 @main.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @layout("only")
+@click.option("--size", type=click.IntRange(32, 4096), help="Shorter side in px for the network; default: as trained.")
 @dreaming
-def image(paths: tuple[Path, ...], **given: Any) -> None:
+def image(paths: tuple[Path, ...], layout: str | None, **given: Any) -> None:
     """Show the network pictures, or folders of them: photo.jpg becomes photo.beauty.jpg.
 
     \b
@@ -312,7 +323,7 @@ def image(paths: tuple[Path, ...], **given: Any) -> None:
     """
     from beautynet.verbs.image import image as run
 
-    results = run(paths, **given)
+    results = run(paths, layout=layout or "only", **given)
     skipped = [result for result in results if result.out is None]
     for result in results:
         click.echo(result.out if result.out else f"skipped {result.source}: {result.reason}", err=result.out is None)
@@ -321,7 +332,7 @@ def image(paths: tuple[Path, ...], **given: Any) -> None:
 
 @main.command()
 @click.argument("film", type=click.Path(path_type=Path))
-@layout("side")
+@layout("side", "; of raw frames only")
 @click.option(
     "--steady",
     type=click.FloatRange(0, 1),
@@ -332,11 +343,18 @@ def image(paths: tuple[Path, ...], **given: Any) -> None:
 @click.option("--start", type=time_in_film, default="0", metavar="TIME", help="Begin here: seconds, m:ss or h:mm:ss.")
 @click.option("--end", type=time_in_film, metavar="TIME", help="And end here.")
 @click.option("--fps", type=float, help="Frames a second.  [default: the film's own]")
+@click.option(
+    "--size",
+    type=side_or_frame,
+    metavar="PX|WxH",
+    help="Shorter side in px for the network, 32 to 4096; default: as trained.",
+)
 @dreaming
-def video(film: Path, **given: Any) -> None:
+def video(film: Path, size: int | tuple[int, int] | None, layout: str | None, **given: Any) -> None:
     """Show the network a film: input.mp4 becomes input.beauty.mp4, the original beside the dream.
 
-    Writes .mp4, .webm, .gif or .webp, by the name given with -o.
+    Writes .mp4, .webm, .gif or .webp, by the name given with -o. With - for both, raw RGB frames come in on standard
+    input and go out on standard output, for OBS, TouchDesigner or ffmpeg.
 
     \b
     Examples:
@@ -344,14 +362,34 @@ def video(film: Path, **given: Any) -> None:
       beautynet video walk.mov --layout only -o dream.webm
       beautynet video walk.mov --start 1:30 --end 1:36 --fps 12 --layout wipe -o walk.gif
       beautynet video clip.mp4 -c flowers --size 384
+      beautynet video - --size 640x360 -o -
     """
+    if str(film) == "-":
+        return raw(size, layout=layout or "only", **given)
+    if isinstance(size, tuple):
+        raise click.UsageError("--size 640x360 is for raw frames on standard input (`-`): else give the shorter side")
     from beautynet.verbs.video import video as run
 
-    summary = run(film, **given)
+    summary = run(film, size=size, layout=layout or "side", **given)
     for warning in summary.warnings:
         click.secho(f"warning: {warning}", fg="yellow", err=True)
     click.echo(f"{summary.out}: {summary.frames} frames, {summary.rate:.1f} frames/s")
     sys.exit(PARTLY if summary.warnings else 0)
+
+
+def raw(size: int | tuple[int, int] | None, out: Path | None, layout: str, **given: Any) -> None:
+    """`video` on standard input and output."""
+    if not isinstance(size, tuple):
+        raise click.UsageError("say how large the raw RGB frames on standard input are: --size 640x360")
+    if str(out or "-") != "-":
+        raise click.UsageError("raw frames go to standard output: -o -")
+    if given.pop("start") or given.pop("end") is not None or given.pop("fps") is not None:
+        raise click.UsageError("--start, --end and --fps are for films, not for raw frames")
+    from beautynet.translator import Translator
+    from beautynet.verbs.stream import stream
+
+    count = stream(sys.stdin.buffer, sys.stdout.buffer, size, Translator.load(**given), layout)
+    click.echo(f"{count} frames", err=True)
 
 
 @main.command()

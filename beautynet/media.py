@@ -22,6 +22,8 @@ from beautynet.decode import MAX_PIXELS, WHITE, Unreadable, decode
 from beautynet.errors import BeautyError
 from beautynet.files import atomic, explained
 
+CUT = 40
+"""Mean difference of neighbouring frames (0..255) from which on they belong to different scenes."""
 USUAL_RATE = Fraction(25)  # frames/s, of films that do not say
 
 
@@ -46,20 +48,22 @@ class Film:
     def __init__(
         self,
         path: str | Path,
-        start: Fraction = Fraction(0),
-        end: Fraction | None = None,
-        fps: Fraction | None = None,
+        start: float = 0,
+        end: float | None = None,
+        fps: float | None = None,
     ) -> None:
         self.path = Path(path)
-        self.start, self.end = start, end
+        self.start = _exact(start)
+        self.end = None if end is None else _exact(end)
+        self._fps = None if fps is None else _exact(fps)
         self.warnings: list[str] = []
         _check_file(self.path)
         self._source = _animation(self.path) or _Stream(self.path)
         try:
-            self._frames = _part(self._source.frames(start), start, end)
+            self._frames = _part(self._source.frames(self.start), self.start, self.end)
             first = next(self._frames, None)
             if first is None and start:
-                raise BeautyError(f"{self.path} has nothing from second {float(start):g} on: choose an earlier start")
+                raise BeautyError(f"{self.path} has nothing from second {start:g} on: choose an earlier start")
             if first is None:
                 raise BeautyError(f"{self.path} has no frames that can be decoded: choose another film")
         except BaseException:
@@ -67,12 +71,11 @@ class Film:
             raise
         self._first = first
         self.size: tuple[int, int] = (first.picture.shape[1], first.picture.shape[0])
-        self.rate = fps or self._source.rate
+        self.rate = self._fps or self._source.rate
         self.expected = self._source.expected
         if self.expected and (start or end or fps):
             seconds = self.expected / self._source.rate
-            self.expected = max(1, round((min(end or seconds, seconds) - start) * self.rate))
-        self._fps = fps
+            self.expected = max(1, round((min(self.end or seconds, seconds) - self.start) * self.rate))
         self.has_sound = self._source.has_sound
         self.pixel_aspect = self._source.pixel_aspect
 
@@ -99,6 +102,46 @@ class Film:
     def __exit__(self, *_: object) -> None:
         """Let go of the file."""
         self.close()
+
+
+def _exact(number: float) -> Fraction:
+    """What was meant: 0.1 is a tenth, 29.97 is 30000/1001."""
+    return Fraction(number).limit_denominator(1001)
+
+
+class Cuts:
+    """Shown the frames of a film one by one, tells where another scene begins."""
+
+    def __init__(self) -> None:
+        self._before: NDArray[np.int16] | None = None
+
+    def __call__(self, picture: NDArray[np.uint8]) -> bool:
+        """Whether this frame (H, W, 3) is of another scene than the one before it."""
+        before, self._before = self._before, picture[::16, ::16].astype(np.int16)
+        return before is not None and float(np.abs(self._before - before).mean()) > CUT
+
+
+class Batch(NamedTuple):
+    """Neighbouring frames of one scene."""
+
+    frames: list[Frame]
+    after_cut: bool
+    """Whether the scene begins with them."""
+
+
+def in_batches(frames: Iterable[Frame], most: int) -> Iterator[Batch]:
+    """Up to `most` frames at a time, all of one scene."""
+    is_cut = Cuts()
+    batch: list[Frame] = []
+    after_cut = False
+    for frame in frames:
+        cut = is_cut(frame.picture)
+        if batch and (cut or len(batch) == most):
+            yield Batch(batch, after_cut)
+            batch, after_cut = [], cut
+        batch.append(frame)
+    if batch:
+        yield Batch(batch, after_cut)
 
 
 def _part(frames: Iterator[Frame], start: Fraction, end: Fraction | None) -> Iterator[Frame]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,12 @@ from beautynet.devices import autocast, pick_device
 from beautynet.errors import BeautyError
 from beautynet.networks import Generator
 from beautynet.steady import Moment, lean
+
+if TYPE_CHECKING:
+    from beautynet.media import Frame
+
+FILM_BATCH = 4
+"""Frames of a film that the network sees at once."""
 
 
 class Memory(NamedTuple):
@@ -44,6 +50,8 @@ class Translator:
 
     translator = Translator.load("checkpoints/flowers")
     translator(Image.open("dump.jpg")).save("flowers.jpg")
+    for frame in translator.film("walk.mp4"):
+        show(frame.picture, frame.time)
     """
 
     def __init__(
@@ -107,6 +115,21 @@ class Translator:
         painted, moment = self.hold(frames, self.paint(shown), memory and memory.moment)
         height, width = frames.shape[1:3]
         return images.to_uint8(images.resize(painted, height, width)), Memory(colours, moment)
+
+    def film(self, path: str | Path, start: float = 0, end: float | None = None) -> Iterator[Frame]:
+        """The film at `path`, or what is between `start` and `end` (seconds) of it, frame by frame as dreamt.
+
+        Each `media.Frame` has a picture, uint8 RGB (H, W, 3), its time and its duration. Raises BeautyError.
+        """
+        from beautynet.media import Film, in_batches
+
+        memory: Memory | None = None
+        with Film(path, start, end) as film:
+            for frames, after_cut in in_batches(film, FILM_BATCH):
+                pictures = np.stack([frame.picture for frame in frames])
+                dreams, memory = self.dream(pictures, None if after_cut else memory)
+                for frame, dream in zip(frames, dreams, strict=True):
+                    yield frame._replace(picture=dream)
 
     def see(self, frames: np.ndarray, memory: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """What the network is shown for uint8 (N, H, W, 3) frames, at its own scale: (N, 3, h, w) in [-1, 1]."""

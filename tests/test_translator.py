@@ -1,6 +1,7 @@
 """Picture in, dream out: any size, the same answer to the same question, steady in a film."""
 
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.datasets import load_sample_image
 from beautynet import checkpoint as checkpoints
 from beautynet import images
 from beautynet.errors import BeautyError
+from beautynet.media import Frame, writing
 from beautynet.translator import Translator
 
 
@@ -97,6 +99,17 @@ def test_memory_steadies_a_film(checkpoint: Path) -> None:
     forgotten = torch.cat([translator.see(frame[None])[0] for frame in film])
     changes = [(shown.diff(dim=0) != 0).any(1).float().mean() for shown in (remembered, forgotten)]
     assert changes[0] < 0.8 * changes[1]
+
+
+def test_a_film_frame_by_frame(translator: Translator, frames: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    with writing(path, (frames.shape[2], frames.shape[1]), rate=Fraction(10)) as writer:
+        for number, frame in enumerate(frames):
+            writer.write(Frame(frame, Fraction(number, 10), Fraction(1, 10)))
+    dreams = list(translator.film(path))
+    assert [float(dream.time) for dream in dreams] == pytest.approx([n / 10 for n in range(len(frames))], abs=0.002)
+    assert all(dream.picture.shape == frames.shape[1:] for dream in dreams)
+    assert len(list(translator.film(path, 0.1, 0.2))) == 1
 
 
 def test_what_cannot_be_loaded(checkpoint: Path, tmp_path: Path) -> None:

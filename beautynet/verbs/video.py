@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +16,10 @@ from beautynet.config import STEADY
 from beautynet.console import progress
 from beautynet.errors import BeautyError
 from beautynet.layout import compose, composed_size
-from beautynet.media import FORMATS, Film, FilmWriter, Frame, film_format, writing
+from beautynet.media import FORMATS, Film, FilmWriter, Frame, film_format, in_batches, writing
 
 BATCH = 4  # frames that the network sees at once; about three batches are in memory at a time
 MOST_FPS = 240
-CUT = 40  # mean difference of neighbouring frames (0..255) from which on they belong to different scenes
 
 
 class Dreamer(Protocol):
@@ -44,11 +42,6 @@ class VideoSummary:
     def rate(self) -> float:
         """Frames per second of work."""
         return self.frames / self.seconds
-
-
-class _Batch(NamedTuple):
-    frames: list[Frame]
-    after_cut: bool
 
 
 def video(
@@ -82,10 +75,7 @@ def video(
         raise BeautyError(f"--start {start:g} and --end {end} will not do: a part begins at 0 or later and ends later")
     if fps is not None and not 0 < fps <= MOST_FPS:
         raise BeautyError(f"--fps {fps:g} will not do: it has to be over 0 and at most {MOST_FPS}")
-    begin = Fraction(start).limit_denominator(1000)
-    until = None if end is None else Fraction(end).limit_denominator(1000)
-    rate = None if fps is None else Fraction(fps).limit_denominator(1001)
-    with Film(source, begin, until, rate) as film:
+    with Film(source, start, end, fps) as film:
         if translator is None:
             from beautynet.translator import Translator
 
@@ -103,10 +93,10 @@ def video(
                 rate=film.rate,
                 pixel_aspect=film.pixel_aspect,
                 sound=source if film.has_sound else None,
-                sound_from=begin,
+                sound_from=film.start,
             ) as writer,
         ):
-            writer.cut_short = until is not None
+            writer.cut_short = end is not None
             task = bar.add_task("dreaming", total=film.expected)
 
             def done(count: int) -> None:
@@ -152,7 +142,7 @@ def _render(film: Film, translator: Dreamer, layout: str, writer: FilmWriter, do
             writer.write(frame._replace(picture=compose(frame.picture, dream, layout, float(frame.time))))
             done(1)
 
-    batches = _batches(film)
+    batches = in_batches(film, BATCH)
     memory: Any = None
     with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor(1) as encoding:
         coming = reading.submit(next, batches, None)
@@ -164,19 +154,3 @@ def _render(film: Film, translator: Dreamer, layout: str, writer: FilmWriter, do
             going.result()
             going = encoding.submit(write, batch.frames, dreams)
         going.result()
-
-
-def _batches(film: Film) -> Iterator[_Batch]:
-    """Up to BATCH frames at a time, all of one scene."""
-    frames: list[Frame] = []
-    after_cut = False
-    before: NDArray[np.int16] | None = None
-    for frame in film:
-        glance = frame.picture[::16, ::16].astype(np.int16)
-        cut = before is not None and float(np.abs(glance - before).mean()) > CUT
-        if frames and (cut or len(frames) == BATCH):
-            yield _Batch(frames, after_cut)
-            frames, after_cut = [], cut
-        frames.append(frame)
-        before = glance
-    yield _Batch(frames, after_cut)
