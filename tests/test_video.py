@@ -210,7 +210,7 @@ def test_failures_in_any_stage_come_out(where: str, tmp_path: Path, monkeypatch:
     if where == "network":
         translator.dream = fail  # type: ignore[method-assign, assignment]
     else:
-        target = {"reading": "_batches", "writing": "compose"}[where]
+        target = {"reading": "in_batches", "writing": "compose"}[where]
         monkeypatch.setattr(
             f"beautynet.verbs.video.{target}", lambda *_: map(fail, [0]) if where == "reading" else fail()
         )
