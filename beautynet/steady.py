@@ -12,6 +12,10 @@ TRUST = 20.0
 """A pixel of the film that is this much (of 255, in its worst channel) off what was there before trusts it by 1/e."""
 
 
+FINE, AROUND = 1.0, 15
+"""Px: detail is what a blur so wide takes away, and its strength is compared over squares of this side."""
+MOST_GAIN = 2.0
+"""Detail is at most so many times as strong as it was left: what is gone is gone."""
 SMALLEST = 32
 """Shorter side in px of what optical flow can be found in."""
 
@@ -51,7 +55,15 @@ def lean(
             change = cv2.blur(cv2.absdiff(frame, film_then), (3, 3)).max(axis=2)
             inside = ((whence >= 0) & (whence <= (width - 1, height - 1))).all(axis=2)
             trust = strength * np.exp(change / np.float32(-TRUST)) * inside
-            steadied[number] = dream + trust[..., None] * (dream_then - dream)
+            steadied[number] = _as_crisp(dream + trust[..., None] * (dream_then - dream), dream)
         before = Moment(frame, steadied[number])
     assert before is not None
     return steadied, before
+
+
+def _as_crisp(blend: NDArray[np.float32], dream: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The blend with its detail as strong as the dream's: two textures that do not quite meet blur each other."""
+    detail, wanted = (each - cv2.GaussianBlur(each, (0, 0), FINE) for each in (blend, dream))
+    has, should = (cv2.blur(np.abs(each).mean(axis=2), (AROUND, AROUND)) for each in (detail, wanted))
+    gain = np.clip(should / np.maximum(has, 1e-6), 1, MOST_GAIN)
+    return np.asarray(blend + (gain[..., None] - 1) * detail, np.float32)
