@@ -8,10 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-TRUST = 20.0
+TRUST = 30.0
 """A pixel of the film that is this much (of 255, in its worst channel) off what was there before trusts it by 1/e."""
 
 
+ASTRAY = 0.5
+"""Square px that a flow may miss the place where it began by: there, trust is 1/e."""
 FINE, AROUND = 1.0, 15
 """Px: detail is what a blur so wide takes away, and its strength is compared over squares of this side."""
 MOST_GAIN = 2.0
@@ -48,13 +50,17 @@ def lean(
             steadied[number] = dream
         else:
             now, then = (cv2.cvtColor(each, cv2.COLOR_RGB2GRAY) for each in (frame, before.frame))
-            whence = grid + flow.calc(now, then, None)
+            back, forth = flow.calc(now, then, None), flow.calc(then, now, None)
+            whence = grid + back
             film_then = cv2.remap(before.frame, whence, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             # cubic, since a dream is moved again and again
             dream_then = cv2.remap(before.dream, whence, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
             change = cv2.blur(cv2.absdiff(frame, film_then), (3, 3)).max(axis=2)
             inside = ((whence >= 0) & (whence <= (width - 1, height - 1))).all(axis=2)
-            trust = strength * np.exp(change / np.float32(-TRUST)) * inside
+            # a flow that does not come back comes from what was covered (Sundaram, Brox and Keutzer 2010)
+            returned = back + cv2.remap(forth, whence, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            error = cv2.blur((returned**2).sum(axis=2), (5, 5)) / (0.05 * (back**2).sum(axis=2) + ASTRAY)
+            trust = strength * np.exp(change / np.float32(-TRUST) - error) * inside
             steadied[number] = _as_crisp(dream + trust[..., None] * (dream_then - dream), dream)
         before = Moment(frame, steadied[number])
     assert before is not None

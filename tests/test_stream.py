@@ -25,7 +25,7 @@ def frames() -> np.ndarray:
 
 @pytest.fixture
 def translator(checkpoint: Path) -> Translator:
-    return Translator.load(checkpoint, device="cpu")
+    return Translator.load(checkpoint, device="cpu", precision="float32")
 
 
 def test_what_comes_out_is_the_film_that_went_in(translator: Translator, frames: np.ndarray) -> None:
