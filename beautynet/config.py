@@ -55,7 +55,7 @@ class TrainConfig:
                 raise BeautyError(f"{f.name} {value!r} is not one of {', '.join(choices)}")
         self._within("minutes", 0, above=True)
         self._within("steps", 1)
-        self._within("size", 64, 2048)  # a patch of the discriminator is 34 px
+        self._within("size", 64, 2048)  # the eyes see a sixteenth of it
         if self.size % 8:
             raise BeautyError(f"--size {self.size} will not do: it has to be a multiple of 8")
         self._within("abstraction", 0, 1)
