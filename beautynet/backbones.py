@@ -19,10 +19,6 @@ BATCH, BATCH_CPU = 64, 4
 """Pictures at once. On a CPU, memory for more is fetched anew from the system at every layer: half of the time."""
 
 
-_DEVIATIONS = (9.2, 9.4, 7.1, 4.2)
-"""Standard deviations of the eyes' maps over photos."""
-
-
 class Parts(NamedTuple):
     """What a `Backbone` is made of: a classifier, and where in it to look."""
 
@@ -191,6 +187,10 @@ def class_names() -> list[str]:
     from torchvision.models import ResNet18_Weights
 
     return list(ResNet18_Weights.DEFAULT.meta["categories"])
+
+
+_DEVIATIONS = (9.2, 9.4, 7.1, 4.2)
+"""Standard deviations of the eyes' maps over photos."""
 
 
 class Eyes(nn.Module):

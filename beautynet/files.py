@@ -13,7 +13,7 @@ from pathlib import Path
 from beautynet.errors import BeautyError
 
 _MANY = 4
-"""Files from which on flushing the whole disk costs less than flushing each: it takes the same time for any number."""
+"""Files from which on the whole disk is flushed instead of each: 16 at once took two thirds of the time."""
 # Linux' own, which Python does not offer. What others wrote is flushed with ours, so never for one or two files.
 _syncfs = ctypes.CDLL(None, use_errno=True).syncfs if sys.platform == "linux" else None
 

@@ -24,6 +24,8 @@ from beautynet.files import atomic, explained
 
 CUT = 40
 """Mean difference of neighbouring frames (0..255) from which on they belong to different scenes."""
+BATCH = 4
+"""Frames that the network sees at once."""
 USUAL_RATE = Fraction(25)  # frames/s, of films that do not say
 
 
@@ -86,8 +88,10 @@ class Film:
         for frame in frames if self._fps is None else _resampled(frames, self._fps):
             yield frame
             count, end = count + 1, frame.time + frame.duration
-        sure = self._source.surely_until if self.end is None else min(self._source.surely_until, self.end)
-        if self._source.damaged or self.start + end < sure - 1 / self.rate:
+        sure = self._source.surely_until
+        if self.end is not None:
+            sure = min(sure, self.start + Fraction(9, 10) * (self.end - self.start))
+        if self._source.damaged or self.start + end < sure:
             of = f" of {self.expected}" if self.expected and count < self.expected else ""
             self.warnings.append(f"{self.path.name}: {count}{of} frames; the rest is damaged")
 
@@ -129,7 +133,7 @@ class Batch(NamedTuple):
     """Whether the scene begins with them."""
 
 
-def in_batches(frames: Iterable[Frame], most: int) -> Iterator[Batch]:
+def in_batches(frames: Iterable[Frame], most: int = BATCH) -> Iterator[Batch]:
     """Up to `most` frames at a time, all of one scene."""
     is_cut = Cuts()
     batch: list[Frame] = []

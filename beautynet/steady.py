@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 TRUST = 30.0
 """A pixel of the film that is this much (of 255, in its worst channel) off what was there before trusts it by 1/e."""
-
-
 ASTRAY = 0.5
 """Square px that a flow may miss the place where it began by: there, trust is 1/e."""
 FINE, AROUND = 1.0, 15

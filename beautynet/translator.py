@@ -25,9 +25,6 @@ from beautynet.steady import Moment, lean
 if TYPE_CHECKING:
     from beautynet.media import Frame
 
-FILM_BATCH = 4
-"""Frames of a film that the network sees at once."""
-
 
 class Memory(NamedTuple):
     """What a frame of a film leaves to the next: the colours that it was shown in, and what became of it."""
@@ -85,6 +82,8 @@ class Translator:
         training photos; `steady` (0..1) is how much a film's dream leans on the one before it; `precision` is
         "float32", or "auto" for bfloat16 where it helps.
         """
+        if not 0 <= steady <= 1:
+            raise BeautyError(f"steady {steady:g} will not do: it has to be 0..1")
         path = checkpoints.find(checkpoint)
         generator, header = checkpoints.load_generator(path)
         with checkpoints.rebuilding(path):
@@ -125,7 +124,7 @@ class Translator:
 
         memory: Memory | None = None
         with Film(path, start, end) as film:
-            for frames, after_cut in in_batches(film, FILM_BATCH):
+            for frames, after_cut in in_batches(film):
                 pictures = np.stack([frame.picture for frame in frames])
                 dreams, memory = self.dream(pictures, None if after_cut else memory)
                 for frame, dream in zip(frames, dreams, strict=True):

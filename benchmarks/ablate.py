@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 WORKER = """
 import json, sys, time
@@ -64,10 +65,9 @@ def _value(text: str) -> object:
         return text
 
 
-def _row(variant: str, report: dict[str, object]) -> str:
-    progress: dict[str, float] = report["progress"]  # type: ignore[assignment]
-    chapters: dict[str, list[dict[str, object]]] = report["figures"]  # type: ignore[assignment]
-    found = [f"{figure['name']} {figure['values']['output']:.3f}" for each in chapters.values() for figure in each]  # type: ignore[index]
+def _row(variant: str, report: dict[str, Any]) -> str:
+    progress, chapters = report["progress"], report["figures"]
+    found = [f"{figure['name']} {figure['values']['output']:.3f}" for each in chapters.values() for figure in each]
     return f"{variant:40} {progress['images']:6} images in {progress['seconds']:5.0f} s: {', '.join(found)}"
 
 

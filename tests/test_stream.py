@@ -65,9 +65,9 @@ def test_torn_and_missing_frames(translator: Translator, frames: np.ndarray, cap
         stream(io.BytesIO(), out, (0, HEIGHT), translator)
 
 
-def run(*arguments: str, given: bytes = b"", **how: object) -> subprocess.CompletedProcess[bytes]:
+def run(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "beautynet.cli", "video", "-", *arguments]
-    return subprocess.run(command, input=given, capture_output=True, check=False, **how)  # type: ignore[call-overload, no-any-return]
+    return subprocess.run(command, input=given, capture_output=True, check=False)
 
 
 def test_from_the_shell(checkpoint: Path, frames: np.ndarray) -> None:

@@ -116,6 +116,8 @@ def test_a_film_frame_by_frame(translator: Translator, frames: np.ndarray, tmp_p
 def test_what_cannot_be_loaded(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(BeautyError, match="no checkpoint at"):
         Translator.load(tmp_path / "nowhere")
+    with pytest.raises(BeautyError, match="steady"):
+        Translator.load(checkpoint, device="cpu", steady=1.5)
     with pytest.raises(BeautyError, match="unknown device"):
         Translator.load(checkpoint, device="toaster")
     generator, header = checkpoints.load_generator(checkpoint)

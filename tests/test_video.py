@@ -13,8 +13,8 @@ import pytest
 from test_media import MEND, UNEVEN, VIDEOS, decoded, hostile, likeness, make_film, needs_videos, packets, photo, rotate
 
 from beautynet.errors import BeautyError
-from beautynet.media import Film, Frame, writing
-from beautynet.verbs.video import BATCH, video
+from beautynet.media import BATCH, Film, Frame, writing
+from beautynet.verbs.video import video
 
 
 class Negative:

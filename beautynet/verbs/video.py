@@ -18,7 +18,6 @@ from beautynet.errors import BeautyError
 from beautynet.layout import compose, composed_size
 from beautynet.media import FORMATS, Film, FilmWriter, Frame, film_format, in_batches, writing
 
-BATCH = 4  # frames that the network sees at once; about three batches are in memory at a time
 MOST_FPS = 240
 
 
@@ -142,7 +141,7 @@ def _render(film: Film, translator: Dreamer, layout: str, writer: FilmWriter, do
             writer.write(frame._replace(picture=compose(frame.picture, dream, layout, float(frame.time))))
             done(1)
 
-    batches = in_batches(film, BATCH)
+    batches = in_batches(film)
     memory: Any = None
     with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor(1) as encoding:
         coming = reading.submit(next, batches, None)
