@@ -26,7 +26,7 @@ class Moment(NamedTuple):
     frame: NDArray[np.uint8]
     """As the film has it, at the scale of the dream: (h, w, 3)."""
     dream: NDArray[np.float32]
-    """As shown: (h, w, 3)."""
+    """Before its detail was restored: (h, w, 3)."""
 
 
 def lean(
@@ -45,6 +45,7 @@ def lean(
     for number, (picture, dream) in enumerate(zip(frames, dreams, strict=True)):
         frame = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
         if before is None or min(height, width) < SMALLEST:
+            blend = dream
             steadied[number] = dream
         else:
             now, then = (cv2.cvtColor(each, cv2.COLOR_RGB2GRAY) for each in (frame, before.frame))
@@ -59,8 +60,9 @@ def lean(
             returned = back + cv2.remap(forth, whence, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             error = cv2.blur((returned**2).sum(axis=2), (5, 5)) / (0.05 * (back**2).sum(axis=2) + ASTRAY)
             trust = strength * np.exp(change / np.float32(-TRUST) - error) * inside
-            steadied[number] = _as_crisp(dream + trust[..., None] * (dream_then - dream), dream)
-        before = Moment(frame, steadied[number])
+            blend = (dream + trust[..., None] * (dream_then - dream)).astype(np.float32)
+            steadied[number] = _as_crisp(blend, dream)
+        before = Moment(frame, blend)  # not what was made crisp: sharpened again and again, flat areas grow specks
     assert before is not None
     return steadied, before
 
