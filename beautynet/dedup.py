@@ -14,7 +14,8 @@ from PIL import Image
 # Of 64 bits. See tests/test_dedup.py: re-encoded and scaled copies stay within it, different photos stay outside.
 NEAR = 6
 _UNSORTED = 1 << 14  # photos that are compared one by one before they are sorted in
-_QUARTERS = np.arange(4)[:, None] << 16
+_QUARTERS = np.arange(4)[:, None]
+_VALUES = 1 << 16  # that a quarter may have
 _OUR_NAME = re.compile(r"[0-9a-f]{16}\.jpg")
 
 
@@ -52,7 +53,7 @@ class NearDuplicates:
     Multi-index hashing (Norouzi, Punjani and Fleet 2012): where two hashes are at most d bits apart, one of their
     four quarters is at most d/4 bits apart. All photos are sorted by each quarter, a search looks up the quarters so
     near and compares whole hashes only there; the latest photos are not sorted yet and all compared. The answer is
-    that of comparing all. 32 bytes a photo, while names are 16 hex digits and `.jpg`; others are kept as they are.
+    that of comparing all. 32 bytes a photo and a megabyte, while names are 16 hex digits and `.jpg`; others are kept as they are.
     """
 
     def __init__(self, distance: int = NEAR) -> None:
@@ -64,7 +65,9 @@ class NearDuplicates:
         self._other_names: dict[int, str] = {}
         # What a quarter may differ in: all words of 16 bits with so few set.
         self._changes = np.flatnonzero(np.bitwise_count(np.arange(1 << 16)) <= distance // 4)
-        self._sort()
+        self._sorted = 0
+        self._order = np.empty((4, 0), np.uint32)  # all photos, by their first quarter, by their second, ...
+        self._starts = np.zeros((4, _VALUES + 1), np.int32)  # where those with a value of the quarter begin
 
     def __len__(self) -> int:
         """The number of photos added."""
@@ -101,14 +104,18 @@ class NearDuplicates:
         found: list[tuple[int, int]] = []  # distance, index
         rest = 0
         if self._sorted:
-            begins, lengths = self._look_up(wanted)
+            quarters = wanted.view(np.uint16).reshape(-1, 4, 1) ^ self._changes
+            at = quarters + (_VALUES + 1) * _QUARTERS
+            begins = self._starts.take(at)
+            lengths = (self._starts.take(at + 1) - begins).ravel()
+            begins = (begins + self._order.shape[1] * _QUARTERS).ravel()
             total = int(lengths.sum())
             if total < self._sorted // 32:  # else comparing all in a row is quicker
                 rest = self._sorted
                 if total:
                     # begins[0], begins[0] + 1, ... and so on for lengths[0], begins[1], ...
                     places = np.arange(total) + np.repeat(begins - lengths.cumsum() + lengths, lengths)
-                    photos = self._order[places]
+                    photos = self._order.take(places)
                     whose = np.repeat(wanted, lengths.reshape(len(wanted), -1).sum(1))
                     distances = np.bitwise_count(self._hashes[photos] ^ whose)
                     least = distances.min()
@@ -121,20 +128,19 @@ class NearDuplicates:
         distance, index = min(found, default=(65, 0))
         return (self._name(index), distance) if distance <= self.distance else None
 
-    def _look_up(self, phashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Where in `_order` photos with a near quarter begin, and how many they are: for each hash in turn."""
-        quarters = phashes.view(np.uint16).reshape(-1, 4, 1) ^ self._changes
-        quarters += _QUARTERS
-        begins = self._starts[quarters.ravel()]
-        return begins, self._starts[quarters.ravel() + 1] - begins
-
     def _sort(self) -> None:
-        """Sort all photos by their first quarter, then all by their second, ... one after the other in `_order`."""
+        """Sort all photos by each quarter in turn.
+
+        In place: arrays as long as the crawl, allocated and freed again and again, would scatter over the heap what
+        the threads allocate between them.
+        """
         self._sorted = self._length
-        quarters = np.ascontiguousarray(self._hashes[: self._length].view(np.uint16).reshape(-1, 4).T)
-        self._order = np.concatenate([quarter.argsort(kind="stable").astype(np.uint32) for quarter in quarters])
-        sizes = np.concatenate([np.bincount(quarter, minlength=1 << 16) for quarter in quarters])
-        self._starts = np.append(0, sizes.cumsum())  # of those with value v in quarter q: at 65536 q + v
+        if self._sorted > self._order.shape[1]:
+            self._order = np.empty((4, len(self._hashes)), np.uint32)
+        quarters = self._hashes[: self._sorted].view(np.uint16).reshape(-1, 4).T
+        for order, starts, quarter in zip(self._order, self._starts, quarters, strict=True):
+            order[: self._sorted] = quarter.argsort(kind="stable")
+            np.cumsum(np.bincount(quarter, minlength=_VALUES), out=starts[1:])
 
     def _name(self, index: int) -> str:
         return self._other_names.get(index) or f"{int(self._names[index]):016x}.jpg"
