@@ -120,7 +120,13 @@ def _decode(file: IO[bytes], max_pixels: int, *, keep: bool = False, hashable: b
                 image.draft("L", (HASHABLE, HASHABLE))
             image.load()
             orientation = _orientation(image)
-            picture = image.copy() if untouched else _to_rgb(image)
+            picture: Image.Image
+            if not untouched:
+                picture = _to_rgb(image)
+            elif hashable:
+                picture = image
+            else:
+                picture = image.copy()  # which forgets the file's metadata
     except (Unreadable, MemoryError):
         raise
     except UnidentifiedImageError as error:

@@ -53,7 +53,8 @@ class NearDuplicates:
     Multi-index hashing (Norouzi, Punjani and Fleet 2012): where two hashes are at most d bits apart, one of their
     four quarters is at most d/4 bits apart. All photos are sorted by each quarter, a search looks up the quarters so
     near and compares whole hashes only there; the latest photos are not sorted yet and all compared. The answer is
-    that of comparing all. 32 bytes a photo and a megabyte, while names are 16 hex digits and `.jpg`; others are kept as they are.
+    that of comparing all. A megabyte and 32 bytes a photo, while names are 16 hex digits and `.jpg`; others are kept as
+    they are.
     """
 
     def __init__(self, distance: int = NEAR) -> None:

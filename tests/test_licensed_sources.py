@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tarfile
 import threading
 import time
@@ -525,10 +526,11 @@ def pictures(count: int) -> list[bytes]:
     return [b"\xff\xd8" + bytes([number]) * 2000 for number in range(count)]
 
 
-def test_flowers_once_downloaded(search: Search, web: Web, tmp_path: Path) -> None:
+def test_flowers_once_downloaded(search: Search, web: Web, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     md5 = replay.serve_flowers102(web, pictures(30))
     oxford = partial(flowers102, base_url=web.url, md5=md5)
     found = list(oxford(search))
+    assert re.search(r"flowers102: 0 of 0 MB, [\d.]+ MB/s, 0 s left", capsys.readouterr().err)
     assert {candidate.path.read_bytes() for candidate in found if candidate.path} == set(pictures(30))
     assert {candidate.url for candidate in found} == {
         f"https://www.robots.ox.ac.uk/~vgg/data/flowers/102/102flowers.tgz#jpg/image_{n:05}.jpg" for n in range(1, 31)

@@ -12,8 +12,9 @@ import random
 import re
 import shutil
 import tarfile
+import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from beautynet import files
@@ -60,7 +61,7 @@ def _get(search: Search, url: str, md5: str, folder: Path) -> None:
     archive = folder.with_name(ARCHIVE)
     if not archive.exists():
         console.print("flowers102: downloading 345 MB, this once")
-        search.web.download(url, archive, MOST_BYTES)
+        search.web.download(url, archive, MOST_BYTES, _told())
     with open(archive, "rb") as file:
         found = hashlib.file_digest(file, "md5").hexdigest()  # against accidents: it is what torchvision knows
     if found != md5:
@@ -76,6 +77,22 @@ def _get(search: Search, url: str, md5: str, folder: Path) -> None:
     finally:
         shutil.rmtree(unpacking, ignore_errors=True)
     archive.unlink()
+
+
+def _told() -> Callable[[int, int | None], None]:
+    """Says how far a download is, at each tenth of it: the bar on the screen belongs to the photos."""
+    began = time.monotonic()
+    said = 0
+
+    def note(size: int, promised: int | None) -> None:
+        nonlocal said
+        if promised and size * 10 // promised > said:
+            said = size * 10 // promised
+            rate = size / max(time.monotonic() - began, 1e-3)
+            left = f"{(promised - size) / rate:.0f} s left"
+            console.print(f"flowers102: {size / 1e6:.0f} of {promised / 1e6:.0f} MB, {rate / 1e6:.1f} MB/s, {left}")
+
+    return note
 
 
 def _unpack(archive: Path, folder: Path, max_bytes: int) -> None:

@@ -30,8 +30,8 @@ from beautynet.sources import DEFAULT, SOURCES, Candidate, Search, licences
 from beautynet.sources.fetch import Fetcher, Limits, host_of, is_transient
 from beautynet.sources.supply import Stream, Supply
 
-LOOKERS = min(os.cpu_count() or 1, 8)
-"""Photos that are decoded at the same time: as many as there are cores, up to where memory would be the limit."""
+LOOKERS = 8
+"""Photos that are decoded at the same time: memory is the limit."""
 IN_FLIGHT = 4
 """Candidates under way for each connection: the others have been fetched, and wait for a core or for the disk."""
 HINTS = {
