@@ -343,6 +343,9 @@ def image(paths: tuple[Path, ...], layout: str | None, **given: Any) -> None:
 @click.option("--start", type=time_in_film, default="0", metavar="TIME", help="Begin here: seconds, m:ss or h:mm:ss.")
 @click.option("--end", type=time_in_film, metavar="TIME", help="And end here.")
 @click.option("--fps", type=float, help="Frames a second.  [default: the film's own]")
+@click.option("--loop", type=float, metavar="MB", help="Write a GIF (or WebP, by -o) that repeats, so large at most.")
+@click.option("--poster", is_flag=True, help="And a JPEG of its most colourful moment, beside it.")
+@click.option("--force", is_flag=True, help="Replace a film that is there without asking.")
 @click.option(
     "--size",
     type=side_or_frame,
@@ -350,8 +353,10 @@ def image(paths: tuple[Path, ...], layout: str | None, **given: Any) -> None:
     help="Shorter side in px for the network, 32 to 4096; default: as trained.",
 )
 @dreaming
-def video(film: Path, size: int | tuple[int, int] | None, layout: str | None, **given: Any) -> None:
+def video(film: Path, size: int | tuple[int, int] | None, layout: str | None, force: bool, **given: Any) -> None:
     """Show the network a film: input.mp4 becomes input.beauty.mp4, the original beside the dream.
+
+    The same command again goes on with a film that was not completed.
 
     Writes .mp4, .webm, .gif or .webp, by the name given with -o. With - for both, raw RGB frames come in on standard
     input and go out on standard output, for OBS, TouchDesigner or ffmpeg.
@@ -360,7 +365,7 @@ def video(film: Path, size: int | tuple[int, int] | None, layout: str | None, **
     Examples:
       beautynet video input.mp4
       beautynet video walk.mov --layout only -o dream.webm
-      beautynet video walk.mov --start 1:30 --end 1:36 --fps 12 --layout wipe -o walk.gif
+      beautynet video walk.mov --start 1:30 --end 1:36 --layout wipe --loop 8
       beautynet video clip.mp4 -c flowers --size 384
       beautynet video - --size 640x360 -o -
     """
@@ -370,7 +375,10 @@ def video(film: Path, size: int | tuple[int, int] | None, layout: str | None, **
         raise click.UsageError("--size 640x360 is for raw frames on standard input (`-`): else give the shorter side")
     from beautynet.verbs.video import video as run
 
-    summary = run(film, size=size, layout=layout or "side", **given)
+    def ask(path: Path) -> bool:
+        return force or (sys.stdin.isatty() and click.confirm(f"{path} exists. Replace it?", err=True))
+
+    summary = run(film, size=size, layout=layout or "side", force=ask, **given)
     for warning in summary.warnings:
         click.secho(f"warning: {warning}", fg="yellow", err=True)
     click.echo(f"{summary.out}: {summary.frames} frames, {summary.rate:.1f} frames/s")
@@ -383,8 +391,9 @@ def raw(size: int | tuple[int, int] | None, out: Path | None, layout: str, **giv
         raise click.UsageError("say how large the raw RGB frames on standard input are: --size 640x360")
     if str(out or "-") != "-":
         raise click.UsageError("raw frames go to standard output: -o -")
-    if given.pop("start") or given.pop("end") is not None or given.pop("fps") is not None:
-        raise click.UsageError("--start, --end and --fps are for films, not for raw frames")
+    of_films = [given.pop(name) for name in ("start", "end", "fps", "loop", "poster")]
+    if any(value not in (None, 0, False) for value in of_films):
+        raise click.UsageError("--start, --end, --fps, --loop and --poster are for films, not for raw frames")
     from beautynet.translator import Translator
     from beautynet.verbs.stream import stream
 

@@ -1,7 +1,7 @@
 """Conditions: what the network is shown instead of the photo, one implementation for training, film and export.
 
 A `Condition` is a recipe. Called on photos (N, 3, H, W), float in [-1, 1], it returns pictures of the same shape and
-range, and a memory: the cluster centres, which the next frame of a film starts from.
+range, and a memory: what the next frame of a film starts from, so that a little noise does not show another picture.
 
     condition = Condition("clusters", size=256)
     shown, memory = condition(photos)
@@ -33,6 +33,16 @@ CENTRE_INERTIA = 0.6
 """How much of the last frame's centres stays in a film: steadier colours against a slower reaction to change."""
 RANK_TOLERANCE = 4.0
 """In a film the ranks of two clusters swap only once the darker is this much (in L*) the lighter one."""
+
+LABEL_INERTIA = 1.5
+"""In a film a pixel changes its cluster only for one whose centre is nearer by this much, in Lab."""
+INERTIA = 0.8
+"""How much of the last frame stays in a film, in the threshold for edges and where a pixel hardly changes."""
+NOISE = 0.05
+"""Hardly: by less than this, of -1..1."""
+
+Memory = tuple[Tensor, ...] | None
+"""What a frame of a film leaves to the next, the batch first; see each condition."""
 
 RANKED_COLOURS = ("#12122b", "#4a1c6f", "#a31c62", "#e2472f", "#f59d1b", "#d8dd5a", "#f4fbe8")
 """Colours for clusters from the darkest to the lightest: fixed, so that a colour means a rank and nothing else."""
@@ -81,7 +91,7 @@ class Condition:
             raise BeautyError("all lenders of colours need the same number of clusters")
         object.__setattr__(self, "lenders", lenders)
 
-    def __call__(self, photos: Tensor, memory: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def __call__(self, photos: Tensor, memory: Memory = None) -> tuple[Tensor, Memory]:
         """Photos (N, 3, H, W) in [-1, 1] -> conditions of the same shape and range, and the new memory."""
         return CONDITIONS[self.kind](self, photos, memory)
 
@@ -130,27 +140,30 @@ class Condition:
 # --- clusters -------------------------------------------------------------------------------------------------------
 
 
-def clusters(recipe: Condition, photos: Tensor, memory: Tensor | None) -> tuple[Tensor, Tensor]:
+def clusters(recipe: Condition, photos: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
     """Colour clusters: k-means in Lab on the smoothed photo, painted by luminance rank or by mean colour.
 
-    The memory is the centres in rank order, float (N, k, 3) in Lab, and beside them what is borrowed, (N, k, 6) in all.
-    A memory of one picture serves a whole batch.
+    The memory is the centres in rank order, float (N, k, 3) in Lab, and beside them what is borrowed, (N, k, 6) in all;
+    and each pixel's label, (N, P). A memory of one picture serves a whole batch.
     """
     lab = recipe._lab(photos)
     pixels = lab.flatten(2)
+    before: Tensor | None = None
     if memory is None:
         centres = by_luminance(fit_centres(sample(lab), recipe.clusters))
-        memory = torch.cat([centres, borrowed(centres, recipe.lenders)], dim=2) if recipe.lenders else centres
+        known = torch.cat([centres, borrowed(centres, recipe.lenders)], dim=2) if recipe.lenders else centres
     else:
-        memory = memory.expand(photos.shape[0], -1, -1)
-        centres = lloyd(sample(lab), memory[..., :3], WARM_STEPS)
-        centres = in_rank_order(torch.lerp(centres, memory[..., :3], CENTRE_INERTIA))
-        memory = torch.cat([centres, memory[..., 3:]], dim=2)  # a film keeps what it has borrowed until a cut
-    labels = assign(pixels, centres)
-    colours = PALETTES[recipe.palette](memory[..., -3:])
+        known, before = (each.expand(photos.shape[0], *each.shape[1:]) for each in memory)
+        centres = lloyd(sample(lab), known[..., :3], WARM_STEPS)
+        order = rank_order(centres := torch.lerp(centres, known[..., :3], CENTRE_INERTIA))
+        centres = centres.gather(1, order[..., None].expand_as(centres))
+        before = order.argsort(dim=1).gather(1, before)
+        known = torch.cat([centres, known[..., 3:]], dim=2)  # a film keeps what it has borrowed until a cut
+    labels = assign(pixels, centres, before)
+    colours = PALETTES[recipe.palette](known[..., -3:])
     start_of_row = torch.arange(labels.shape[0], device=labels.device)[:, None] * colours.shape[1]
     painted = F.embedding(labels + start_of_row, colours.flatten(0, 1))  # N, P, 3
-    return painted.mT.reshape(lab.shape), memory
+    return painted.mT.reshape(lab.shape), (known, labels)
 
 
 def sample(lab: Tensor) -> Tensor:
@@ -205,17 +218,23 @@ def relative_distances(pixels: Tensor, centres: Tensor) -> Tensor:
     return torch.baddbmm(centres.square().sum(2, keepdim=True), centres, pixels, alpha=-2)
 
 
-def assign(pixels: Tensor, centres: Tensor) -> Tensor:
+def assign(pixels: Tensor, centres: Tensor, before: Tensor | None = None) -> Tensor:
     """The nearest centre of each pixel: (N, 3, P) pixels, (N, k, 3) centres -> labels (N, P), int64.
 
-    A running minimum over the few centres: eight times as quick on a CPU as argmin over so short an axis.
+    A running minimum over the few centres: eight times as quick on a CPU as argmin over so short an axis. With the
+    labels of the frame `before`, they stay unless another centre is clearly nearer (LABEL_INERTIA).
     """
-    nearest, *others = relative_distances(pixels, centres).unbind(1)
+    distances = relative_distances(pixels, centres)
+    nearest, *others = distances.unbind(1)
     labels = torch.zeros_like(nearest, dtype=torch.uint8)
     for label, distance in enumerate(others, start=1):
         labels = torch.where(distance < nearest, label, labels)
         nearest = torch.minimum(nearest, distance)
-    return labels.long()
+    if before is None:
+        return labels.long()
+    squares = pixels.square().sum(1)
+    old, new = ((each + squares).clamp_min(0).sqrt() for each in (distances.gather(1, before[:, None])[:, 0], nearest))
+    return torch.where(old < new + LABEL_INERTIA, before, labels.long())
 
 
 def by_luminance(centres: Tensor) -> Tensor:
@@ -224,11 +243,12 @@ def by_luminance(centres: Tensor) -> Tensor:
     return centres.gather(1, order[..., None].expand_as(centres))
 
 
-def in_rank_order(centres: Tensor) -> Tensor:
-    """Sort by luminance again if a film has drifted clearly out of order; small overtakings would only flicker."""
+def rank_order(centres: Tensor) -> Tensor:
+    """The order (N, k) by luminance, if a film has drifted clearly out of it; small overtakings would only flicker."""
     luminance = centres[..., 0]
-    drifted = (luminance.cummax(1).values - luminance).amax(1) > RANK_TOLERANCE
-    return torch.where(drifted[:, None, None], by_luminance(centres), centres)
+    drifted = (luminance.cummax(1).values - luminance).amax(1, keepdim=True) > RANK_TOLERANCE
+    as_it_is = torch.arange(luminance.shape[1], device=luminance.device)
+    return torch.where(drifted, luminance.argsort(dim=1), as_it_is)
 
 
 def ranked_palette(centres: Tensor) -> Tensor:
@@ -266,21 +286,31 @@ HYSTERESIS_STEPS = 32
 condition the same graph everywhere (GPU, ONNX); longer weak chains are rare enough (F1 0.99 against OpenCV)."""
 
 
-def edges(recipe: Condition, photos: Tensor, memory: Tensor | None) -> tuple[Tensor, None]:  # noqa: ARG001
+def edges(recipe: Condition, photos: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
     """Canny edges (Canny 1986): white lines one pixel wide on black.
 
-    Without thresholds the high one is Otsu's on the gradient magnitude and the low one half of it.
+    Without thresholds the high one is Otsu's on the gradient magnitude and the low one half of it. The memory is the
+    smoothed grey picture, float (N, 1, H, W), and the high threshold, (N, 1, 1, 1).
     """
     grey = smooth(luma(photos.float()), recipe.sigma)
+    if memory:
+        grey = at_rest(grey, memory[0])
     magnitude, is_ridge = gradient_ridges((grey + 1) * 127.5)
     if recipe.thresholds:
-        low, high = recipe.thresholds
-        strong, weak = magnitude > high, magnitude > low
+        low, high = (magnitude.new_tensor(each).view(1, 1, 1, 1) for each in recipe.thresholds)
     else:
-        level = otsu(magnitude) * recipe.sensitivity
-        strong, weak = magnitude > level, magnitude > level / 2
-    lines = hysteresis(strong & is_ridge, weak & is_ridge)
-    return (lines.to(photos.dtype) * 2 - 1).expand(-1, 3, -1, -1), None
+        high = otsu(magnitude) * recipe.sensitivity
+        if memory:
+            high = torch.lerp(high, memory[1], INERTIA)
+        low = high / 2
+    lines = hysteresis((magnitude > high) & is_ridge, (magnitude > low) & is_ridge)
+    return (lines.to(photos.dtype) * 2 - 1).expand(-1, 3, -1, -1), (grey, high)
+
+
+def at_rest(now: Tensor, before: Tensor) -> Tensor:
+    """A picture, (N, C, H, W) of any range, with its noise averaged over time where it is like the one before it."""
+    same = torch.exp(-((now - before) / NOISE).square().sum(1, keepdim=True))
+    return torch.lerp(now, before, INERTIA * same)
 
 
 def gradient_ridges(grey: Tensor) -> tuple[Tensor, Tensor]:
@@ -330,7 +360,7 @@ def hysteresis(strong: Tensor, weak: Tensor) -> Tensor:
 # --- blur -----------------------------------------------------------------------------------------------------------
 
 
-def blur(recipe: Condition, photos: Tensor, memory: Tensor | None) -> tuple[Tensor, None]:  # noqa: ARG001
+def blur(recipe: Condition, photos: Tensor, memory: Memory) -> tuple[Tensor, Memory]:  # noqa: ARG001
     """Learning to See's recipe (Akten, Fiebrink and Grierson 2019): grey, strong area downscale, cubic upscale.
 
     The downscale is 24 times for pictures of 256 px at abstraction 0.6.
@@ -344,7 +374,7 @@ def blur(recipe: Condition, photos: Tensor, memory: Tensor | None) -> tuple[Tens
     return shown.expand(-1, 3, -1, -1), None
 
 
-CONDITIONS: dict[str, Callable[[Condition, Tensor, Tensor | None], tuple[Tensor, Tensor | None]]] = {
+CONDITIONS: dict[str, Callable[[Condition, Tensor, Memory], tuple[Tensor, Memory]]] = {
     "clusters": clusters,
     "edges": edges,
     "blur": blur,

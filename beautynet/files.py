@@ -12,6 +12,11 @@ from pathlib import Path
 
 from beautynet.errors import BeautyError
 
+try:
+    import fcntl
+except ImportError:  # Windows: two runs in one place are then not noticed
+    fcntl = None  # type: ignore[assignment, unused-ignore]
+
 _MANY = 4
 """Files from which on the whole disk is flushed instead of each: 16 at once took two thirds of the time."""
 # Linux' own, which Python does not offer. What others wrote is flushed with ours, so never for one or two files.
@@ -84,6 +89,17 @@ def flush(staged: Sequence[Path]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` atomically, as UTF-8."""
     write_bytes(path, text.encode())
+
+
+def lock(descriptor: int) -> bool:
+    """Whether the open file is the caller's alone from now on, until it is closed; always where there is no flock."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def clear_leftovers(folder: Path) -> None:

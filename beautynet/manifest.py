@@ -22,11 +22,6 @@ import numpy as np
 from beautynet import files
 from beautynet.errors import BeautyError
 
-try:
-    import fcntl
-except ImportError:  # Windows: two runs on one dataset are then not noticed
-    fcntl = None  # type: ignore[assignment, unused-ignore]
-
 NAME = "manifest.jsonl"
 ATTRIBUTION = "ATTRIBUTION.md"
 SPLIT = "split.json"
@@ -181,7 +176,8 @@ class Manifest(Rows):
                 raise BeautyError(sentence) from error
             raise
         try:
-            _lock(self._descriptor, folder)
+            if not files.lock(self._descriptor):
+                raise BeautyError(f"another run is filling {folder}: wait until it is done, or stop it")
             super().__init__(folder)
             self._reader = path.open("rb")
         except BaseException:
@@ -323,15 +319,6 @@ class _Index:
 def _entries(tokens: Sequence[bytes], places: np.ndarray) -> np.ndarray:
     """The keys of values above the byte offsets of their rows: (2, N) int64."""
     return np.stack([np.fromiter(map(_key, tokens), np.int64, len(tokens)), places])
-
-
-def _lock(descriptor: int, folder: Path) -> None:
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise BeautyError(f"another run is filling {folder}: wait until it is done, or stop it") from None
 
 
 # Looking for a few fields in rows as we write them, a regular expression is several times as quick as json. A value

@@ -1,12 +1,11 @@
-"""Films: frames with their true times in, frames and sound out."""
+"""Films as they come: frames with their true times, whatever the file says."""
 
 from __future__ import annotations
 
 import stat
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -14,13 +13,11 @@ from typing import Any, NamedTuple, Self
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 from PIL import Image
 
 from beautynet.decode import MAX_PIXELS, WHITE, Unreadable, decode
 from beautynet.errors import BeautyError
-from beautynet.files import atomic, explained
 
 CUT = 40
 """Mean difference of neighbouring frames (0..255) from which on they belong to different scenes."""
@@ -177,7 +174,7 @@ class _Stream:
 
     def __init__(self, path: Path) -> None:
         self.damaged = False
-        self.file = _open(path)
+        self.file = open_file(path)
         try:
             self.stream = _best_video(self.file, path)
         except BaseException:
@@ -187,7 +184,7 @@ class _Stream:
         self.rate: Fraction = rates[0]
         self.pixel_aspect: Fraction = self.stream.sample_aspect_ratio or Fraction(1)
         self.has_pts = self.file.format.name != "avi"
-        self.origin = _origin(self.file)
+        self.origin = origin_of(self.file)
         if self.stream.duration is not None:
             seconds = self.stream.duration * self.stream.time_base
         else:
@@ -324,7 +321,7 @@ def _check_file(path: Path) -> None:
         raise BeautyError(f"{path} is empty: fetch or record it again")
 
 
-def _open(path: Path) -> Any:
+def open_file(path: Path) -> Any:
     """A film file opened by libav, which may follow no links to other places than files."""
     try:
         # "file:" keeps names such as "concat:x" from being taken for protocols
@@ -336,7 +333,7 @@ def _open(path: Path) -> Any:
         raise BeautyError(f"{path} is not a readable film ({reason}): choose another") from error
 
 
-def _origin(file: Any) -> Fraction:
+def origin_of(file: Any) -> Fraction:
     """The time (seconds) at which a film begins: 0, but for broadcast formats, whose clocks start anywhere."""
     broadcast = file.format.flags & av.format.Flags.ts_discont.value
     return Fraction(file.start_time or 0, av.time_base) if broadcast else Fraction(0)
@@ -353,297 +350,3 @@ def _best_video(file: Any, path: Path) -> Any:
     if stream.codec_context is None:
         raise BeautyError(f"{path} has a video codec that is unknown here: convert it to H.264 first")
     return stream
-
-
-@dataclass(frozen=True)
-class Format:
-    """How films are written under one suffix."""
-
-    codec: str
-    pixels: str  # libav's pixel format
-    tick: Fraction  # seconds, the unit of times
-    options: dict[str, str]  # of the codec
-    container: dict[str, str] = field(default_factory=dict)  # options of the container
-    copied: tuple[str, ...] = ()  # codecs of sound that are taken over as they are
-    sound: str | None = None  # the codec for all others; None for silent formats
-
-
-FORMATS = {
-    ".mp4": Format(
-        "libx264",
-        "yuv420p",
-        Fraction(1, 90_000),
-        {"crf": "18", "preset": "veryfast"},
-        {"movflags": "+faststart"},
-        copied=("aac", "mp3", "ac3", "eac3", "alac"),
-        sound="aac",
-    ),
-    ".webm": Format(
-        "libvpx-vp9",
-        "yuv420p",
-        Fraction(1, 1000),
-        {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "7", "row-mt": "1"},
-        copied=("opus", "vorbis"),
-        sound="libopus",
-    ),
-    ".gif": Format("gif", "pal8", Fraction(1, 100), {}, {"loop": "0"}),
-    # one still WebP per frame: the encoder of whole animations merges like frames and invents the last one's duration
-    ".webp": Format("libwebp", "bgra", Fraction(1, 1000), {"quality": "85"}, {"loop": "0"}),
-}
-
-
-def film_format(path: Path) -> Format:
-    """The format that a film's name asks for, or a BeautyError that lists them."""
-    try:
-        return FORMATS[path.suffix.lower()]
-    except KeyError:
-        raise BeautyError(f"cannot write a film named {path.name}: end it in {', '.join(FORMATS)}") from None
-
-
-class FilmWriter:
-    """A film that is being written; made by `writing`, which completes it.
-
-    `end` is when (seconds) the film written so far ends; `warnings` say what could not be kept. Set `cut_short` to
-    leave out the sound after the last frame.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        size: tuple[int, int],
-        rate: Fraction,
-        pixel_aspect: Fraction,
-        sound: Path | None,
-        sound_from: Fraction,
-    ) -> None:
-        self.warnings: list[str] = []
-        self.end = Fraction(0)
-        self.cut_short = False
-        self._path = path
-        self._format = film_format(path)
-        self._last_tick = -1
-        self._durations: dict[int, int] = {}  # of the frames inside the encoder, by presentation time, in ticks
-        self._last_packet = b""
-        self._sound: _Sound | None = None
-        self._file = av.open(str(path.absolute()), "w", container_options=self._format.container)
-        width, height = size
-        if self._format.pixels == "yuv420p":
-            width, height = width + width % 2, height + height % 2
-        self._padding = ((0, height - size[1]), (0, width - size[0]), (0, 0))
-        self._stream = self._file.add_stream(self._format.codec, rate=rate, options=self._format.options)
-        self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, self._format.pixels
-        self._stream.time_base = self._stream.codec_context.time_base = self._format.tick
-        self._stream.codec_context.sample_aspect_ratio = pixel_aspect
-        if self._format.pixels == "yuv420p":
-            context = self._stream.codec_context
-            context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
-            context.color_primaries, context.color_trc = 1, 1  # BT.709
-        self._palette = _palette_graph(width, height, self._format.tick) if self._format.pixels == "pal8" else None
-        if sound is not None:
-            self._add_sound(sound, sound_from)
-
-    def write(self, frame: Frame) -> None:
-        """Append a frame, at its own time, which is after the last one's."""
-        tick = max(round(frame.time / self._format.tick), self._last_tick + 1)
-        self._durations[tick] = max(1, round(frame.duration / self._format.tick))
-        self._last_tick = tick
-        self.end = frame.time + frame.duration
-        picture = np.pad(frame.picture, self._padding, mode="edge") if np.any(self._padding) else frame.picture
-        image = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-        image.pts, image.time_base = tick, self._format.tick
-        self._encode(self._converted(image))
-        if self._sound:
-            self._sound.take(until=frame.time)
-
-    def finish(self) -> None:
-        """Write what the encoder still holds, the rest of the sound and the index."""
-        if not self._durations:
-            raise BeautyError("a film needs at least one frame: none was written")
-        self._encode([*(self._converted(None) if self._palette else ()), None])
-        if self._sound:
-            self._sound.take(until=self.end if self.cut_short else None)
-            self.warnings += self._sound.warnings
-        self._file.close()
-        if self._palette:
-            _set_last_delay(self._path, self._last_packet, self._durations[self._last_tick])
-
-    def close(self) -> None:
-        """Let go of the files, finished or not."""
-        if self._sound:
-            self._sound.close()
-        try:
-            self._file.close()
-        except av.FFmpegError as error:  # of an unfinished file, which nobody will see
-            self.warnings.append(f"closing it failed: {error}")
-
-    def _add_sound(self, source: Path, start: Fraction) -> None:
-        if self._format.sound is None:
-            self.warnings.append(f"{self._path.suffix} has no sound: it was left out (choose .mp4 or .webm to keep it)")
-            return
-        try:
-            self._sound = _Sound(source, start, self._file, self._format)
-        except (av.FFmpegError, ValueError) as error:
-            self.warnings.append(f"the sound could not be taken over and was left out: {error}")
-
-    def _converted(self, image: Any | None) -> Iterator[Any]:
-        """The frame in the codec's pixel format; from None, what the palette's maker held back."""
-        if self._palette is None:
-            yield image.reformat(  # type: ignore[union-attr]
-                format=self._format.pixels, dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
-            )
-            return
-        self._palette.push(image)
-        while True:
-            try:
-                yield self._palette.pull()
-            except (av.BlockingIOError, av.EOFError):  # nothing more, for now or for good
-                return
-
-    def _encode(self, images: Iterable[Any]) -> None:
-        for image in images:
-            for packet in self._stream.encode(image):
-                packet.duration = self._durations[packet.pts]
-                if packet.pts != self._last_tick:
-                    del self._durations[packet.pts]
-                if self._palette:
-                    self._last_packet = bytes(packet)
-                self._file.mux(packet)
-
-
-@contextmanager
-def writing(
-    path: Path,
-    size: tuple[int, int],
-    *,
-    rate: Fraction = USUAL_RATE,
-    pixel_aspect: Fraction = Fraction(1),
-    sound: Path | None = None,
-    sound_from: Fraction = Fraction(0),
-) -> Iterator[FilmWriter]:
-    """Write a film: it is complete under `path` after the block, and not there at all if the block raised.
-
-    `size` is (width, height) of the frames; odd sides become even by repeating the edge where the format needs it.
-    The suffix chooses the format (`FORMATS`). The sound of the film `sound` is taken along from second
-    `sound_from` on, untouched if it fits.
-    """
-    with atomic(path) as temporary:
-        writer: FilmWriter | None = None
-        try:
-            writer = FilmWriter(temporary, size, rate, pixel_aspect, sound, sound_from)
-            yield writer
-            writer.finish()
-        except av.FFmpegError as error:
-            if isinstance(error, OSError) and explained(error, path):
-                raise
-            raise BeautyError(
-                f"cannot write {path} ({error.strerror}): try another format or a smaller film"
-            ) from error
-        finally:
-            if writer:
-                writer.close()
-
-
-class _Sound:
-    """The best sound of a film on its way into another one: copied where the format allows it, else encoded.
-
-    What is heard before `start` (seconds) is left out.
-    """
-
-    def __init__(self, source: Path, start: Fraction, into: Any, wanted: Format) -> None:
-        self.warnings: list[str] = []
-        self._into = into
-        self._file = _open(source)
-        self._origin = _origin(self._file) + start
-        self._starts_late = start > 0
-        self._source = self._file.streams.best("audio")
-        context = self._source.codec_context
-        if context is None or not context.sample_rate or not context.channels:
-            raise ValueError("it has an unknown codec")
-        self._raw = self._read()
-        first = next(self._raw, None)
-        if first is None or not first.size:  # nothing but the packet that flushes a decoder
-            raise ValueError("it is empty")
-        self._raw = chain([first], self._raw)
-        if context.codec.canonical_name in wanted.copied:
-            self._stream = into.add_stream_from_template(self._source)
-            self._packets = self._copied()
-        else:
-            self._stream = into.add_stream(
-                wanted.sound, rate=48_000, layout="mono" if context.channels == 1 else "stereo"
-            )
-            self._packets = self._encoded()
-        self._next = next(self._packets, None)
-
-    def take(self, until: Fraction | None) -> None:
-        """Write the sound up to a time (seconds), or all of it."""
-        while self._next and (until is None or self._next.dts * self._next.time_base <= until):
-            self._into.mux(self._next)
-            self._next = next(self._packets, None)
-
-    def close(self) -> None:
-        self._file.close()
-
-    def _read(self) -> Iterator[Any]:
-        try:
-            yield from self._file.demux(self._source)
-        except av.FFmpegError as error:
-            self.warnings.append(f"the sound ends early: {error}")
-
-    def _is_early(self, sound: Any) -> bool:
-        """Whether a packet or frame begins before the start; sound that always did may have lead-in before 0."""
-        return bool(self._starts_late and sound.pts < 0)
-
-    def _copied(self) -> Iterator[Any]:
-        last: int | None = None
-        for packet in self._raw:
-            if packet.dts is None or (last is not None and packet.dts <= last):
-                continue  # cannot be written
-            last = packet.dts
-            shift = round(self._origin / packet.time_base)
-            packet.dts -= shift
-            packet.pts = packet.dts if packet.pts is None else packet.pts - shift
-            if self._is_early(packet):
-                continue
-            packet.stream = self._stream
-            yield packet
-
-    def _encoded(self) -> Iterator[Any]:
-        for packet in self._raw:
-            try:
-                frames = self._source.decode(packet)
-            except av.FFmpegError:
-                continue  # a gap
-            for frame in frames:
-                if frame.pts is not None:
-                    frame.pts -= round(self._origin / frame.time_base)
-                    if self._is_early(frame):
-                        continue
-                yield from self._stream.encode(frame)
-        yield from self._stream.encode(None)
-
-
-def _palette_graph(width: int, height: int, tick: Fraction) -> Any:
-    """A filter that gives each RGB frame its own best 256 colours, for GIF."""
-    graph = av.filter.Graph()
-    source = graph.add_buffer(width=width, height=height, format="rgb24", time_base=tick)
-    split = graph.add("split")
-    made = graph.add("palettegen", "stats_mode=single")
-    used = graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=3")
-    source.link_to(split)
-    split.link_to(made, 0, 0)
-    split.link_to(used, 1, 0)
-    made.link_to(used, 0, 1)
-    used.link_to(graph.add("buffersink"))
-    graph.configure()
-    return graph
-
-
-def _set_last_delay(path: Path, packet: bytes, hundredths: int) -> None:
-    """Set how long a GIF's last frame is shown: libav repeats the delay of the frame before it.
-
-    `packet` is that frame as encoded; the file ends with it and a trailer of one byte. GIF89a, section 23.
-    """
-    control = packet.find(b"\x21\xf9\x04")
-    with open(path, "r+b") as file:
-        file.seek(-1 - len(packet) + control + 4, 2)
-        file.write(min(hundredths, 65535).to_bytes(2, "little"))

@@ -24,7 +24,8 @@ from beautynet import files, images
 from beautynet.console import console
 from beautynet.decode import decode
 from beautynet.errors import BeautyError
-from beautynet.media import Frame, writing
+from beautynet.media import Frame
+from beautynet.rendering import writing
 from beautynet.translator import Translator
 from beautynet.verbs.image import image
 from beautynet.verbs.pairs import pairs
@@ -88,7 +89,7 @@ def demo(minutes: float = 3.0, out: Path = Path("demo"), device: str = "auto") -
     image([palace, photo], translator=translator)
     console.print("4/4  a film across the palace")
     translator.size = FILM_SIZE
-    film = video(_write_pan(palace, out / "pan.mp4"), translator=translator).out
+    film = video(_write_pan(palace, out / "pan.mp4"), force=True, translator=translator).out
     show = Show(
         [f"pairs/{p.name}" for p in sorted(written.folder.glob("*.png"))], film.name, _training_film(summary, out)
     )

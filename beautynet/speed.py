@@ -148,7 +148,7 @@ def translating(config: TrainConfig, device: torch.device, data: str | Path | No
     translator = Translator(generator, Condition(config.condition, size=config.size), device)
     _, memory = translator.dream(frames[:1])
     name = f"translate {config.preset}, {frames.shape[2]}×{config.size} px, {_precision(device)}"
-    return name, len(frames), lambda: translator.dream(frames, memory), lambda: translator.see(frames, memory.colours)
+    return name, len(frames), lambda: translator.dream(frames, memory), lambda: translator.see(frames, memory.seen)
 
 
 WORK: dict[str, Callable[[TrainConfig, torch.device, str | Path | None], Work]] = {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from beautynet import checkpoint as checkpoints
-from beautynet import images
+from beautynet import conditions, images
 from beautynet.conditions import Condition
 from beautynet.config import STEADY
 from beautynet.decode import Unreadable, decode
@@ -27,9 +29,9 @@ if TYPE_CHECKING:
 
 
 class Memory(NamedTuple):
-    """What a frame of a film leaves to the next: the colours that it was shown in, and what became of it."""
+    """What a frame of a film leaves to the next: what its condition remembers, and what became of it."""
 
-    colours: Tensor | None
+    seen: conditions.Memory
     moment: Moment | None
 
 
@@ -110,10 +112,10 @@ class Translator:
 
         Hand the memory to the next call, so that the film stays steady; None at the start and after a cut.
         """
-        shown, colours = self.see(frames, memory and memory.colours)
+        shown, seen = self.see(frames, memory and memory.seen)
         painted, moment = self.hold(frames, self.paint(shown), memory and memory.moment)
         height, width = frames.shape[1:3]
-        return images.to_uint8(images.resize(painted, height, width)), Memory(colours, moment)
+        return images.to_uint8(images.resize(painted, height, width)), Memory(seen, moment)
 
     def film(self, path: str | Path, start: float = 0, end: float | None = None) -> Iterator[Frame]:
         """The film at `path`, or what is between `start` and `end` (seconds) of it, frame by frame as dreamt.
@@ -130,14 +132,34 @@ class Translator:
                 for frame, dream in zip(frames, dreams, strict=True):
                     yield frame._replace(picture=dream)
 
-    def see(self, frames: np.ndarray, memory: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    @cached_property
+    def identity(self) -> str:
+        """What decides how a film is dreamt, as a digest: the network, its condition, size and steadiness."""
+        digest = hashlib.sha256(repr((self.condition, self.size, self.steady, self.precision)).encode())
+        for name, weights in self.generator.state_dict().items():
+            digest.update(name.encode())
+            digest.update(weights.cpu().flatten().contiguous().view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+    @staticmethod
+    def pack(memory: Memory) -> dict[str, np.ndarray]:
+        """A memory as arrays, to be kept in a file."""
+        packed = {f"seen{number}": each.cpu().numpy() for number, each in enumerate(memory.seen or ())}
+        return packed if memory.moment is None else {**packed, **memory.moment._asdict()}
+
+    def unpack(self, packed: Mapping[str, np.ndarray]) -> Memory:
+        """The memory that `pack` was given."""
+        seen = [torch.from_numpy(packed[name]).to(self.device) for name in sorted(packed) if name.startswith("seen")]
+        return Memory(tuple(seen) or None, Moment(packed["frame"], packed["dream"]) if "frame" in packed else None)
+
+    def see(self, frames: np.ndarray, memory: conditions.Memory = None) -> tuple[Tensor, conditions.Memory]:
         """What the network is shown for uint8 (N, H, W, 3) frames, at its own scale: (N, 3, h, w) in [-1, 1]."""
         height, width = frames.shape[1:3]
         height, width = images.scaled_to(height, width, self.size)
         photos = images.resize(images.to_tensor(frames, self.device), height, width)
         shown = []
         with torch.inference_mode():
-            for photo in photos[:, None]:  # one by one: each frame starts from the colours of the one before
+            for photo in photos[:, None]:  # one by one: each frame starts from the one before
                 condition, memory = self.condition(photo, memory)
                 shown.append(condition)
         return torch.cat(shown), memory

@@ -1,4 +1,4 @@
-"""Films in, films out: what is in a file comes out of Film, what goes into a FilmWriter comes out of any player."""
+"""Films in: what is in a file comes out of Film, at its times."""
 
 import os
 from fractions import Fraction
@@ -12,7 +12,8 @@ from PIL import Image, ImageSequence
 from sklearn.datasets import load_sample_image
 
 from beautynet.errors import BeautyError
-from beautynet.media import FORMATS, Film, Frame, film_format, writing
+from beautynet.media import Film, Frame
+from beautynet.rendering import writing
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 VIDEOS = sorted((SHARED / "videos").glob("*.*"))
@@ -114,25 +115,6 @@ def likeness(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(a.astype(int) - b.astype(int)).mean())
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
-def test_written_frames_come_back_at_their_times(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"film{suffix}"
-    tick = Fraction(1, 100) if suffix == ".gif" else Fraction(1, 1000)
-    written = write(path, size=(161, 95))
-    with Film(path) as film:
-        read = list(film)
-    assert film.warnings == []
-    assert len(read) == len(written)
-    for a, b in zip(written, read, strict=True):
-        assert abs(a.time - b.time) <= tick / 2
-        assert likeness(a.picture, b.picture[:95, :161]) < 8
-    assert abs(read[-1].duration - LAST) <= tick / 2
-    even = suffix in (".mp4", ".webm")
-    assert film.size == ((162, 96) if even else (161, 95))
-    if even:
-        assert likeness(read[0].picture[:95, 160], read[0].picture[:95, 161]) < 6, "the edge is not repeated"
-
-
 def test_uneven_times_come_in_as_they_are(tmp_path: Path) -> None:
     with Film(make_film(tmp_path / "film.mp4")) as film:
         assert [frame.time for frame in film] == UNEVEN
@@ -149,62 +131,10 @@ def test_rotation_flag(tmp_path: Path) -> None:
     assert likeness(upright, np.rot90(lying, -1)) < 1
 
 
-def test_colours_survive(tmp_path: Path) -> None:
-    colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (230, 150, 60)]
-    picture = np.repeat(np.array([colours], np.uint8), 32, axis=1).repeat(64, axis=0)
-    for suffix in FORMATS:
-        with writing(tmp_path / f"film{suffix}", (192, 64)) as writer:
-            writer.write(Frame(picture, Fraction(0), Fraction(1)))
-        with Film(tmp_path / f"film{suffix}") as film:
-            back = next(iter(film)).picture[32, 16::32]
-        assert np.abs(back.astype(int) - colours).max() <= 8, (suffix, back)
-
-
 @pytest.mark.parametrize("pix_fmt", ["yuvj420p", "yuv444p", "yuv420p10le"])
 def test_pixel_formats(tmp_path: Path, pix_fmt: str) -> None:
     with Film(make_film(tmp_path / "film.mp4", pix_fmt=pix_fmt)) as film:
         assert likeness(next(iter(film)).picture, pictures(1, 160, 96)[0]) < 8
-
-
-@pytest.mark.parametrize(
-    ("made", "out", "codec"),
-    [
-        ("film.mp4 aac", "dream.mp4", "copy"),
-        ("film.mp4 mp3", "dream.mp4", "copy"),
-        ("film.webm libopus", "dream.webm", "copy"),
-        ("film.mp4 aac", "dream.webm", "opus"),
-        ("film.webm libopus", "dream.mp4", "aac"),
-    ],
-)
-def test_sound(tmp_path: Path, made: str, out: str, codec: str) -> None:
-    name, encoder = made.split()
-    source = make_film(tmp_path / name, sound=encoder, sound_from=Fraction(1, 5))
-    write(tmp_path / out, sound=source)
-    before, after = packets(source), packets(tmp_path / out)
-    if codec == "copy":
-        assert [data for _, data in after] == [data for _, data in before]
-        assert [time for time, _ in after] == pytest.approx([time for time, _ in before], abs=0.001)
-        return
-    with av.open(str(tmp_path / out)) as file:
-        assert file.streams.audio[0].codec_context.codec.canonical_name == codec
-    # in sync: a second codec adds a delay of its own, which players take off again
-    assert after[0][0] == pytest.approx(before[0][0], abs=0.05)
-    assert after[-1][0] == pytest.approx(before[-1][0], abs=0.05)
-
-
-def test_lost_sound_is_said(tmp_path: Path) -> None:
-    source = make_film(tmp_path / "film.mp4", sound="aac")
-    with writing(tmp_path / "dream.gif", (8, 8), sound=source) as writer:
-        writer.write(Frame(photo()[:8, :8], Fraction(0), Fraction(1)))
-    assert "sound" in " ".join(writer.warnings)
-
-
-def test_pixel_aspect(tmp_path: Path) -> None:
-    write(tmp_path / "wide.mp4", pixel_aspect=Fraction(4, 3))
-    with Film(tmp_path / "wide.mp4") as film:
-        assert film.pixel_aspect == Fraction(4, 3)
-    with Film(rotate(tmp_path / "wide.mp4")) as film:
-        assert film.pixel_aspect == Fraction(3, 4)
 
 
 def test_broadcast_clock_starts_at_zero(tmp_path: Path) -> None:
@@ -212,30 +142,6 @@ def test_broadcast_clock_starts_at_zero(tmp_path: Path) -> None:
     path = make_film(tmp_path / "film.ts", times, sound="", size=(160, 96))
     with Film(path) as film:
         assert [frame.time for frame in film] == [time - 5000 for time in times]
-
-
-def fail(path: Path) -> None:
-    with writing(path, (160, 96)) as writer:
-        for frame in range(3):
-            writer.write(Frame(pictures(1, 160, 96)[0], Fraction(frame), Fraction(1)))
-        raise ZeroDivisionError
-
-
-def test_failure_leaves_nothing(tmp_path: Path) -> None:
-    for suffix in FORMATS:
-        with pytest.raises(ZeroDivisionError):
-            fail(tmp_path / f"film{suffix}")
-    with pytest.raises(BeautyError, match="cannot write"), writing(tmp_path / "film.mp4", (20_000, 2)) as writer:
-        writer.write(Frame(np.zeros((2, 20_000, 3), np.uint8), Fraction(0), Fraction(1)))
-    for suffix in FORMATS:
-        with pytest.raises(BeautyError, match="at least one frame"), writing(tmp_path / f"film{suffix}", (160, 96)):
-            pass
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_unknown_suffix() -> None:
-    with pytest.raises(BeautyError, match=r"\.mp4, \.webm, \.gif, \.webp"):
-        film_format(Path("dream.mov"))
 
 
 def test_truncated_film(tmp_path: Path) -> None:

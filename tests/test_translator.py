@@ -13,7 +13,8 @@ from sklearn.datasets import load_sample_image
 from beautynet import checkpoint as checkpoints
 from beautynet import images
 from beautynet.errors import BeautyError
-from beautynet.media import Frame, writing
+from beautynet.media import Frame
+from beautynet.rendering import writing
 from beautynet.translator import Translator
 
 
@@ -74,9 +75,9 @@ def test_frames_of_a_film_in_any_batching(translator: Translator, frames: np.nda
         parts.append(dream)
     assert np.abs(together - np.concatenate(parts).astype(int)).max() <= 2
     assert carried is not None
-    assert memory.colours is not None
-    assert carried.colours is not None
-    assert torch.allclose(memory.colours, carried.colours, atol=1e-3)
+    assert memory.seen is not None
+    assert carried.seen is not None
+    assert torch.allclose(memory.seen[0], carried.seen[0], atol=1e-3)
 
 
 def test_steadiness_is_a_dial(checkpoint: Path) -> None:

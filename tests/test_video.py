@@ -3,6 +3,8 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -10,10 +12,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 from test_media import MEND, UNEVEN, VIDEOS, decoded, hostile, likeness, make_film, needs_videos, packets, photo, rotate
 
 from beautynet.errors import BeautyError
-from beautynet.media import BATCH, Film, Frame, writing
+from beautynet.media import BATCH, Film, Frame
+from beautynet.rendering import writing
 from beautynet.verbs.video import video
 
 
@@ -23,6 +27,14 @@ class Negative:
     def __init__(self, interrupt_at: int | None = None) -> None:
         self.calls: list[tuple[int, object]] = []
         self.interrupt_at = interrupt_at
+
+    identity = "negative"
+
+    def pack(self, memory: int) -> dict[str, np.ndarray]:
+        return {"calls": np.array(memory)}
+
+    def unpack(self, packed: dict[str, np.ndarray]) -> int:
+        return int(packed["calls"])
 
     def dream(self, frames: np.ndarray, memory: object = None) -> tuple[np.ndarray, int]:
         self.calls.append((len(frames), memory))
@@ -221,15 +233,144 @@ def test_failures_in_any_stage_come_out(where: str, tmp_path: Path, monkeypatch:
     assert threading.active_count() == threads
 
 
-def test_interrupted_film_is_complete_up_to_there(tmp_path: Path) -> None:
+def test_interrupted_film_is_complete_up_to_there_and_goes_on(tmp_path: Path) -> None:
     source = make_film(tmp_path / "film.mp4", [Fraction(i, 25) for i in range(100)], sound="aac")
+    out = tmp_path / "film.beauty.mp4"
     with pytest.raises(KeyboardInterrupt, match="has the first 8 frames") as caught:
         video(source, layout="only", translator=Negative(interrupt_at=3))
-    assert str(tmp_path / "film.beauty.mp4") in str(caught.value)
-    assert len(decoded(tmp_path / "film.beauty.mp4")) == 8
-    sound = packets(tmp_path / "film.beauty.mp4")
+    assert str(out) in str(caught.value)
+    assert len(decoded(out)) == 8
+    sound = packets(out)
     assert 0.2 < sound[-1][0] < 0.4
+    with pytest.raises(BeautyError, match=r"film.beauty.mp4 exists: --force"):  # it is no beginning of that one
+        video(source, layout="side", translator=Negative())
+    translator = Negative()
+    summary = video(source, layout="only", translator=translator)
+    assert (summary.frames, summary.new) == (100, 92)
+    assert translator.calls[0] == (BATCH, 2)  # with the memory of the second batch
+    with Film(source) as film, Film(out) as made:
+        for before, after in zip(film, made, strict=True):
+            assert abs(before.time - after.time) < Fraction(1, 1000)
+            assert likeness(255 - before.picture, after.picture) < 8
+    assert packets(out) == packets(source)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["film.beauty.mp4", "film.mp4"]
+
+
+def killed(source: Path, frames: int) -> None:
+    """Render in a process of its own, which is killed after so many frames."""
+    script = f"""
+import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+import os, signal
+from test_video import Negative, video
+from beautynet import segments
+from pathlib import Path
+class Killed(Negative):
+    def dream(self, frames, memory=None):
+        if sum(count for count, _ in self.calls) >= {frames}:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().dream(frames, memory)
+segments.SECONDS = 0.0  # each batch is a segment
+video(Path({str(source)!r}), layout="only", translator=Killed())
+"""
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_killed_film_goes_on(suffix: str, tmp_path: Path) -> None:
+    times = [Fraction(i * 41 + i % 3, 1000) for i in range(40)]
+    source = make_film(tmp_path / f"film{suffix}", times, sound="aac" if suffix == ".mp4" else "libopus")
+    for frames in (9, 17):  # from where the one before was killed, the batch in the air lost
+        killed(source, frames)
+        assert not (tmp_path / f"film.beauty{suffix}").exists()
+    translator = Negative()
+    summary = video(source, layout="only", translator=translator)
+    assert 0 < summary.new < 40 - 9
+    with Film(source) as film, Film(summary.out) as made:
+        for before, after in zip(film, made, strict=True):
+            assert abs(before.time - after.time) < Fraction(1, 500)
+            assert likeness(255 - before.picture, after.picture) < 8
+    assert packets(summary.out) == packets(source)
+    assert sorted(tmp_path.iterdir()) == sorted([source, summary.out])
+
+
+def test_what_is_there_is_replaced_if_wanted(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "film.mp4")
+    out = video(source, translator=Negative()).out
+    (tmp_path / "untouched").write_bytes(out.read_bytes())
+    asked: list[Path] = []
+    for force in (False, lambda path: bool(asked.append(path))):
+        with pytest.raises(BeautyError, match="exists: --force replaces it"):
+            video(source, layout="only", force=force, translator=Negative())
+        assert out.read_bytes() == (tmp_path / "untouched").read_bytes()
+    assert asked == [out]
+    assert video(source, layout="only", force=True, translator=Negative()).out == out
+    with Film(out) as made:
+        assert made.size == (160, 96)
+
+
+def test_another_film_under_the_same_name_begins_anew(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "film.mp4", [Fraction(i, 25) for i in range(40)])
+    with pytest.raises(KeyboardInterrupt):
+        video(source, translator=Negative(interrupt_at=3))
+    make_film(source, [Fraction(i, 25) for i in range(41)])
+    translator = Negative()
+    assert video(source, force=True, translator=translator).new == 41
+    assert translator.calls[0] == (BATCH, None)
+
+
+def test_two_renders_of_one_film(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "film.mp4")
+
+    class Both(Negative):
+        def dream(self, frames: np.ndarray, memory: object = None) -> tuple[np.ndarray, int]:
+            with pytest.raises(BeautyError, match="another run is rendering"):
+                video(source, translator=Negative())
+            return super().dream(frames, memory)
+
+    assert video(source, translator=Both()).frames == len(UNEVEN)
+
+
+@pytest.mark.parametrize(("suffix", "limits"), [(".gif", (0.5, 1.2)), (".webp", (0.2, 0.6))])
+def test_a_loop_within_its_size(suffix: str, limits: tuple[float, float], tmp_path: Path) -> None:
+    source = make_film(tmp_path / "film.mp4", [Fraction(i, 25) for i in range(50)], (320, 192), sound="aac")
+    sizes = []
+    for megabytes in limits:
+        summary = video(source, tmp_path / f"{megabytes}{suffix}", loop=megabytes, poster=True, translator=Negative())
+        size = summary.out.stat().st_size / 1e6
+        assert 0.4 * megabytes < size <= megabytes
+        assert summary.warnings == ()
+        with Film(summary.out) as film:
+            sizes.append(film.size[0])
+            frames = list(film)
+        assert len(frames) == 25
+        assert abs(frames[-1].time + frames[-1].duration - 2) < Fraction(1, 20)
+        with Image.open(summary.out) as image:
+            assert image.info["loop"] == 0
+        with Image.open(summary.out.with_suffix(".jpg")) as image:
+            assert image.size == film.size
+    assert sizes[0] < sizes[1]
+    with pytest.raises(BeautyError, match="allow more"):
+        video(source, tmp_path / f"more{suffix}", loop=0.001, translator=Negative())
+    assert video(source, tmp_path / f"more{suffix}", loop=1.5, translator=Negative()).new == 0
+    assert len(list(tmp_path.iterdir())) == 6
+
+
+def test_loops_that_are_none(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "film.mp4")
+    for wrong in ({"loop": 0.0}, {"loop": 5.0, "out": tmp_path / "film.webm"}):
+        with pytest.raises(BeautyError, match="loop"):
+            video(source, translator=Negative(), **wrong)  # type: ignore[arg-type]
+
+
+def test_the_poster_is_the_most_colourful_moment(tmp_path: Path) -> None:
+    with writing(tmp_path / "film.mp4", (160, 96)) as writer:
+        for number in range(30):
+            grey = np.full((96, 160, 3), 128, np.uint8)
+            picture = photo()[:96, :160] if 12 <= number < 18 else grey
+            writer.write(Frame(picture, Fraction(number, 10), Fraction(1, 10)))
+    summary = video(tmp_path / "film.mp4", layout="only", poster=True, translator=Negative())
+    with Image.open(summary.out.with_suffix(".jpg")) as poster:
+        assert likeness(np.asarray(poster), 255 - photo()[:96, :160]) < 8
 
 
 def test_interrupted_before_the_first_frame(tmp_path: Path) -> None:

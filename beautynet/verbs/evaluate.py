@@ -26,8 +26,7 @@ from beautynet.conditions import Condition, smooth
 from beautynet.console import progress
 from beautynet.dataset import Dataset, evenly, squares
 from beautynet.errors import BeautyError
-from beautynet.steady import Moment
-from beautynet.translator import Translator
+from beautynet.translator import Memory, Translator
 
 REFERENCE = 512
 """So many training photos at most stand for all of them, spread evenly over their names."""
@@ -394,18 +393,22 @@ def _means(values: Mapping[str, Tensor]) -> dict[str, float]:
 
 def _film(translator: Translator, path: Path) -> tuple[list[Figure], _Show]:
     """How restless a film of dreams is, and how sharp, at the network's own scale."""
-    from beautynet.media import Film
+    from beautynet.media import Cuts, Film
 
     sets: dict[str, list[np.ndarray]] = {REAL: [], CONDITION: [], OUTPUT: [], ALONE: []}
-    colours: Tensor | None = None
-    moment: Moment | None = None
+    memory = Memory(None, None)
+    is_cut = Cuts()
     with Film(path) as film, progress("frames") as bar:
         task = bar.add_task("dreaming", total=min(film.expected or FILM_FRAMES, FILM_FRAMES))
         for frame, _ in zip(film, range(FILM_FRAMES), strict=False):
-            shown, colours = translator.see(frame.picture[None], colours)
-            photo = images.resize(images.to_tensor(frame.picture), *shown.shape[-2:])
-            alone = translator.paint(shown)
-            output, moment = translator.hold(frame.picture[None], alone, moment)
+            if is_cut(frame.picture):
+                memory = Memory(None, None)
+            picture = frame.picture[None]
+            shown, seen = translator.see(picture, memory.seen)
+            output, moment = translator.hold(picture, translator.paint(shown), memory.moment)
+            memory = Memory(seen, moment)
+            alone = translator.paint(translator.see(picture)[0])  # as if there were no other frames
+            photo = images.resize(images.to_tensor(picture), *shown.shape[-2:])
             for column, batch in ((REAL, photo), (CONDITION, shown), (OUTPUT, output), (ALONE, alone)):
                 sets[column] += list(images.to_uint8(batch))
             bar.advance(task)

@@ -12,11 +12,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from beautynet import loops
 from beautynet.config import STEADY
-from beautynet.console import progress
+from beautynet.console import console, progress
 from beautynet.errors import BeautyError
 from beautynet.layout import compose, composed_size
-from beautynet.media import FORMATS, Film, FilmWriter, Frame, film_format, in_batches, writing
+from beautynet.media import Film, Frame, in_batches
+from beautynet.rendering import FORMATS, film_format
+from beautynet.segments import Segments, is_resumable
 
 MOST_FPS = 240
 
@@ -24,8 +27,18 @@ MOST_FPS = 240
 class Dreamer(Protocol):
     """What a film needs of a Translator."""
 
+    @property
+    def identity(self) -> str:
+        """What tells one dream of a film from another: a film is gone on with only if it is the same."""
+
     def dream(self, frames: NDArray[np.uint8], memory: Any = None) -> tuple[NDArray[np.uint8], Any]:
         """Consecutive frames, uint8 RGB (N, H, W, 3) -> their dreams, and the memory for the next call."""
+
+    def pack(self, memory: Any) -> dict[str, NDArray[Any]]:
+        """A memory as arrays."""
+
+    def unpack(self, packed: dict[str, NDArray[Any]]) -> Any:
+        """The memory of these arrays."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +47,15 @@ class VideoSummary:
 
     out: Path
     frames: int
+    new: int
+    """Frames that were dreamt now, not in an earlier run."""
     seconds: float
     warnings: tuple[str, ...]
 
     @property
     def rate(self) -> float:
         """Frames per second of work."""
-        return self.frames / self.seconds
+        return self.new / self.seconds
 
 
 def video(
@@ -56,69 +71,96 @@ def video(
     start: float = 0,
     end: float | None = None,
     fps: float | None = None,
+    loop: float | None = None,
+    poster: bool = False,
     *,
+    force: bool | Callable[[Path], bool] = False,
     translator: Dreamer | None = None,
 ) -> VideoSummary:
     """Dream a film: the same frames at the same times with the same sound, in panels of the film's own size.
 
-    `out` is a name (its suffix chooses the format, see `media.FORMATS`), a folder, or None for `film.beauty.mp4`
+    `out` is a name (its suffix chooses the format, see `rendering.FORMATS`), a folder, or None for `film.beauty.mp4`
     beside the film. `steady` (0..1) is how much a dream leans on the one before it: 0 paints each frame by itself, and
-    flickers. `start` and `end` (seconds) dream a part of the film, `fps` that many frames of each second. A loaded
-    `translator` replaces what chooses and sets one. On Ctrl-C the film is completed with the frames so far, and
-    KeyboardInterrupt raised with a sentence that says so.
+    flickers. `start` and `end` (seconds) dream a part of the film, `fps` that many frames of each second. `loop` makes
+    a GIF or WebP of at most so many MB of it, `poster` a JPEG of its most colourful moment beside it. What is there
+    already is replaced if `force` says so, True or a function of its path. A loaded `translator` replaces what chooses
+    and sets one.
+
+    What was rendered when a run ends early is kept, and the same call goes on there. On Ctrl-C the film is completed
+    with the frames so far, too, and KeyboardInterrupt raised with a sentence that says so.
     """
     source = Path(source)
-    target = _target(source, None if out is None else Path(out))
+    target = _target(source, None if out is None else Path(out), ".mp4" if loop is None else ".gif")
     composed_size((1, 1), layout)
     if start < 0 or (end is not None and end <= start):
         raise BeautyError(f"--start {start:g} and --end {end} will not do: a part begins at 0 or later and ends later")
     if fps is not None and not 0 < fps <= MOST_FPS:
         raise BeautyError(f"--fps {fps:g} will not do: it has to be over 0 and at most {MOST_FPS}")
-    with Film(source, start, end, fps) as film:
+    if loop is not None and (loop <= 0 or film_format(target).sound):
+        raise BeautyError(f"a loop of {loop:g} MB in {target.name} will not do: name a .gif or .webp, and more than 0")
+    with Film(source, start, end, fps or (loop and min(loops.FPS, _rate(source)))) as film:
         if translator is None:
             from beautynet.translator import Translator
 
             translator = Translator.load(
                 checkpoint, device=device, size=size, abstraction=abstraction, colors=colors, steady=steady
             )
+        settings = {
+            "source": (str(source.resolve()), source.stat().st_size, source.stat().st_mtime_ns),
+            "how": (layout, start, end, str(film.rate)),
+            "translator": translator.identity,
+        }
+        film_target = target if loop is None else target.with_name(f".{target.name}.mp4")
+        _may_replace(target, film_target, settings, force)
         began = time.perf_counter()
-        frames = 0
-        interrupted = False
-        with (
-            progress("frames") as bar,
-            writing(
-                target,
-                composed_size(film.size, layout),
-                rate=film.rate,
-                pixel_aspect=film.pixel_aspect,
-                sound=source if film.has_sound else None,
-                sound_from=film.start,
-            ) as writer,
-        ):
-            writer.cut_short = end is not None
-            task = bar.add_task("dreaming", total=film.expected)
-
-            def done(count: int) -> None:
-                nonlocal frames
-                frames += count
-                bar.advance(task, count)
-
-            try:
-                _render(film, translator, layout, writer, done)
-            except KeyboardInterrupt:
-                if not frames:
-                    raise
-                interrupted = writer.cut_short = True
-        if interrupted:
-            raise KeyboardInterrupt(f"stopped: {target} has the first {frames} frames ({float(writer.end):.1f} s)")
+        with Segments(
+            film_target, settings, composed_size(film.size, layout), rate=film.rate, pixel_aspect=film.pixel_aspect
+        ) as segments:
+            already = segments.frames
+            interrupted = _render(film, translator, layout, segments)
+            if interrupted and not segments.frames:
+                raise KeyboardInterrupt
+            lost: list[str] = []
+            if loop is None or not interrupted:
+                with console.status("putting it together"):
+                    sound = source if film.has_sound and loop is None else None
+                    lost = segments.join(sound, film.start, cut_short=interrupted or end is not None)
+            if interrupted:
+                has = f"{target} has" if loop is None else "there are"
+                so_far = f"the first {segments.frames} frames ({float(segments.end):.1f} s)"
+                raise KeyboardInterrupt(f"stopped: {has} {so_far}; the same command goes on")
+            if loop is not None:
+                try:
+                    with console.status("searching for the size"):
+                        loops.loop(film_target, target, loop * 1e6)
+                finally:
+                    film_target.unlink()
+            if poster:
+                loops.poster(target, target.with_suffix(".jpg"))
+            segments.forget()
         seconds = time.perf_counter() - began
-        return VideoSummary(target, frames, seconds, (*film.warnings, *writer.warnings))
+        return VideoSummary(target, segments.frames, segments.frames - already, seconds, (*film.warnings, *lost))
 
 
-def _target(source: Path, out: Path | None) -> Path:
+def _rate(source: Path) -> float:
+    with Film(source) as film:
+        return float(film.rate)
+
+
+def _may_replace(
+    target: Path, film_target: Path, settings: dict[str, Any], force: bool | Callable[[Path], bool]
+) -> None:
+    """BeautyError if something is there that is no beginning of this very film, and shall stay."""
+    if not target.exists() or is_resumable(film_target, settings):
+        return
+    if not (force(target) if callable(force) else force):
+        raise BeautyError(f"{target} exists: --force replaces it, -o chooses another name")
+
+
+def _target(source: Path, out: Path | None, usual: str) -> Path:
     """Where the dream goes; a BeautyError if that is no film's name, or the film itself."""
     suffix = source.suffix.lower()
-    name = f"{source.stem}.beauty{suffix if suffix in FORMATS else '.mp4'}"
+    name = f"{source.stem}.beauty{suffix if suffix in FORMATS and usual == '.mp4' else usual}"
     if out is None:
         out = source.with_name(name)
     elif out.is_dir():
@@ -129,27 +171,42 @@ def _target(source: Path, out: Path | None) -> Path:
     return out
 
 
-def _render(film: Film, translator: Dreamer, layout: str, writer: FilmWriter, done: Callable[[int], None]) -> None:
-    """Dream every frame. Reading, the network and writing overlap, each at most one batch ahead of the next.
+def _render(film: Film, translator: Dreamer, layout: str, segments: Segments) -> bool:
+    """Dream every frame that is not there yet; True if Ctrl-C came between.
 
-    The network runs in the calling thread, the one that Ctrl-C reaches: leaving the block waits for the other two,
-    so that whatever happens the writer is left between two frames.
+    Reading, the network and writing overlap, each at most one batch ahead of the next. The network runs in the calling
+    thread, the one that Ctrl-C reaches: leaving the block waits for the other two, so that whatever happens what is
+    written ends between two frames.
     """
+    already = segments.frames
+    with progress("frames") as bar:
+        task = bar.add_task("dreaming", total=film.expected, completed=already)
 
-    def write(batch: list[Frame], dreams: NDArray[np.uint8]) -> None:
-        for frame, dream in zip(batch, dreams, strict=True):
-            writer.write(frame._replace(picture=compose(frame.picture, dream, layout, float(frame.time))))
-            done(1)
+        def write(batch: list[Frame], dreams: NDArray[np.uint8], memory: Any) -> None:
+            pages = [
+                frame._replace(picture=compose(frame.picture, dream, layout, float(frame.time)))
+                for frame, dream in zip(batch, dreams, strict=True)
+            ]
+            segments.write(pages, lambda: translator.pack(memory))
+            bar.update(task, completed=segments.frames)
 
-    batches = in_batches(film)
-    memory: Any = None
-    with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor(1) as encoding:
-        coming = reading.submit(next, batches, None)
-        going = encoding.submit(lambda: None)
-        while batch := coming.result():
-            coming = reading.submit(next, batches, None)
-            pictures = np.stack([frame.picture for frame in batch.frames])
-            dreams, memory = translator.dream(pictures, None if batch.after_cut else memory)
-            going.result()
-            going = encoding.submit(write, batch.frames, dreams)
-        going.result()
+        batches = in_batches(film)
+        memory = translator.unpack(segments.memory) if already else None
+        passed = 0
+        try:
+            with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor(1) as encoding:
+                coming = reading.submit(next, batches, None)
+                going = encoding.submit(lambda: None)
+                while batch := coming.result():
+                    coming = reading.submit(next, batches, None)
+                    passed += len(batch.frames)
+                    if passed <= already:
+                        continue
+                    pictures = np.stack([frame.picture for frame in batch.frames])
+                    dreams, memory = translator.dream(pictures, None if batch.after_cut else memory)
+                    going.result()
+                    going = encoding.submit(write, batch.frames, dreams, memory)
+                going.result()
+        except KeyboardInterrupt:
+            return True
+        return False

@@ -1,0 +1,170 @@
+"""A long render in segments: what is whole stays, so that the same command goes on where a killed one left off."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beautynet import files
+from beautynet.errors import BeautyError
+from beautynet.media import Frame
+from beautynet.rendering import FilmWriter, Part, film_format, join, writing
+
+SECONDS = 20.0
+"""Of work in a segment: what a kill costs at most. GIF and WebP, which are short, are of one."""
+_SETTINGS = "settings.json"
+
+
+class Segments:
+    """The segments of one film on their way to `target`, in a hidden folder beside it until they are joined.
+
+    Segment n is a film and `n.npz`: the frames that there are with it, when it begins, and what the frame after it has
+    to know. It counts when both are there. A context manager; leaving it keeps what is whole.
+    """
+
+    def __init__(
+        self,
+        target: Path,
+        settings: Mapping[str, Any],
+        size: tuple[int, int],
+        *,
+        rate: Fraction,
+        pixel_aspect: Fraction,
+    ) -> None:
+        """Find what an earlier run with the same `settings` (JSON) left; forget what another one did."""
+        self.target, self.size, self.rate, self.pixel_aspect = target, size, rate, pixel_aspect
+        self.seconds = SECONDS if film_format(target).sound else float("inf")
+        self.folder = folder_of(target)
+        self.parts: list[Part] = []
+        self.frames = 0
+        """Frames rendered so far."""
+        self.end = Fraction(0)
+        """When (seconds) the last of them ends."""
+        self.memory: dict[str, NDArray[Any]] = {}
+        """What the frame after them has to know."""
+        self._stack = ExitStack()
+        self._writer: FilmWriter | None = None
+        self._remember: Callable[[], dict[str, NDArray[Any]]] = dict
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = self._stack.enter_context(open(self.folder / "lock", "wb"))  # noqa: SIM115
+            if not files.lock(lock.fileno()):
+                raise BeautyError(f"another run is rendering {target}: wait until it is done, or stop it")
+            if not is_resumable(target, settings):
+                for left in self.folder.iterdir():
+                    if left.name != "lock":
+                        left.unlink()
+                files.write_text(self.folder / _SETTINGS, _text(settings))
+        except OSError as error:
+            self._stack.close()
+            raise BeautyError(files.explained(error, target) or f"cannot write {target}: {error}") from error
+        except BaseException:
+            self._stack.close()
+            raise
+        self._find()
+
+    def _find(self) -> None:
+        """The whole segments that are there, and what they leave to the next one."""
+        for number in range(len(os.listdir(self.folder))):
+            film, notes = self._film(number), self._notes(number)
+            if not (film.exists() and notes.exists()):
+                break
+            try:
+                with np.load(notes, allow_pickle=False) as stored:
+                    memory = dict(stored)
+                frames, begin, end = (memory.pop(name).tolist() for name in ("frames", "begin", "end"))
+            except (OSError, EOFError, ValueError, LookupError, BadZipFile):  # a damaged disk: from there on anew
+                break
+            self.frames, self.end = frames, Fraction(*end)
+            self.parts.append(Part(film, Fraction(*begin), self.end))
+            self.memory = memory
+
+    def _film(self, number: int) -> Path:
+        return self.folder / f"{number:06}{self.target.suffix.lower()}"
+
+    def _notes(self, number: int) -> Path:
+        return self.folder / f"{number:06}.npz"
+
+    def write(self, frames: Sequence[Frame], remember: Callable[[], dict[str, NDArray[Any]]]) -> None:
+        """Append composed frames; `remember` gives what the frame after them has to know, if it comes to that."""
+        for frame in frames:
+            if self._writer is None:
+                self._began, self._begin = time.monotonic(), frame.time
+                self._file = self._stack.enter_context(ExitStack())
+                self._writer = self._file.enter_context(
+                    writing(
+                        self._film(len(self.parts)),
+                        self.size,
+                        rate=self.rate,
+                        pixel_aspect=self.pixel_aspect,
+                        begin=frame.time,
+                    )
+                )
+            self._writer.write(frame)
+            self.frames += 1
+            self.end = frame.time + frame.duration
+        self._remember = remember
+        if time.monotonic() - self._began > self.seconds:
+            self.close_segment()
+
+    def close_segment(self) -> None:
+        """Make what was written since the last one a segment."""
+        if self._writer is None:
+            return
+        self._writer = None
+        number = len(self.parts)
+        with files.atomic(self._notes(number)) as temporary, open(temporary, "wb") as file:
+            times = {"begin": self._begin.as_integer_ratio(), "end": self.end.as_integer_ratio()}
+            np.savez(file, frames=self.frames, **times, **self._remember())  # type: ignore[arg-type]
+        self._file.close()
+        self.parts.append(Part(self._film(number), self._begin, self.end))
+
+    def join(self, sound: Path | None, sound_from: Fraction, *, cut_short: bool) -> list[str]:
+        """Make the film of what there is, see `rendering.join`."""
+        self.close_segment()
+        return join(self.parts, self.target, sound=sound, sound_from=sound_from, cut_short=cut_short)
+
+    def forget(self) -> None:
+        """Remove the segments: the film is complete, or there is none."""
+        self.parts = []
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go of the files; nothing stays of a render without a whole segment."""
+        self._stack.__exit__(kind, error, trace)
+        if not self.parts:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def folder_of(target: Path) -> Path:
+    """Where the segments of a film are."""
+    return target.with_name(f".{target.name}.segments")
+
+
+def is_resumable(target: Path, settings: Mapping[str, Any]) -> bool:
+    """Whether segments of this film, made with these settings, are there."""
+    try:
+        return (folder_of(target) / _SETTINGS).read_text(encoding="utf-8") == _text(settings)
+    except OSError:
+        return False
+
+
+def _text(settings: Mapping[str, Any]) -> str:
+    return json.dumps(settings, sort_keys=True, default=str)

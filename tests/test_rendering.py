@@ -1,0 +1,155 @@
+"""Films out: what goes into a FilmWriter, in one part or many, comes out of any player."""
+
+import os
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from test_media import LAST, UNEVEN, decoded, likeness, make_film, packets, pictures, rotate, write
+
+from beautynet.errors import BeautyError
+from beautynet.media import Film, Frame
+from beautynet.rendering import FORMATS, Part, film_format, join, writing
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_written_frames_come_back_at_their_times(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"film{suffix}"
+    tick = Fraction(1, 100) if suffix == ".gif" else Fraction(1, 1000)
+    written = write(path, size=(161, 95))
+    with Film(path) as film:
+        read = list(film)
+    assert film.warnings == []
+    assert len(read) == len(written)
+    for a, b in zip(written, read, strict=True):
+        assert abs(a.time - b.time) <= tick / 2
+        assert likeness(a.picture, b.picture[:95, :161]) < 8
+    assert abs(read[-1].duration - LAST) <= tick / 2
+    even = suffix in (".mp4", ".webm")
+    assert film.size == ((162, 96) if even else (161, 95))
+    if even:
+        assert likeness(read[0].picture[:95, 160], read[0].picture[:95, 161]) < 6, "the edge is not repeated"
+
+
+def test_colours_survive(tmp_path: Path) -> None:
+    colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (230, 150, 60)]
+    picture = np.repeat(np.array([colours], np.uint8), 32, axis=1).repeat(64, axis=0)
+    for suffix in FORMATS:
+        with writing(tmp_path / f"film{suffix}", (192, 64)) as writer:
+            writer.write(Frame(picture, Fraction(0), Fraction(1)))
+        with Film(tmp_path / f"film{suffix}") as film:
+            back = next(iter(film)).picture[32, 16::32]
+        assert np.abs(back.astype(int) - colours).max() <= 8, (suffix, back)
+
+
+@pytest.mark.parametrize(
+    ("made", "out", "codec"),
+    [
+        ("film.mp4 aac", "dream.mp4", "copy"),
+        ("film.mp4 mp3", "dream.mp4", "copy"),
+        ("film.webm libopus", "dream.webm", "copy"),
+        ("film.mp4 aac", "dream.webm", "opus"),
+        ("film.webm libopus", "dream.mp4", "aac"),
+    ],
+)
+def test_sound(tmp_path: Path, made: str, out: str, codec: str) -> None:
+    name, encoder = made.split()
+    source = make_film(tmp_path / name, sound=encoder, sound_from=Fraction(1, 5))
+    write(tmp_path / f"silent {out}")
+    assert join([Part(tmp_path / f"silent {out}", Fraction(0), UNEVEN[-1] + LAST)], tmp_path / out, sound=source) == []
+    before, after = packets(source), packets(tmp_path / out)
+    if codec == "copy":
+        assert [data for _, data in after] == [data for _, data in before]
+        assert [time for time, _ in after] == pytest.approx([time for time, _ in before], abs=0.001)
+        return
+    with av.open(str(tmp_path / out)) as file:
+        assert file.streams.audio[0].codec_context.codec.canonical_name == codec
+    # in sync: a second codec adds a delay of its own, which players take off again
+    assert after[0][0] == pytest.approx(before[0][0], abs=0.05)
+    assert after[-1][0] == pytest.approx(before[-1][0], abs=0.05)
+
+
+def test_lost_sound_is_said(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "film.mp4", sound="aac")
+    write(tmp_path / "silent.gif")
+    (said,) = join(
+        [Part(tmp_path / "silent.gif", Fraction(0), UNEVEN[-1] + LAST)], tmp_path / "dream.gif", sound=source
+    )
+    assert "sound" in said
+    assert sorted(os.listdir(tmp_path)) == ["dream.gif", "film.mp4"]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+@pytest.mark.parametrize("cuts", [(0, 12), (0, 1, 12), (0, 3, 4, 9, 12)])
+def test_parts_are_one_film(suffix: str, cuts: tuple[int, ...], tmp_path: Path) -> None:
+    """Uneven times, from dense to sparse and back, and each part with a codec's head start of its own."""
+    times = [Fraction(ms, 1000) for ms in (7, 20, 33, 46, 540, 1033, 1500, 1510, 1520, 1533, 1900, 2301)]
+    last = Fraction(1, 10)
+    frames = [
+        Frame(picture, time, end - time)
+        for picture, time, end in zip(pictures(12, 160, 96), times, [*times[1:], times[-1] + last], strict=True)
+    ]
+    aspect = Fraction(6, 5)
+    parts = []
+    for number, (first, end) in enumerate(pairwise(cuts)):
+        path = tmp_path / f"{number}{suffix}"
+        with writing(path, (160, 96), begin=times[first], pixel_aspect=aspect) as writer:
+            for frame in frames[first:end]:
+                writer.write(frame)
+        parts.append(Part(path, times[first], frames[end - 1].time + frames[end - 1].duration))
+    source = make_film(tmp_path / "tone.mp4", times=[Fraction(n, 25) for n in range(60)], sound="aac")
+    join(parts, tmp_path / f"film{suffix}", sound=source)
+    with Film(tmp_path / f"film{suffix}") as film:
+        read = list(film)
+        assert film.pixel_aspect * film.size[0] == 160 * aspect
+        assert (film.warnings, film.has_sound) == ([], True)
+    assert len(read) == 12
+    for a, b in zip(frames, read, strict=True):
+        assert abs(a.time - b.time) <= Fraction(1, 1000)
+        assert likeness(a.picture, cv2.resize(b.picture, (160, 96))) < 8
+    assert len(decoded(tmp_path / f"film{suffix}")) == 12
+
+
+@pytest.mark.parametrize("suffix", [".webm", ".gif", ".webp"])
+def test_formats_of_square_pixels_are_stretched(suffix: str, tmp_path: Path) -> None:
+    frames = write(tmp_path / f"wide{suffix}", pixel_aspect=Fraction(3, 2))
+    with Film(tmp_path / f"wide{suffix}") as film:
+        assert (film.size, film.pixel_aspect) == ((240, 96), 1)
+        for before, after in zip(frames, film, strict=True):
+            assert likeness(cv2.resize(before.picture, (240, 96)), after.picture) < 8
+
+
+def test_pixel_aspect(tmp_path: Path) -> None:
+    write(tmp_path / "wide.mp4", pixel_aspect=Fraction(4, 3))
+    with Film(tmp_path / "wide.mp4") as film:
+        assert film.pixel_aspect == Fraction(4, 3)
+    with Film(rotate(tmp_path / "wide.mp4")) as film:
+        assert film.pixel_aspect == Fraction(3, 4)
+
+
+def fail(path: Path) -> None:
+    with writing(path, (160, 96)) as writer:
+        for frame in range(3):
+            writer.write(Frame(pictures(1, 160, 96)[0], Fraction(frame), Fraction(1)))
+        raise ZeroDivisionError
+
+
+def test_failure_leaves_nothing(tmp_path: Path) -> None:
+    for suffix in FORMATS:
+        with pytest.raises(ZeroDivisionError):
+            fail(tmp_path / f"film{suffix}")
+    with pytest.raises(BeautyError, match="cannot write"), writing(tmp_path / "film.mp4", (20_000, 2)) as writer:
+        writer.write(Frame(np.zeros((2, 20_000, 3), np.uint8), Fraction(0), Fraction(1)))
+    for suffix in FORMATS:
+        with pytest.raises(BeautyError, match="at least one frame"), writing(tmp_path / f"film{suffix}", (160, 96)):
+            pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_suffix() -> None:
+    with pytest.raises(BeautyError, match=r"\.mp4, \.webm, \.gif, \.webp"):
+        film_format(Path("dream.mov"))

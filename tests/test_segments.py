@@ -1,0 +1,96 @@
+"""Segments of a render: found again by the same settings only, whatever a kill or a bad disk left of them."""
+
+import os
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_media import likeness, pictures
+
+from beautynet import segments as module
+from beautynet.errors import BeautyError
+from beautynet.media import Film, Frame
+from beautynet.segments import Segments, folder_of, is_resumable
+
+SETTINGS = {"layout": "side"}
+FRAMES = [Frame(picture, Fraction(n, 25), Fraction(1, 25)) for n, picture in enumerate(pictures(12, 160, 96))]
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SECONDS", 0.0)  # each call of `write` ends a segment
+
+
+def opened(target: Path, settings: dict[str, Any] = SETTINGS) -> Segments:
+    return Segments(target, settings, (160, 96), rate=Fraction(25), pixel_aspect=Fraction(1))
+
+
+def rendered(target: Path, count: int) -> None:
+    """So many segments of three frames."""
+    with opened(target) as segments:
+        for number in range(count):
+            part = FRAMES[3 * number : 3 * number + 3]
+            segments.write(part, lambda number=number: {"number": np.array(number)})  # type: ignore[misc]
+
+
+def test_what_is_whole_is_found_again(tmp_path: Path) -> None:
+    target = tmp_path / "film.mp4"
+    rendered(target, 2)
+    assert is_resumable(target, SETTINGS)
+    with opened(target) as segments:
+        assert (segments.frames, segments.end, len(segments.parts)) == (6, Fraction(6, 25), 2)
+        assert segments.memory == {"number": 1}
+        segments.write(FRAMES[6:], dict)
+        assert segments.join(None, Fraction(0), cut_short=False) == []
+        segments.forget()
+    with Film(target) as film:
+        made = list(film)
+    assert [frame.time for frame in made] == [frame.time for frame in FRAMES]
+    assert max(likeness(a.picture, b.picture) for a, b in zip(FRAMES, made, strict=True)) < 8
+    assert os.listdir(tmp_path) == ["film.mp4"]
+
+
+@pytest.mark.parametrize("harm", ["no notes", "no film", "torn notes", "empty notes", "other notes"])
+def test_what_is_not_whole_is_rendered_again(harm: str, tmp_path: Path) -> None:
+    target = tmp_path / "film.mp4"
+    rendered(target, 3)
+    film, notes = folder_of(target) / "000001.mp4", folder_of(target) / "000001.npz"
+    if harm.startswith("no "):
+        (notes if harm == "no notes" else film).unlink()
+    elif harm == "other notes":
+        np.savez(notes, frames=6)
+    else:
+        notes.write_bytes(notes.read_bytes()[: 0 if harm == "empty notes" else 200])
+    with opened(target) as segments:
+        assert (segments.frames, segments.end, segments.memory) == (3, Fraction(3, 25), {"number": 0})
+
+
+def test_other_settings_begin_anew(tmp_path: Path) -> None:
+    target = tmp_path / "film.mp4"
+    rendered(target, 2)
+    assert not is_resumable(target, {"layout": "only"})
+    with opened(target, {"layout": "only"}) as segments:
+        assert (segments.frames, segments.parts) == (0, [])
+    assert os.listdir(tmp_path) == []
+
+
+def test_nothing_stays_without_a_whole_segment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SECONDS", 60.0)
+    target = tmp_path / "film.mp4"
+    with opened(target) as segments:
+        segments.write(FRAMES, dict)
+    assert os.listdir(tmp_path) == []
+
+
+def test_one_render_at_a_time(tmp_path: Path) -> None:
+    with opened(tmp_path / "film.mp4"), pytest.raises(BeautyError, match="another run is rendering"):
+        opened(tmp_path / "film.mp4")
+    assert os.listdir(tmp_path) == []
+
+
+def test_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BeautyError, match="is not a folder"):
+        opened(tmp_path / "file" / "film.mp4")
