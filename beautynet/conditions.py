@@ -31,6 +31,9 @@ FRESH_STEPS, WARM_STEPS = 16, 3
 """Lloyd iterations for a first picture, and for a frame that starts from the centres of the one before."""
 CENTRE_INERTIA = 0.6
 """How much of the last frame's centres stays in a film: steadier colours against a slower reaction to change."""
+FRESH_SHARE = 0.1
+"""How far a film's centres are drawn, each frame, to those that the frame would have alone: a centre that lost all its
+pixels as the scene changed finds others."""
 RANK_TOLERANCE = 4.0
 """In a film the ranks of two clusters swap only once the darker is this much (in L*) the lighter one."""
 
@@ -154,8 +157,9 @@ def clusters(recipe: Condition, photos: Tensor, memory: Memory) -> tuple[Tensor,
         known = torch.cat([centres, borrowed(centres, recipe.lenders)], dim=2) if recipe.lenders else centres
     else:
         known, before = (each.expand(photos.shape[0], *each.shape[1:]) for each in memory)
-        centres = lloyd(sample(lab), known[..., :3], WARM_STEPS)
-        order = rank_order(centres := torch.lerp(centres, known[..., :3], CENTRE_INERTIA))
+        pull = torch.lerp(known[..., :3], by_luminance(fit_centres(sample(lab), known.shape[1])), FRESH_SHARE)
+        centres = torch.lerp(lloyd(sample(lab), pull, WARM_STEPS), pull, CENTRE_INERTIA)
+        order = rank_order(centres)
         centres = centres.gather(1, order[..., None].expand_as(centres))
         before = order.argsort(dim=1).gather(1, before)
         known = torch.cat([centres, known[..., 3:]], dim=2)  # a film keeps what it has borrowed until a cut

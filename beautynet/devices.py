@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import torch
 
 from beautynet.errors import BeautyError
@@ -36,3 +38,12 @@ def has_bfloat16(device: torch.device) -> bool:
 def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:
     """Mixed precision where it helps: `auto` is bfloat16 on GPUs and CPUs that compute in it, `float32` just that."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "auto" and has_bfloat16(device))
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that may be had, of the device on a GPU, of the machine elsewhere; 4 GiB where it does not say."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    with suppress(OSError, ValueError, StopIteration), open("/proc/meminfo", encoding="ascii") as lines:
+        return 1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1])
+    return 4 << 30

@@ -12,9 +12,9 @@ TRUST = 30.0
 """A pixel of the film that is this much (of 255, in its worst channel) off what was there before trusts it by 1/e."""
 ASTRAY = 0.5
 """Square px that a flow may miss the place where it began by: there, trust is 1/e."""
-FINE, AROUND = 1.0, 15
+FINE, AROUND = 2.0, 15
 """Px: detail is what a blur so wide takes away, and its strength is compared over squares of this side."""
-MOST_GAIN = 2.0
+MOST_GAIN = 2.5
 """Detail is at most so many times as strong as it was left: what is gone is gone."""
 SMALLEST = 32
 """Shorter side in px of what optical flow can be found in."""

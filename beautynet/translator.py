@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -19,10 +20,11 @@ from beautynet import conditions, images
 from beautynet.conditions import Condition
 from beautynet.config import STEADY
 from beautynet.decode import Unreadable, decode
-from beautynet.devices import autocast, pick_device
+from beautynet.devices import autocast, free_memory, pick_device
 from beautynet.errors import BeautyError
-from beautynet.networks import Generator
+from beautynet.networks import Generator, bytes_per_pixel
 from beautynet.steady import Moment, lean
+from beautynet.tiles import tiled
 
 if TYPE_CHECKING:
     from beautynet.media import Frame
@@ -63,6 +65,8 @@ class Translator:
         """Shorter side in px at which the network works; pictures are scaled to it and the dream back."""
         self.steady = STEADY
         """0..1: how much of a film's dream is the one before it, moved along; 0 paints each frame by itself."""
+        self.most_pixels: int | None = None
+        """Pixels that the generator paints at once; None is what half of the free memory does for."""
         self.header: dict[str, Any] = {}
 
     @classmethod
@@ -166,7 +170,19 @@ class Translator:
 
     @torch.inference_mode()
     def paint(self, shown: Tensor) -> Tensor:
-        """Conditions (N, 3, h, w) in [-1, 1], any h and w -> the generator's pictures, same shape and range."""
+        """Conditions (N, 3, h, w) in [-1, 1], any h and w -> the generator's pictures, same shape and range.
+
+        What memory does not do for is painted picture by picture, and what is too large even so in tiles.
+        """
+        pixels = shown.shape[-2] * shown.shape[-1]
+        most = self.most_pixels or free_memory(self.device) // (2 * bytes_per_pixel(self.generator.width))
+        if len(shown) * pixels <= most:
+            return self._paint(shown)
+        if pixels <= most:
+            return torch.cat([self._paint(each[None]) for each in shown])
+        return torch.cat([tiled(self._paint, each[None], math.isqrt(most)) for each in shown])
+
+    def _paint(self, shown: Tensor) -> Tensor:
         height, width = shown.shape[-2:]
         padded = images.pad_to_multiple(shown, self.generator.multiple).contiguous(memory_format=torch.channels_last)
         with autocast(self.device, self.precision):

@@ -54,6 +54,22 @@ def test_padding_is_not_painted(translator: Translator) -> None:
     assert translator.paint(shown).shape == shown.shape
 
 
+def test_what_memory_does_not_do_for_is_painted_in_parts(translator: Translator, crops: torch.Tensor) -> None:
+    shown, _ = translator.condition(crops[:2, :, :100, :164])
+    whole = translator.paint(shown)
+    try:
+        translator.most_pixels = 20_000  # picture by picture
+        assert torch.allclose(translator.paint(shown), whole, atol=1e-4)
+        translator.most_pixels = 96**2  # in tiles, whose norms see their own part
+        tiled = translator.paint(shown)
+    finally:
+        translator.most_pixels = None
+    assert tiled.shape == whole.shape
+    # each part has its own statistics and noise; the tones are those of the whole
+    tones = torch.nn.functional.avg_pool2d
+    assert (tones(tiled, 20) - tones(whole, 20)).abs().mean() < 0.3 * whole.std()
+
+
 def test_size_and_abstraction_can_be_overridden(checkpoint: Path, translator: Translator, frames: np.ndarray) -> None:
     for override in ({"size": 96}, {"abstraction": 0.2}, {"size": 33}):
         other = Translator.load(checkpoint, device="cpu", **override)  # type: ignore[arg-type]
