@@ -16,15 +16,15 @@ FINE, AROUND = 2.0, 15
 """Px: detail is what a blur so wide takes away, and its strength is compared over squares of this side."""
 MOST_GAIN = 2.5
 """Detail is at most so many times as strong as it was left: what is gone is gone."""
-SMALLEST = 32
-"""Shorter side in px of what optical flow can be found in."""
+SMALLEST, FLOW = 32, 128
+"""Shorter side in px of what optical flow can be found in, and of what it is looked for in where there is more."""
 
 
 class Moment(NamedTuple):
     """What a frame leaves to the next."""
 
     frame: NDArray[np.uint8]
-    """As the film has it, at the scale of the dream: (h, w, 3)."""
+    """As the film has it, at the scale of the flow: (h', w', 3)."""
     dream: NDArray[np.float32]
     """Before its detail was restored: (h, w, 3)."""
 
@@ -39,37 +39,67 @@ def lean(
     it is itself. The result is the dreams and what they leave to the frame after them.
     """
     height, width = dreams.shape[1:3]
+    scale = min(1.0, FLOW / min(height, width))
+    small = max(1, round(width * scale)), max(1, round(height * scale))
+    places = _grid(width, height)
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=2).astype(np.float32)
     steadied = np.empty_like(dreams)
     for number, (picture, dream) in enumerate(zip(frames, dreams, strict=True)):
-        frame = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+        frame = np.asarray(cv2.resize(picture, small, interpolation=cv2.INTER_AREA), np.uint8)
         if before is None or min(height, width) < SMALLEST:
             blend = dream
             steadied[number] = dream
         else:
-            now, then = (cv2.cvtColor(each, cv2.COLOR_RGB2GRAY) for each in (frame, before.frame))
-            back, forth = flow.calc(now, then, None), flow.calc(then, now, None)
-            whence = grid + back
-            film_then = cv2.remap(before.frame, whence, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            back, trust = _motion(flow, before.frame, frame)
+            if small != (width, height):
+                back = cv2.resize(back, (width, height)) * np.array([width / small[0], height / small[1]], np.float32)
+                trust = cv2.resize(trust, (width, height))
             # cubic, since a dream is moved again and again
-            dream_then = cv2.remap(before.dream, whence, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-            change = cv2.blur(cv2.absdiff(frame, film_then), (3, 3)).max(axis=2)
-            inside = ((whence >= 0) & (whence <= (width - 1, height - 1))).all(axis=2)
-            # a flow that does not come back comes from what was covered (Sundaram, Brox and Keutzer 2010)
-            returned = back + cv2.remap(forth, whence, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            error = cv2.blur((returned**2).sum(axis=2), (5, 5)) / (0.05 * (back**2).sum(axis=2) + ASTRAY)
-            trust = strength * np.exp(change / np.float32(-TRUST) - error) * inside
-            blend = (dream + trust[..., None] * (dream_then - dream)).astype(np.float32)
+            then = cv2.remap(before.dream, places + back, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+            trust = cv2.merge([strength * trust] * 3)
+            blend = np.asarray(cv2.add(dream, cv2.multiply(trust, cv2.subtract(then, dream))), np.float32)
             steadied[number] = _as_crisp(blend, dream)
         before = Moment(frame, blend)  # not what was made crisp: sharpened again and again, flat areas grow specks
     assert before is not None
     return steadied, before
 
 
+def _grid(width: int, height: int) -> NDArray[np.float32]:
+    """The place (x, y) of each pixel: (h, w, 2)."""
+    return np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=2).astype(np.float32)
+
+
+def _motion(
+    flow: cv2.DISOpticalFlow, before: NDArray[np.uint8], frame: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Where each pixel of a frame was in the one before it, (h, w, 2) in px from its place, and how sure that is, 0..1.
+
+    Not where it looks different there; nor where it came in at the border; nor where the way back from there leads
+    elsewhere, which is what was covered (Sundaram, Brox and Keutzer 2010).
+    """
+    height, width = frame.shape[:2]
+    now, then = (cv2.cvtColor(each, cv2.COLOR_RGB2GRAY) for each in (frame, before))
+    back, forth = flow.calc(now, then, None), flow.calc(then, now, None)
+    whence = _grid(width, height) + back
+    there = cv2.remap(before, whence, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    red, green, blue = cv2.split(cv2.blur(cv2.absdiff(frame, there), (3, 3)))
+    change = cv2.max(cv2.max(red, green), blue).astype(np.float32)
+    returned = back + cv2.remap(forth, whence, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    missed, moved = (x * x + y * y for x, y in map(cv2.split, (returned, back)))
+    error = cv2.blur(missed, (5, 5)) / (0.05 * moved + ASTRAY)
+    x, y = cv2.split(whence)
+    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    return back, np.asarray(cv2.exp(change / np.float32(-TRUST) - error) * inside, np.float32)
+
+
 def _as_crisp(blend: NDArray[np.float32], dream: NDArray[np.float32]) -> NDArray[np.float32]:
     """The blend with its detail as strong as the dream's: two textures that do not quite meet blur each other."""
-    detail, wanted = (each - cv2.GaussianBlur(each, (0, 0), FINE) for each in (blend, dream))
-    has, should = (cv2.blur(np.abs(each).mean(axis=2), (AROUND, AROUND)) for each in (detail, wanted))
-    gain = np.clip(should / np.maximum(has, 1e-6), 1, MOST_GAIN)
-    return np.asarray(blend + (gain[..., None] - 1) * detail, np.float32)
+    detail = cv2.subtract(blend, cv2.GaussianBlur(blend, (0, 0), FINE))
+    grey = cv2.cvtColor(dream, cv2.COLOR_RGB2GRAY)
+    wanted = cv2.subtract(grey, cv2.GaussianBlur(grey, (0, 0), FINE))
+    has, should = (
+        cv2.blur(cv2.absdiff(each, 0.0), (AROUND, AROUND))
+        for each in (cv2.cvtColor(detail, cv2.COLOR_RGB2GRAY), wanted)
+    )
+    gain = np.clip(should / np.maximum(has, np.float32(1e-6)), 1, MOST_GAIN) - np.float32(1)
+    return np.asarray(cv2.add(blend, cv2.multiply(cv2.merge([gain] * 3), detail)), np.float32)

@@ -119,7 +119,7 @@ class Translator:
         shown, seen = self.see(frames, memory and memory.seen)
         painted, moment = self.hold(frames, self.paint(shown), memory and memory.moment)
         height, width = frames.shape[1:3]
-        return images.to_uint8(images.resize(painted, height, width)), Memory(seen, moment)
+        return images.resize_uint8(images.to_uint8(painted), height, width), Memory(seen, moment)
 
     def film(self, path: str | Path, start: float = 0, end: float | None = None) -> Iterator[Frame]:
         """The film at `path`, or what is between `start` and `end` (seconds) of it, frame by frame as dreamt.
@@ -160,7 +160,7 @@ class Translator:
         """What the network is shown for uint8 (N, H, W, 3) frames, at its own scale: (N, 3, h, w) in [-1, 1]."""
         height, width = frames.shape[1:3]
         height, width = images.scaled_to(height, width, self.size)
-        photos = images.resize(images.to_tensor(frames, self.device), height, width)
+        photos = images.to_tensor(images.resize_uint8(frames, height, width), self.device)
         shown = []
         with torch.inference_mode():
             for photo in photos[:, None]:  # one by one: each frame starts from the one before
