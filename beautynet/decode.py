@@ -36,8 +36,9 @@ _UPRIGHT = {
 _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "TIFF", "BMP", "JPEG2000", "MPO", "PPM")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
-# Broken EXIF is common on the web and ignored here on purpose. The warning about bombs is another one, and stays.
+# Broken EXIF is common on the web and ignored here on purpose; the limit of pixels is ours, see MAX_PIXELS.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -290,9 +289,7 @@ class _Pillow:
 def _animation(path: Path) -> _Pillow | None:
     """A picture file that libav would read worse (EXIF, transparency, animated WebP) than Pillow; else None."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit is ours
-            image = Image.open(path, formats=("GIF", "WEBP", "PNG", "JPEG"))
+        image = Image.open(path, formats=("GIF", "WEBP", "PNG", "JPEG"))
     except Image.DecompressionBombError as error:
         raise BeautyError(f"{path} is too large to be shown: scale it down first") from error
     except Exception:  # not one of these, or so broken that libav shall say why

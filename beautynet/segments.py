@@ -148,9 +148,11 @@ class Segments:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Let go of the files; nothing stays of a render without a whole segment."""
-        self._stack.__exit__(kind, error, trace)
-        if not self.parts:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        try:
+            self._stack.__exit__(kind, error, trace)
+        finally:  # a disk may be full until the last
+            if not self.parts:
+                shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def folder_of(target: Path) -> Path:

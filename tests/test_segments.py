@@ -1,5 +1,6 @@
 """Segments of a render: found again by the same settings only, whatever a kill or a bad disk left of them."""
 
+import errno
 import os
 from fractions import Fraction
 from pathlib import Path
@@ -81,6 +82,19 @@ def test_nothing_stays_without_a_whole_segment(tmp_path: Path, monkeypatch: pyte
     target = tmp_path / "film.mp4"
     with opened(target) as segments:
         segments.write(FRAMES, dict)
+    assert os.listdir(tmp_path) == []
+
+
+def test_nothing_stays_when_the_first_segment_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, "SECONDS", 60.0)
+    segments = opened(tmp_path / "film.mp4")
+    segments.write(FRAMES, dict)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(BeautyError, match="disk full"), segments:
+        segments.close_segment()
     assert os.listdir(tmp_path) == []
 
 
