@@ -45,7 +45,8 @@ class Segments:
     ) -> None:
         """Find what an earlier run with the same `settings` (JSON) left; forget what another one did."""
         self.target, self.size, self.rate, self.pixel_aspect = target, size, rate, pixel_aspect
-        self.seconds = SECONDS if film_format(target).sound else float("inf")
+        self.many = film_format(target).sound is not None
+        """Whether there is more than one segment, so that a render can be gone on with."""
         self.folder = folder_of(target)
         self.parts: list[Part] = []
         self.frames = 0
@@ -116,7 +117,7 @@ class Segments:
             self.frames += 1
             self.end = frame.time + frame.duration
         self._remember = remember
-        if time.monotonic() - self._began > self.seconds:
+        if self.many and time.monotonic() - self._began > SECONDS:
             self.close_segment()
 
     def close_segment(self) -> None:

@@ -256,6 +256,15 @@ def test_interrupted_film_is_complete_up_to_there_and_goes_on(tmp_path: Path) ->
     assert sorted(path.name for path in tmp_path.iterdir()) == ["film.beauty.mp4", "film.mp4"]
 
 
+def test_interrupted_gif_is_what_it_is(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "film.mp4", [Fraction(i, 25) for i in range(40)])
+    with pytest.raises(KeyboardInterrupt, match=r"has the first 8 frames \(0.3 s\)$"):
+        video(source, tmp_path / "film.gif", translator=Negative(interrupt_at=3))
+    with Film(tmp_path / "film.gif") as made:
+        assert len(list(made)) == 8
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["film.gif", "film.mp4"]
+
+
 def killed(source: Path, frames: int) -> None:
     """Render in a process of its own, which is killed after so many frames."""
     script = f"""

@@ -128,7 +128,10 @@ def video(
             if interrupted:
                 has = f"{target} has" if loop is None else "there are"
                 so_far = f"the first {segments.frames} frames ({float(segments.end):.1f} s)"
-                raise KeyboardInterrupt(f"stopped: {has} {so_far}; the same command goes on")
+                if segments.many:
+                    raise KeyboardInterrupt(f"stopped: {has} {so_far}; the same command goes on")
+                segments.forget()
+                raise KeyboardInterrupt(f"stopped: {has} {so_far}")
             if loop is not None:
                 try:
                     with console.status("searching for the size"):
