@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -38,8 +39,6 @@ def resize_uint8(pictures: np.ndarray, height: int, width: int) -> np.ndarray:
     """uint8 (N, H, W, 3) scaled: areas averaged where it gets smaller, else bicubic. A tenth of `resize`'s time."""
     if pictures.shape[1:3] == (height, width):
         return pictures
-    import cv2  # here: training does without
-
     smaller = height * width < pictures.shape[1] * pictures.shape[2]
     how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
     return np.stack([cv2.resize(each, (width, height), interpolation=how) for each in pictures])
