@@ -69,7 +69,12 @@ class Web:
                 answer = web.routes.get(self.path) or web.routes.get(urlsplit(self.path).path) or status(404)
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the client has had enough
                     answer(self)
-                busy.remove(self)
+                self.answered()
+
+            def answered(self) -> None:
+                """Before the last byte goes out: with it the client is free to ask again."""
+                if self in busy:
+                    busy.remove(self)
 
             def log_message(self, *_: object) -> None:
                 """Quiet."""
@@ -173,6 +178,8 @@ def slowly(data: bytes, pause: float, piece: int = 100) -> Answer:
         request.send_header("Content-Length", str(len(data)))
         request.end_headers()
         for start in range(0, len(data), piece):
+            if start + piece >= len(data):
+                request.answered()  # type: ignore[attr-defined]
             request.wfile.write(data[start : start + piece])
             if start + piece < len(data):
                 time.sleep(pause)
