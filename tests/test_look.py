@@ -323,7 +323,7 @@ def test_keys(page: Browser, dataset: Path) -> None:
     saved(page)
     assert "03.jpg" in names(dataset / REJECTED)
     press(page, Keys.ESCAPE)
-    assert page.run("document.activeElement.parentElement.dataset.name") == "03.jpg"
+    page.until("document.activeElement.parentElement.dataset.name === '03.jpg'")  # a dialog's closing is told later
 
 
 def test_filters_and_order(page: Browser) -> None:

@@ -30,8 +30,9 @@ from beautynet.sources import DEFAULT, SOURCES, Candidate, Search, licences
 from beautynet.sources.fetch import Fetcher, Limits, host_of, is_transient
 from beautynet.sources.supply import Stream, Supply
 
-LOOKERS = 8
-"""Photos that are decoded at the same time: memory is the limit."""
+LOOKERS = min(max(os.cpu_count() or 1, 4), 8)
+"""Photos that are decoded at once: more than there are cores, as some wait for the disk or for Python's lock, up
+to where memory would be the limit."""
 IN_FLIGHT = 4
 """Candidates under way for each connection: the others have been fetched, and wait for a core or for the disk."""
 HINTS = {
