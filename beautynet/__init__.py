@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from beautynet.classifier import Classifier as Classifier
     from beautynet.conditions import Condition as Condition
     from beautynet.config import TrainConfig as TrainConfig
     from beautynet.dataset import Dataset as Dataset
@@ -20,10 +21,19 @@ if TYPE_CHECKING:
     from beautynet.showcase import demo as demo
     from beautynet.speed import bench as bench
     from beautynet.translator import Translator as Translator
+    from beautynet.verbs.classify_evaluate import classify_evaluate as classify_evaluate
+    from beautynet.verbs.classify_predict import classify_predict as classify_predict
+    from beautynet.verbs.classify_serve import classify_serve as classify_serve
+    from beautynet.verbs.classify_train import classify_train as classify_train
+    from beautynet.verbs.curate import curate as curate
+    from beautynet.verbs.draw import draw as draw
+    from beautynet.verbs.draw import draw_gallery as draw_gallery
+    from beautynet.verbs.draw_survey import draw_survey as draw_survey
     from beautynet.verbs.evaluate import evaluate as evaluate
     from beautynet.verbs.export import export as export
     from beautynet.verbs.image import image as image
     from beautynet.verbs.info import info as info
+    from beautynet.verbs.live import live as live
     from beautynet.verbs.look import look as look
     from beautynet.verbs.pairs import pairs as pairs
     from beautynet.verbs.scrape import scrape as scrape
@@ -32,15 +42,21 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "BeautyError": "beautynet.errors",
+    "Classifier": "beautynet.classifier",
     "Condition": "beautynet.conditions",
     "Dataset": "beautynet.dataset",
     "TrainConfig": "beautynet.config",
     "Translator": "beautynet.translator",
     "bench": "beautynet.speed",
     "demo": "beautynet.showcase",
+    "draw_gallery": "beautynet.verbs.draw",
     **{
         verb: f"beautynet.verbs.{verb}"
-        for verb in ("scrape", "look", "pairs", "train", "image", "video", "export", "info", "evaluate")
+        for verb in (
+            *("scrape", "look", "pairs", "train", "image", "video", "export", "info", "evaluate", "live"),
+            *("curate", "classify_train", "classify_evaluate", "classify_predict", "classify_serve"),
+            *("draw", "draw_survey"),
+        )
     },
 }
 __all__ = sorted(_HOMES)

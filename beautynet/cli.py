@@ -26,7 +26,7 @@ SOURCE_NAMES = ("bing", "commons", "flickr", "flowers102", "inaturalist", "openv
 DEFAULTS = "openverse, commons, inaturalist, then bing"
 LICENCE_FILTERS = ("any", "free", "commercial", "public-domain")
 FAULTS = ("blurred", "drawing", "collage", "watermark")
-BACKBONE_NAMES = ("efficientnet-lite0", "resnet18", "vgg16", "inception_v3")
+BACKBONE_NAMES = ("efficientnet-lite0", "efficientnet-lite1", "resnet18", "vgg16", "inception_v3")
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -127,16 +127,27 @@ device = click.option("--device", default="auto", metavar="auto|cuda|mps|cpu", s
 abstraction = click.option(
     "--abstraction", type=click.FloatRange(0, 1), help="0..1, how little of the picture is kept; default: as trained."
 )
+serving = options(
+    click.option(
+        "--host",
+        default="127.0.0.1",
+        show_default=True,
+        help="Who can reach it: 0.0.0.0 is everybody in this network who has the token.",
+    ),
+    click.option("--token", help="What others are asked for, 8 characters or more.  [default: made up]"),
+)
+checkpoint = click.option("-c", "--checkpoint", help="A run's folder, its name or a model file.  [default: the newest]")
+colors = click.option(
+    "--colors",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A picture to borrow the colours of, instead of the training photos'; repeats.",
+)
 dreaming = options(
     click.option("-o", "--out", type=click.Path(path_type=Path), help="Where to write."),
-    click.option("-c", "--checkpoint", help="A run's folder, its name or a model file.  [default: the newest]"),
+    checkpoint,
     abstraction,
-    click.option(
-        "--colors",
-        multiple=True,
-        type=click.Path(path_type=Path),
-        help="A picture to borrow the colours of, instead of the training photos'; repeats.",
-    ),
+    colors,
     device,
 )
 
@@ -177,6 +188,8 @@ def settings_of(config: type) -> Decorator:
 )
 @click.option("--min-size", type=click.IntRange(1), default=256, show_default=True, help="Shorter side in px.")
 @click.option("--reject", multiple=True, type=click.Choice(FAULTS), help="Also leave such pictures out; repeats.")
+@click.option("--judge", metavar="MODEL", help="A classifier; what it says is something else is left out.")
+@click.option("--want", multiple=True, metavar="LABEL", help="Its labels that are wanted.  [default: all but `other`]")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The dataset's folder.  [default: data/QUERY]")
 @click.option("--dry-run", is_flag=True, help="Store nothing; write a page with what would be kept.")
 @click.option("--contact", envvar="BEAUTYNET_CONTACT", help="Your e-mail or page, for hosts that ask who visits them.")
@@ -191,6 +204,7 @@ def scrape(query: str | None, max_: int, allow_private: bool, ignore_opt_out: bo
     Examples:
       beautynet scrape flowers --max 1000
       beautynet scrape flowers --also tulip --also dahlia --license free
+      beautynet scrape flowers --judge flowers-judge --want like
       beautynet scrape mushrooms --source inaturalist --reject blurred --dry-run
       beautynet scrape --from ~/Pictures/garden
       beautynet scrape roses --from urls.txt --min-size 400
@@ -226,11 +240,43 @@ def look(dataset: str | None, no_browser: bool, **given: Any) -> None:
     """
     from beautynet.verbs.look import look as run
 
-    summary = run(dataset, browser=not no_browser, **given)
+    def judge(folder: Path) -> None:
+        from beautynet.verbs.curate import curate  # when it is clicked: looking alone needs no torch
+
+        curate(folder)
+
+    summary = run(dataset, browser=not no_browser, judge=judge, **given)
     click.echo(summary.sentence())
     if summary.unknown:
         click.echo(f"not in the dataset: {', '.join(summary.unknown)}", err=True)
     sys.exit(PARTLY if summary.unknown else 0)
+
+
+@main.command()
+@click.argument("dataset")
+@click.option("--model", help="A classifier that tells what is wanted.  [default: one is trained]")
+@click.option("--want", multiple=True, metavar="LABEL", help="Its labels that are wanted.  [default: all but `other`]")
+@click.option("--like", type=click.Path(path_type=Path), help="A folder of what is wanted.  [default: the dataset]")
+@click.option(
+    "--unlike", type=click.Path(path_type=Path), help="A folder of what is not, besides what was clicked out."
+)
+@device
+def curate(dataset: str, **given: Any) -> None:
+    """Judge the photos of DATASET: training skips the junk, and `look` shows what is doubtful first.
+
+    Click some out with `look`, run this, look again: in seconds it knows what you mean. Nothing is moved.
+
+    \b
+    Examples:
+      beautynet curate flowers
+      beautynet curate flowers --unlike streets/
+      beautynet curate walls --model artists --want invader
+    """
+    from beautynet.verbs.curate import curate as run
+
+    summary = run(dataset, **given)
+    click.echo(summary.sentence())
+    sys.exit(PARTLY if summary.unreadable else 0)
 
 
 @main.command()
@@ -432,6 +478,281 @@ def evaluate(checkpoint: str | None, max_: int | None, **given: Any) -> None:
     click.echo(f"\n{report.facts['seconds']:.0f} s; open {report.page} in a browser")
 
 
+@main.group()
+def classify() -> None:
+    """A few dozen labelled pictures, and it knows whose hand it was.
+
+    \b
+    Examples:
+      beautynet classify train painters/            # a folder for each label
+      beautynet classify evaluate
+      beautynet classify predict painters unknown.jpg
+    """
+
+
+@classify.command("train")
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--labels", type=click.Path(path_type=Path), help="A CSV (`path,label`) with the labels of DATA's files.")
+@click.option("--name", help="Where to: checkpoints/NAME.  [default: the data's name]")
+@click.option(
+    "--backbone",
+    type=click.Choice(BACKBONE_NAMES),
+    default=BACKBONE_NAMES[0],
+    show_default=True,
+    help="What looks at the pictures; all but the default are downloaded.",
+)
+@click.option("--finetune", is_flag=True, help="Let the backbone's last layers learn too; kept if it is better.")
+@click.option(
+    "--minutes", type=click.FloatRange(min=0, min_open=True), default=3.0, show_default=True, help="To fine-tune for."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Another one keeps other pictures to test on.")
+@device
+def classify_train(data: Path, **given: Any) -> None:
+    """Train a classifier on DATA: a folder (or zip) with a folder for each label, or a CSV.
+
+    It takes seconds. A CSV begins with `path,label`, with more `label` columns for pictures with several, and if
+    wanted `split` (train, val, test). A folder `other` with anything else lets it say none of these.
+
+    \b
+    Examples:
+      beautynet classify train painters/
+      beautynet classify train artists.zip --finetune --minutes 5
+      beautynet classify train photos/ --labels labels.csv --name artists
+    """
+    from beautynet.verbs.classify_train import classify_train as run
+
+    summary = run(data, **given)
+    click.echo(summary.sentence())
+    for line in summary.advice:
+        click.echo(line)
+    sys.exit(PARTLY if summary.skipped else 0)
+
+
+@classify.command("evaluate")
+@click.argument("model", required=False)
+@click.argument("data", required=False, type=click.Path(path_type=Path))
+@click.option("--labels", type=click.Path(path_type=Path), help="A CSV (`path,label`) with the labels of DATA's files.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder.  [default: report/ beside the model]")
+@device
+def classify_evaluate(model: str | None, data: Path | None, **given: Any) -> None:
+    """Measure MODEL (the newest) on the pictures it kept to test on, or on DATA, and write a page of it.
+
+    \b
+    Examples:
+      beautynet classify evaluate
+      beautynet classify evaluate painters more-paintings/ -o report/
+    """
+    from beautynet.verbs.classify_evaluate import classify_evaluate as run
+
+    report = run(model, data, **given)
+    click.echo(report.table())
+    for name, reason in report.left_out:
+        click.echo(f"left out {name}: {reason}", err=True)
+    for line in report.advice:
+        click.echo(line)
+    click.echo(f"open {report.page} in a browser")
+
+
+@classify.command("predict")
+@click.argument("model")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Labels for each picture.")
+@click.option("--heat", type=click.Path(path_type=Path), help="A folder for pictures of where it looked.")
+@click.option("--json", "as_json", is_flag=True, help="A line of JSON for each picture.")
+@device
+def classify_predict(model: str, paths: tuple[Path, ...], as_json: bool, **given: Any) -> None:
+    """What MODEL says of pictures, or of all in folders.
+
+    \b
+    Examples:
+      beautynet classify predict painters unknown.jpg
+      beautynet classify predict artists walls/ --top 1 --json
+      beautynet classify predict artists wall.jpg --heat looked/
+    """
+    from beautynet.verbs.classify_predict import classify_predict as run
+
+    found = run(model, paths, **given)
+    for each in found:
+        click.echo(each.json() if as_json else each.line(), err=each.reason is not None and not as_json)
+    sys.exit(PARTLY if any(each.reason for each in found) else 0)
+
+
+@classify.command("serve")
+@click.argument("model", required=False)
+@serving
+@click.option("--port", type=click.IntRange(1, 65535), default=8341, show_default=True, help="Where it listens.")
+@device
+def classify_serve(model: str | None, **given: Any) -> None:
+    """Let MODEL (the newest) answer over HTTP, to programs and browsers on this machine, or with --host on others.
+
+    \b
+    Examples:
+      beautynet classify serve
+      beautynet classify serve artists --port 9000
+      beautynet classify serve artists --host 0.0.0.0
+    """
+    from beautynet.verbs.classify_serve import classify_serve as run
+
+    run(model, **given)
+
+
+@main.command()
+@checkpoint
+@click.option("--camera", metavar="N|rtsp://…", help="A camera of this machine, 0 is the first, or of the network.")
+@click.option(
+    "--films",
+    type=click.Path(path_type=Path),
+    default=".",
+    help="The folder whose films it shows.  [default: this one]",
+)
+@colors
+@serving
+@click.option("--port", type=click.IntRange(1, 65535), help="Where it listens.  [default: any that is free]")
+@click.option("--no-browser", is_flag=True, help="Print the address only.")
+@device
+def live(no_browser: bool, **given: Any) -> None:
+    """Stand before the network: your camera and what the network makes of it, in the browser, with sliders.
+
+    The same page shows the datasets, the run that trains, and the films in this folder.
+
+    \b
+    Examples:
+      beautynet live
+      beautynet live -c flowers --colors rose.jpg
+      beautynet live --camera 0 --host 0.0.0.0 --token rosegarden
+    """
+    from beautynet.verbs.live import live as run
+
+    run(browser=not no_browser, **given)
+
+
+class OrElse(click.Group):
+    """A group whose first word, where it names none of its commands, belongs to the command `otherwise`."""
+
+    otherwise = "picture"
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the command in where it is left out."""
+        return super().parse_args(ctx, args if args and args[0] in self.commands else [self.otherwise, *args])
+
+
+drawing = options(
+    click.option("--ellipses", type=int, default=8, show_default=True, help="How many."),
+    click.option("--colors", type=int, help="So many colours in all.  [default: each ellipse its own]"),
+    click.option("--palette", type=click.Path(path_type=Path), help="A file of colours, one a line, such as #f59d1b."),
+    click.option("--from-photo", type=click.Path(path_type=Path), help="Take the colours from a picture."),
+    click.option("--background", default="auto", show_default=True, metavar="auto|COLOR", help="What is behind them."),
+    click.option("--minutes", type=float, default=1.0, show_default=True, help="To search for, per drawing."),
+    click.option("--steps", type=int, help="Steps of the method, instead of a time: same seed, same drawing."),
+    click.option(
+        "--method",
+        type=click.Choice(("gradient", "evolve", "search")),
+        default="gradient",
+        show_default=True,
+        help="Downhill through the network, CMA-ES, or trying at random.",
+    ),
+    click.option(
+        "--backbone",
+        multiple=True,
+        type=click.Choice(BACKBONE_NAMES),
+        default=BACKBONE_NAMES[:1],
+        show_default=True,
+        help="Who has to be convinced; repeats: all of them together.",
+    ),
+    click.option("--ensemble", is_flag=True, help="Both that need no download."),
+    click.option("--model", metavar="MODEL", help="A classifier that was trained here, instead: draw its labels."),
+    click.option("--size", type=click.IntRange(32, 8192), default=1024, show_default=True, help="Of the PNG, in px."),
+    click.option("--seed", type=int, default=0, show_default=True, help="Another one, another drawing."),
+    click.option("--film/--no-film", default=True, show_default=True, help="The search as a film."),
+    device,
+)
+
+
+def _networks(ensemble: bool, given: dict[str, Any]) -> dict[str, Any]:
+    return given | {"backbone": BACKBONE_NAMES[:2]} if ensemble else given
+
+
+@main.group(cls=OrElse)
+def draw() -> None:
+    """A few ellipses that a network swears are a shark."""
+
+
+@draw.command("picture")
+@click.argument("names", nargs=-1)
+@click.option("--list", "list_", is_flag=True, help="Show what can be drawn.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder.  [default: drawings/NAME]")
+@drawing
+def draw_picture(names: tuple[str, ...], list_: bool, ensemble: bool, **given: Any) -> None:
+    """Find a few ellipses that a network takes for NAMES: SVG, PNG, and the film of the search.
+
+    Any class of ImageNet, or a label of a classifier that was trained here (--model); several names, all at once.
+    `beautynet draw gallery` draws many and makes a page of them; `beautynet draw survey` says how easy each class is.
+
+    \b
+    Examples:
+      beautynet draw "great white shark"
+      beautynet draw daisy --ellipses 16 --colors 2 --background white
+      beautynet draw "school bus" --from-photo dump.jpg --ensemble
+      beautynet draw invader --model artists
+    """
+    from beautynet.verbs.draw import all_names
+    from beautynet.verbs.draw import draw as run
+
+    if list_:
+        click.echo("\n".join(sorted(all_names(given["model"]))))
+        return
+    summary = run(*names, **_networks(ensemble, given))
+    click.echo(summary.sentence())
+    if summary.stopped_by is not None:
+        sys.exit(128 + summary.stopped_by)
+
+
+@draw.command("gallery")
+@click.argument("names", nargs=-1)
+@click.option("-o", "--out", type=click.Path(path_type=Path), default="gallery", show_default=True, help="Folder.")
+@drawing
+def draw_gallery(names: tuple[str, ...], ensemble: bool, **given: Any) -> None:
+    """Draw each of NAMES by itself, and make one page of them, the most convincing first.
+
+    The same command goes on where it was stopped.
+
+    \b
+    Examples:
+      beautynet draw gallery daisy banana "school bus" teapot
+      beautynet draw gallery daisy banana --colors 2 --minutes 0.5 -o two-colours/
+    """
+    from beautynet.verbs.draw import draw_gallery as run
+
+    summary = run(*names, **_networks(ensemble, given))
+    click.echo(summary.sentence())
+    if summary.stopped_by is not None:
+        sys.exit(128 + summary.stopped_by)
+
+
+@draw.command("survey")
+@click.option("--images", type=int, default=1000, show_default=True, help="Random drawings.")
+@click.option("--ellipses", type=int, default=8, show_default=True, help="In each.")
+@click.option("--colors", type=int, help="So many colours in each.  [default: each ellipse its own]")
+@click.option(
+    "--backbone", type=click.Choice(BACKBONE_NAMES), default=BACKBONE_NAMES[0], show_default=True, help="Who looks."
+)
+@click.option("--model", metavar="MODEL", help="A classifier that was trained here, instead.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Another one, other drawings.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), default="survey", show_default=True, help="Folder.")
+@device
+def draw_survey(**given: Any) -> None:
+    """What a network sees in ellipses thrown at random: which classes come easily, and which never.
+
+    \b
+    Examples:
+      beautynet draw survey
+      beautynet draw survey --images 5000 --colors 2 -o two-colours/
+    """
+    from beautynet.verbs.draw_survey import draw_survey as run
+
+    click.echo(run(**given).sentence())
+
+
 @main.command()
 @click.argument("what", type=click.Choice(("train", "translate")), default="train")
 @click.option("--size", type=click.IntRange(64, 2048), default=256, show_default=True, help="Side in px.")
@@ -463,17 +784,21 @@ def bench(what: str, no_plain: bool, as_json: bool, **given: Any) -> None:
 @main.command()
 @click.argument("checkpoint", required=False)
 @click.option(
-    "--format", "format_", default="onnx", show_default=True, metavar="onnx|pt2|safetensors", help="Kind of file."
+    "--format", "format_", default="onnx", show_default=True, metavar="onnx|pt2|safetensors|web", help="Kind of file."
 )
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="File.  [default: beside the checkpoint]")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), help="File, or folder for web.  [default: beside the checkpoint]"
+)
 def export(checkpoint: str | None, format_: str, out: Path | None) -> None:
-    """Write a checkpoint for use elsewhere, checked against our own output on a photo.
+    """Write a checkpoint or a classifier for use elsewhere, checked against our own output on a photo.
 
     \b
     Examples:
       beautynet export
       beautynet export flowers --format pt2 -o flowers.pt2
+      beautynet export artists --format onnx
       beautynet export checkpoints/flowers --format safetensors
+      beautynet export flowers --format web -o public/
     """
     from beautynet.verbs.export import export as run
 

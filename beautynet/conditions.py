@@ -151,15 +151,15 @@ def clusters(recipe: Condition, photos: Tensor, memory: Memory) -> tuple[Tensor,
     and each pixel's label, (N, P). A memory of one picture serves a whole batch.
     """
     lab = recipe._lab(photos)
-    pixels = lab.flatten(2)
+    pixels, some = lab.flatten(2), sample(lab)
     before: Tensor | None = None
     if memory is None:
-        centres = by_luminance(fit_centres(sample(lab), recipe.clusters))
+        centres = by_luminance(fit_centres(some, recipe.clusters))
         known = torch.cat([centres, borrowed(centres, recipe.lenders)], dim=2) if recipe.lenders else centres
     else:
         known, before = (each.expand(photos.shape[0], *each.shape[1:]) for each in memory)
-        pull = torch.lerp(known[..., :3], by_luminance(fit_centres(sample(lab), known.shape[1])), FRESH_SHARE)
-        centres = torch.lerp(lloyd(sample(lab), pull, WARM_STEPS), pull, CENTRE_INERTIA)
+        pull = torch.lerp(known[..., :3], by_luminance(fit_centres(some, known.shape[1])), FRESH_SHARE)
+        centres = torch.lerp(lloyd(some, pull, WARM_STEPS), pull, CENTRE_INERTIA)
         order = rank_order(centres)
         centres = centres.gather(1, order[..., None].expand_as(centres))
         before = order.argsort(dim=1).gather(1, before)
@@ -250,8 +250,9 @@ def by_luminance(centres: Tensor) -> Tensor:
 def rank_order(centres: Tensor) -> Tensor:
     """The order (N, k) by luminance, if a film has drifted clearly out of it; small overtakings would only flicker."""
     luminance = centres[..., 0]
-    drifted = (luminance.cummax(1).values - luminance).amax(1, keepdim=True) > RANK_TOLERANCE
     as_it_is = torch.arange(luminance.shape[1], device=luminance.device)
+    falls = (luminance[:, :, None] - luminance[:, None]) * (as_it_is[:, None] < as_it_is)  # from each to those after it
+    drifted = falls.flatten(1).amax(1, keepdim=True) > RANK_TOLERANCE
     return torch.where(drifted, luminance.argsort(dim=1), as_it_is)
 
 
@@ -312,7 +313,7 @@ def edges(recipe: Condition, photos: Tensor, memory: Memory) -> tuple[Tensor, Me
 
 
 def at_rest(now: Tensor, before: Tensor) -> Tensor:
-    """A picture, (N, C, H, W) of any range, with its noise averaged over time where it is like the one before it."""
+    """A picture, (N, C, H, W) in [-1, 1], with its noise averaged over time where it is like the one before it."""
     same = torch.exp(-((now - before) / NOISE).square().sum(1, keepdim=True))
     return torch.lerp(now, before, INERTIA * same)
 
@@ -335,8 +336,9 @@ def gradient_ridges(grey: Tensor) -> tuple[Tensor, Tensor]:
     flat = math.tan(math.pi / 8)
     ax, ay = gx.abs(), gy.abs()
     horizontal, vertical = ay < ax * flat, ax < ay * flat
-    diagonal = torch.where(gx * gy > 0, ridge(1, 1), ridge(1, -1))
-    is_ridge = torch.where(horizontal, ridge(0, 1), torch.where(vertical, ridge(1, 0), diagonal))
+    falling = gx * gy > 0
+    diagonal = (falling & ridge(1, 1)) | (~falling & ridge(1, -1))  # onnxruntime knows no `where` for truth values
+    is_ridge = (horizontal & ridge(0, 1)) | (vertical & ridge(1, 0)) | (~horizontal & ~vertical & diagonal)
     return magnitude, is_ridge
 
 
@@ -372,10 +374,34 @@ def blur(recipe: Condition, photos: Tensor, memory: Memory) -> tuple[Tensor, Mem
     grey = luma(photos.float())
     height, width = grey.shape[-2:]
     factor = max(1.0, 40 * recipe.abstraction * recipe.size / 256)
-    small = F.adaptive_avg_pool2d(grey, (max(2, round(height / factor)), max(2, round(width / factor))))
-    large = F.interpolate(small, size=(height, width), mode="bicubic", align_corners=False)
+    large = _coarse(grey, height, factor) @ grey @ _coarse(grey, width, factor).T
     shown = (large * recipe.contrast + recipe.brightness).clamp(-1, 1)
     return shown.expand(-1, 3, -1, -1), None
+
+
+CUBIC = -0.75
+"""The usual sharpness of cubic interpolation (Keys 1981), as in OpenCV and torch."""
+
+
+def _coarse(like: Tensor, length: int, factor: float) -> Tensor:
+    """What shrinks a line of pixels by a factor (to 2 at least), by area, and enlarges it again: (length, length).
+
+    The same as adaptive pooling and cubic interpolation, in one product, whose shape exports can leave open.
+    """
+    place = torch.arange(length, device=like.device, dtype=like.dtype)
+    whole = place[-1] + 1
+    cells = (whole / factor).round().clamp_min(2)
+    at = (place + 0.5) * cells / whole - 0.5
+    total = like.new_zeros(length, length)
+    for step in (-1, 0, 1, 2):
+        away = (at - at.floor() - step).abs()
+        near = ((CUBIC + 2) * away - (CUBIC + 3)) * away**2 + 1
+        far = ((CUBIC * away - 5 * CUBIC) * away + 8 * CUBIC) * away - 4 * CUBIC
+        cell = torch.minimum((at.floor() + step).clamp_min(0), cells - 1)
+        start, end = (cell * whole / cells).floor()[:, None], ((cell + 1) * whole / cells).ceil()[:, None]
+        inside = ((place >= start) & (place < end)).to(like.dtype)
+        total = total + torch.where(away <= 1, near, far)[:, None] * inside / (end - start)
+    return total
 
 
 CONDITIONS: dict[str, Callable[[Condition, Tensor, Memory], tuple[Tensor, Memory]]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,22 @@ def reject(manifest: Manifest, chosen: Iterable[Record]) -> None:
 def restore(manifest: Manifest, chosen: Iterable[Record]) -> None:
     """Put photos back that were taken out."""
     _mark(manifest, chosen, "kept", None)
+
+
+def verdict(share: float) -> str:
+    """What a manifest says of a photo that is wanted with this probability: `in 0.973`, `out 0.120`."""
+    return f"{'in' if share >= 0.5 else 'out'} {share:.3f}"
+
+
+def is_out(verdict: object) -> bool:
+    """Whether a photo is not to be trained on, by its verdict; None is not judged."""
+    return isinstance(verdict, str) and verdict.startswith("out ")  # a manifest from elsewhere may say anything
+
+
+def doubt(verdict: object) -> float:
+    """From 0, certain or not judged, to 0.5, on the border."""
+    found = re.fullmatch(r"(?:in|out) ([01]\.\d{3})", verdict) if isinstance(verdict, str) else None
+    return 0.5 - abs(min(float(found[1]), 1.0) - 0.5) if found else 0.0
 
 
 def reconcile(manifest: Manifest) -> None:

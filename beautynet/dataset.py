@@ -17,14 +17,13 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from beautynet import files, manifest
+from beautynet import curation, files, manifest
 from beautynet.console import console, progress
-from beautynet.decode import Unreadable, decode
+from beautynet.decode import Unreadable, decode, pictures_in
 from beautynet.dedup import NEAR, hashes
 from beautynet.errors import BeautyError
 
 DATA = Path("data")
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".gif"}
 PAIRS = ".pairs"
 """Ends the name of a folder that the pairs verb writes to, beside the dataset's."""
 HELD_OUT_SHARE = 1 / 16
@@ -50,7 +49,7 @@ class Dataset:
             place = DATA / place
         if not place.is_dir():
             raise BeautyError(f"no dataset at {place}: make one with `beautynet scrape flowers --max 1000`")
-        photos = tuple(_kept(place) if (place / manifest.NAME).exists() else _found(place))
+        photos = tuple(_kept(place) if (place / manifest.NAME).exists() else pictures_in(place))
         if not photos:
             raise BeautyError(f"no photos in {place}: gather some with `beautynet scrape {place.name} --max 1000`")
         return cls(place, photos)
@@ -154,22 +153,13 @@ class _Alike:
 
 
 def _kept(folder: Path) -> Iterator[Path]:
-    """The photos that the manifest says are kept and that are there, sorted by name."""
-    kept = {file for file, _ in manifest.Rows(folder).kept_files()}
+    """The photos that the manifest says are kept, that are not out by a verdict, and that are there; by name."""
+    rows = manifest.Rows(folder).values("file", "status", "verdict")
+    kept = {file for file, status, verdict in rows if status == "kept" and not curation.is_out(verdict)}
     with os.scandir(folder) as entries:  # one listing instead of a question about each photo
         names = [entry.name for entry in entries if entry.name in kept and entry.is_file()]
     del kept
     return map(folder.joinpath, sorted(names))
-
-
-def _found(folder: Path) -> Iterator[Path]:
-    """The photos in a folder without a manifest and in those below it, sorted; nothing hidden, and no dreams."""
-    found: list[Path] = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        photos = (Path(place, name) for name in names if not name.startswith("."))
-        found += (p for p in photos if p.suffix.lower() in SUFFIXES and ".beauty" not in p.suffixes and p.is_file())
-    return iter(sorted(found))
 
 
 def _newest() -> Path:

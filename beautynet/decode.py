@@ -36,6 +36,11 @@ _UPRIGHT = {
 _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "TIFF", "BMP", "JPEG2000", "MPO", "PPM")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
+MADE = ".beauty"
+"""Before the last suffix of what we made: such pictures are none to begin with."""
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".gif", ".heic"}
+"""Names of pictures end in these, where names are all there is to go by."""
+
 # Broken EXIF is common on the web and ignored here on purpose; the limit of pixels is ours, see MAX_PIXELS.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -46,6 +51,23 @@ _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 class Unreadable(BeautyError):  # noqa: N818
     """Why something is not a picture that we can use, in a few words; the name of the file is the caller's to add."""
+
+
+def as_jpeg(picture: Image.Image, quality: int = 88) -> bytes:
+    """A picture back as bytes, without metadata."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """What is named like a picture in a folder and in those below it, sorted; nothing hidden, and no dreams."""
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        photos = (Path(place, name) for name in names if not name.startswith("."))
+        found += (p for p in photos if p.suffix.lower() in SUFFIXES and MADE not in p.suffixes and p.is_file())
+    return sorted(found)
 
 
 def decode(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
 from beautynet import files, quality
-from beautynet.decode import Unreadable, decode_with_jpeg
+from beautynet.decode import Unreadable, as_jpeg, decode_with_jpeg
 from beautynet.dedup import hashes, sha256
 from beautynet.manifest import Status
 from beautynet.sources import Candidate
@@ -48,12 +47,23 @@ class Look:
 class Door:
     """Looks at candidates, from many threads at once."""
 
-    def __init__(self, folder: Path, fetcher: Fetcher, min_size: int, reject: Sequence[str]) -> None:
-        """For the dataset in `folder`: shorter side at least `min_size` px, and none of the faults in `reject`."""
+    def __init__(
+        self,
+        folder: Path,
+        fetcher: Fetcher,
+        min_size: int,
+        reject: Sequence[str],
+        judge: Callable[[Image.Image], float] | None = None,
+    ) -> None:
+        """For the dataset in `folder`: shorter side at least `min_size` px, and none of the faults in `reject`.
+
+        A photo that `judge` gives a probability under one half is turned away too.
+        """
         self.folder = folder
         self.fetcher = fetcher
         self.min_size = min_size
         self.reject = reject
+        self.judge = judge
         self._numbers = itertools.count()
 
     def fetch(self, candidate: Candidate) -> bytes | Path | Look:
@@ -78,11 +88,11 @@ class Door:
         return look
 
     def _examine(self, candidate: Candidate, source: bytes | Path) -> tuple[Look, bytes]:
-        decoded = decode_with_jpeg(source, hashable=not self.reject)
+        decoded = decode_with_jpeg(source, hashable=not (self.reject or self.judge))
         picture, size = decoded.picture, decoded.size
         if reason := self._why_not(size) or self._fault(candidate, picture):
             return Look(candidate, "skipped", reason, size), b""
-        jpeg = decoded.jpeg or _encoded(picture)
+        jpeg = decoded.jpeg or as_jpeg(picture, JPEG_QUALITY)
         digest = sha256(jpeg)
         staged = self.folder / f".{digest[:16]}.{os.getpid()}.{next(self._numbers)}.part.jpg"
         return Look(candidate, "kept", None, size, staged, digest, hashes(picture)), jpeg
@@ -97,10 +107,7 @@ class Door:
 
     def _fault(self, candidate: Candidate, picture: Image.Image) -> str | None:
         urls = (candidate.url, candidate.page or "")
-        return quality.why_not(picture, self.reject, urls=urls) if self.reject else None
-
-
-def _encoded(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=JPEG_QUALITY)
-    return buffer.getvalue()
+        if self.reject and (fault := quality.why_not(picture, self.reject, urls=urls)):
+            return fault
+        share = self.judge(picture) if self.judge else 1.0
+        return f"judged: {share:.3f} probable" if share < 0.5 else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -47,6 +48,44 @@ def atomic(path: Path) -> Iterator[Path]:
         with suppress(OSError):  # a read-only disk refuses this, too, and has been explained above
             temporary.unlink()
     _sync_folder(path.parent)
+
+
+@contextmanager
+def atomic_folder(path: Path, mark: str) -> Iterator[Path]:
+    """Yield a new folder beside `path` to fill; on success it is flushed to disk and takes the place of `path`.
+
+    What is at `path` already has to be such a folder, told by the file `mark` in it; else it is a BeautyError, as are a
+    full disk and a folder that cannot be written to. On any exception `path` stays as it was.
+    """
+    path = Path(path)
+    if path.exists() and not (path / mark).is_file() and not (path.is_dir() and not any(path.iterdir())):
+        raise BeautyError(f"{path} exists and is something else: choose another name with -o")
+    new, old = (path.with_name(f".{path.name[:50]}.{os.getpid()}.{what}") for what in ("part", "old"))
+    try:
+        new.mkdir(parents=True)
+        yield new
+        for written in new.rglob("*"):
+            if written.is_file():
+                with open(written, "rb") as file:
+                    os.fsync(file.fileno())
+        if path.exists():
+            os.replace(path, old)
+        os.replace(new, path)
+    except OSError as error:
+        if sentence := explained(error, path):
+            raise BeautyError(sentence) from error
+        raise
+    finally:
+        if old.exists() and not path.exists():
+            os.replace(old, path)
+        for each in (new, old):
+            shutil.rmtree(each, ignore_errors=True)
+    _sync_folder(path.parent)
+
+
+def cache() -> Path:
+    """Where downloads are kept (https://specifications.freedesktop.org/basedir-spec/latest/)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "beautynet"
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -36,7 +36,7 @@ def resize(batch: Tensor, height: int, width: int) -> Tensor:
 
 
 def resize_uint8(pictures: np.ndarray, height: int, width: int) -> np.ndarray:
-    """uint8 (N, H, W, 3) scaled: areas averaged where it gets smaller, else bicubic. A tenth of `resize`'s time."""
+    """uint8 (N, H, W, 3) scaled: areas averaged where it gets smaller, else bicubic. Much quicker than `resize`."""
     if pictures.shape[1:3] == (height, width):
         return pictures
     smaller = height * width < pictures.shape[1] * pictures.shape[2]

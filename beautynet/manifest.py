@@ -39,7 +39,8 @@ class Record:
     `status` is "kept", "rejected" (a person took it out), "skipped" (readable, but not wanted: a duplicate, too small)
     or "failed" (never a picture). `file` is its name in the folder, or in `REJECTED` there.
     `reason` says why it was not kept, as "kind" or "kind: detail". `sha256`, `width` and `height` (pixels) are those
-    of the photo as stored, which is not always as received; `phash` is a perceptual hash of 16 hex digits.
+    of the photo as stored, which is not always as received; `phash` is a perceptual hash of 16 hex digits. `verdict` is
+    what a classifier says of a kept photo, see `curation.verdict`; photos that are out by it are not trained on.
     """
 
     file: str | None
@@ -57,6 +58,7 @@ class Record:
     height: int | None
     status: Status
     reason: str | None
+    verdict: str | None = None
 
 
 _FIELDS = tuple(field.name for field in fields(Record))
@@ -378,8 +380,10 @@ def _pattern(names: tuple[str, ...]) -> re.Pattern[bytes]:
     assert list(names) == sorted(names, key=_FIELDS.index)
     text, number = r'(?:"[^"]*+(?:(?<=\\)"[^"]*+)*+"|null)', "(?:null|0|[1-9][0-9]*+)"
     values = {name: number if name in ("width", "height") else text for name in _FIELDS}
-    pairs = (f'"{name}": ' + (f"({value})" if name in names else value) for name, value in values.items())
-    return re.compile(("(?m)^{" + ", ".join(pairs) + "}\n").encode())
+    pairs = {name: f'"{name}": ' + (f"({value})" if name in names else value) for name, value in values.items()}
+    last = pairs.pop("verdict")  # which rows of before 2026-11-22 have not
+    last = f", {last}" if "verdict" in names else f"(?:, {last})?+"
+    return re.compile(("(?m)^{" + ", ".join(pairs.values()) + last + "}\n").encode())
 
 
 def _is_plain(data: bytes) -> bool:

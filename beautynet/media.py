@@ -118,7 +118,9 @@ class Cuts:
     def __call__(self, picture: NDArray[np.uint8]) -> bool:
         """Whether this frame (H, W, 3) is of another scene than the one before it."""
         before, self._before = self._before, picture[::16, ::16].astype(np.int16)
-        return before is not None and float(np.abs(self._before - before).mean()) > CUT
+        if before is None or before.shape != self._before.shape:
+            return before is not None
+        return float(np.abs(self._before - before).mean()) > CUT
 
 
 class Batch(NamedTuple):

@@ -91,6 +91,10 @@ class Segments:
             self.frames, self.end = frames, Fraction(*end)
             self.parts.append(Part(film, Fraction(*begin), self.end))
             self.memory = memory
+        # what follows a damaged one does not follow what is rendered in its place
+        for left in self.folder.iterdir():
+            if left.stem.isdecimal() and int(left.stem) >= len(self.parts):
+                left.unlink()
 
     def _film(self, number: int) -> Path:
         return self.folder / f"{number:06}{self.target.suffix.lower()}"
@@ -127,8 +131,9 @@ class Segments:
         self._writer = None
         number = len(self.parts)
         with files.atomic(self._notes(number)) as temporary, open(temporary, "wb") as file:
-            times = {"begin": self._begin.as_integer_ratio(), "end": self.end.as_integer_ratio()}
-            np.savez(file, frames=self.frames, **times, **self._remember())  # type: ignore[arg-type]
+            notes: dict[str, Any] = {"frames": self.frames, **self._remember()}
+            notes |= {"begin": self._begin.as_integer_ratio(), "end": self.end.as_integer_ratio()}
+            np.savez(file, **notes)
         self._file.close()
         self.parts.append(Part(self._film(number), self._begin, self.end))
 

@@ -1,41 +1,94 @@
-"""A small web server for one person: on loopback, on a free port, under an address that nobody can guess."""
+"""A small web server, under an address that nobody can guess; on loopback, unless others are asked in."""
 
 from __future__ import annotations
 
+import asyncio
+import ipaddress
+import re
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
-from starlette.routing import BaseRoute, Mount
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from beautynet.errors import BeautyError
 
 HOST = "127.0.0.1"
 HEADERS = {
-    "Content-Security-Policy": "frame-ancestors 'none'",
+    "Content-Security-Policy": "frame-ancestors 'self'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+SHORTEST_TOKEN = 8
+MOST_MESSAGE = 8 << 20
+"""Bytes of a WebSocket's message."""
+_GATE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="dark"><title>beautynet</title><link rel="icon" href="data:,"><style>
+body { margin: 0; min-height: 100vh; display: grid; place-items: center; background: #0e0d0f; color: #cfc8c4;
+       font: 1rem/1.6 system-ui, sans-serif; }
+form { display: grid; gap: 1rem; width: min(20rem, 88vw); }
+h1 { margin: 0; color: #f6efe8; font: 400 2.2rem/1.1 Palatino, Georgia, serif; }
+input, button { padding: .7rem 1rem; border: 1px solid #4a4350; border-radius: 999px; background: #17151a;
+                color: inherit; font: inherit; }
+button { border: 0; background: #f0a071; color: #1b110b; cursor: pointer; }
+</style><form><h1>beautynet</h1><label for="token">WORDS</label>
+<input id="token" name="token" autofocus autocomplete="off" autocapitalize="none"><button>Come in</button></form></html>
+"""
 
 
-class Loopback:
-    """The server. `Loopback(routes).run()` serves until Ctrl-C, or until `stop` is called."""
+class Server:
+    """The server. `Server(routes).run()` serves until Ctrl-C, or until `stop` is called.
 
-    def __init__(self, routes: Sequence[BaseRoute]) -> None:
-        self._socket = socket.create_server((HOST, 0))  # listens already: who comes early waits
-        self._origin = f"{HOST}:{self._socket.getsockname()[1]}"
+    Its address ends in a token, made up unless given; "" is none, for programs of this machine. On another `host` than
+    loopback, whoever comes without the token is asked for it. No `port` is a free one. Raises BeautyError.
+    """
+
+    def __init__(
+        self, routes: Sequence[BaseRoute], port: int | None = None, host: str = HOST, token: str | None = None
+    ) -> None:
+        alone = is_loopback(host)
+        if token is None:
+            token = secrets.token_urlsafe(24) if alone else secrets.token_hex(5)
+        elif not re.fullmatch(rf"[\w.~-]{{{SHORTEST_TOKEN},}}", token, re.ASCII) and not (alone and not token):
+            raise BeautyError(
+                f"token {token!r} will not do: it has to be {SHORTEST_TOKEN} or more letters, digits or -._~"
+            )
+        try:
+            family = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][0]
+            self._socket = socket.create_server((host, port or 0), family=family)  # listens already: who is early waits
+        except (OSError, OverflowError) as error:
+            where = f"port {port}" if port else f"host {host}"
+            raise BeautyError(
+                f"{where} cannot be listened on ({getattr(error, 'strerror', None) or error}): choose another"
+            ) from error
+        self.port = int(self._socket.getsockname()[1])
         # In the path and not in a cookie, which every other port of this machine would be sent too.
-        secret = f"/{secrets.token_urlsafe(24)}"
-        app = _Guard(Starlette(routes=[Mount(secret, routes=routes)]), self._origin, secret)
-        self.url = f"http://{self._origin}{secret}/"
+        secret = f"/{token}" if token else ""
+        mounted: list[BaseRoute] = [Mount(secret, routes=routes)] if secret else list(routes)
+        if not alone:
+            mounted.append(Route("/", _gate(token)))
+        known = (host, "localhost") if alone else ()
+        app = _Guard(Starlette(routes=mounted), tuple(f"{_in_url(name)}:{self.port}" for name in known), secret)
+        self.url = f"http://{_in_url(_reached_at(host))}:{self.port}{secret}/"
+        self.token = token
         self._server = uvicorn.Server(
             uvicorn.Config(
-                app, lifespan="off", ws="none", log_level="error", server_header=False, timeout_graceful_shutdown=3
+                app,
+                lifespan="off",
+                ws="websockets-sansio",
+                ws_max_size=MOST_MESSAGE,
+                ws_per_message_deflate=False,  # JPEGs are
+                log_level="error",
+                server_header=False,
+                timeout_graceful_shutdown=3,
             )
         )
 
@@ -49,12 +102,75 @@ class Loopback:
         self._server.should_exit = True
 
 
+class Refused(Exception):  # noqa: N818
+    """A body that is not taken: `args` are the status and the reason."""
+
+    def answer(self) -> Response:
+        """The refusal as JSON."""
+        status, reason = self.args
+        return JSONResponse({"error": reason}, status, {"Connection": "close"})  # what is on its way is not waited for
+
+
+async def receive(request: Request, take: Callable[[bytes], object], most: int, seconds: float) -> None:
+    """Hand the body of a request to `take`, piece by piece; Refused over `most` bytes or after so many seconds."""
+    count = 0
+    try:
+        async with asyncio.timeout(seconds):
+            async for piece in request.stream():
+                count += len(piece)
+                if count > most:
+                    raise Refused(413, f"over {most / 1e6:g} MB")
+                take(piece)
+    except TimeoutError:
+        raise Refused(408, f"not whole after {seconds:g} s") from None
+    except ClientDisconnect:
+        raise Refused(400, "broken off") from None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine reaches what listens there."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _reached_at(host: str) -> str:
+    """What others call `host`: of "all addresses" the one that this machine would be seen with. Nothing is sent."""
+    if host not in ("0.0.0.0", "::"):
+        return host
+    elsewhere = "192.0.2.1" if host == "0.0.0.0" else "2001:db8::1"  # of the networks that exist in documents only
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((elsewhere, 9))
+        return str(probe.getsockname()[0])
+    return socket.gethostname()
+
+
+def _gate(token: str) -> Callable[[Request], Awaitable[Response]]:
+    async def gate(request: Request) -> Response:
+        given = request.query_params.get("token")
+        if given is None:
+            return HTMLResponse(_GATE.replace("WORDS", "What is the token?"))
+        if secrets.compare_digest(given.strip().encode(), token.encode()):
+            return RedirectResponse(f"/{token}/", 303)
+        await asyncio.sleep(1)  # who guesses shall need years
+        return HTMLResponse(_GATE.replace("WORDS", "That is not the token."), 403)
+
+    return gate
+
+
 class _Guard:
     """Answers nobody but the page that we opened: other sites in the same browser can reach this port too."""
 
-    def __init__(self, app: ASGIApp, origin: str, secret: str) -> None:
+    def __init__(self, app: ASGIApp, hosts: tuple[str, ...], secret: str) -> None:
         self._app = app
-        self._host = origin
+        self._hosts = hosts
+        """What we may be called; () is anything."""
         self._secret = secret
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,15 +180,23 @@ class _Guard:
             await send(message)
 
         refusal = self._refusal(scope)
-        answer = self._app if refusal is None else PlainTextResponse(refusal, 403)
-        await answer(scope, receive, send_with_headers)
+        if refusal is None:
+            await self._app(scope, receive, send_with_headers)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008, "reason": refusal})
+        else:
+            await PlainTextResponse(refusal, 403)(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope) -> str | None:
         headers = Headers(scope=scope)
-        if headers.get("host") != self._host:
-            return "wrong host"  # a foreign name that was made to point here (DNS rebinding)
-        if not secrets.compare_digest(scope["path"].encode()[: len(self._secret) + 1], f"{self._secret}/".encode()):
+        host = headers.get("host", "")
+        # A foreign name may have been made to point here (DNS rebinding).
+        if self._hosts and host not in self._hosts:
+            return "wrong host"
+        at_gate = not self._hosts and scope["path"] == "/"
+        within = secrets.compare_digest(scope["path"].encode()[: len(self._secret) + 1], f"{self._secret}/".encode())
+        if not within and not at_gate:
             return "wrong address: open the one that beautynet printed"
-        if scope["method"] not in ("GET", "HEAD") and headers.get("origin") != f"http://{self._host}":
-            return "wrong origin"
-        return None
+        # A browser names the page that asks; a program names none.
+        changes = scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD")
+        return "wrong origin" if changes and headers.get("origin", f"http://{host}") != f"http://{host}" else None

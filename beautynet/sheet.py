@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 import json
-import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from importlib import resources
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from PIL import Image
 
-from beautynet.decode import decode
+from beautynet.decode import as_jpeg, decode
 from beautynet.manifest import Record
+from beautynet.templates import filled
 
 THUMBNAIL = (400, 200)
 """Width and height in px at most, in a page that is one file."""
@@ -41,6 +39,7 @@ class Entry:
     attribution: str | None = None
     source: str | None = None
     query: str | None = None
+    verdict: str | None = None
     thumbnail: bytes | None = None
     out: bool = False
 
@@ -59,14 +58,15 @@ def entry(record: Record, folder: Path | None = None) -> Entry:
         attribution=record.attribution,
         source=record.source,
         query=record.query,
+        verdict=record.verdict,
         thumbnail=None if folder is None else thumbnail(folder / record.file, *THUMBNAIL),
         out=record.status == "rejected",
     )
 
 
-def served_page(title: str, entries: Iterable[Entry], note: str) -> str:
-    """The page for a server that answers `thumb/NAME`, `large/NAME`, `changes` and `done` beside it."""
-    return _page("served", title, entries, note)
+def served_page(title: str, entries: Iterable[Entry], note: str, *, judges: bool = False) -> str:
+    """The page for a server that answers `thumb/NAME`, `large/NAME`, `changes`, `done` and, if it `judges`, `judge`."""
+    return _page("served", title, entries, note, judges)
 
 
 def static_page(title: str, entries: Iterable[Entry], note: str = "", *, selectable: bool = False) -> str:
@@ -78,23 +78,20 @@ def thumbnail(source: bytes | Path, width: int, height: int) -> bytes:
     """The picture in `source` as a JPEG of at most so many px. Raises Unreadable."""
     picture = decode(source)
     picture.thumbnail((width, height), Image.Resampling.LANCZOS, reducing_gap=2)
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=76)
-    return buffer.getvalue()
+    return as_jpeg(picture, quality=76)
 
 
-def _page(mode: str, title: str, entries: Iterable[Entry], note: str) -> str:
-    template = (resources.files("beautynet") / "sheet.html").read_text(encoding="utf-8")
-    data = {"mode": mode, "title": title, "photos": [_plain(entry) for entry in entries]}
-    values = {
-        "nonce": secrets.token_urlsafe(16),
-        "server": "'self'" if mode == "served" else "",
-        "title": html.escape(title),
-        "note": html.escape(note),
+def _page(mode: str, title: str, entries: Iterable[Entry], note: str, judges: bool = False) -> str:
+    data = {"mode": mode, "judges": judges, "title": title, "photos": [_plain(entry) for entry in entries]}
+    return filled(
+        "sheet.html",
+        nonce=secrets.token_urlsafe(16),
+        server="'self'" if mode == "served" else "",
+        title=html.escape(title),
+        note=html.escape(note),
         # Inside a script nothing but "<" can end it or begin a comment.
-        "data": json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
-    }
-    return re.sub(r"\{\{(\w+)\}\}", lambda name: values[name[1]], template)  # in one go: values are not looked into
+        data=json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
+    )
 
 
 def _plain(entry: Entry) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
@@ -65,6 +66,7 @@ def lean(
     return steadied, before
 
 
+@lru_cache(maxsize=4)
 def _grid(width: int, height: int) -> NDArray[np.float32]:
     """The place (x, y) of each pixel: (h, w, 2)."""
     return np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=2).astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,6 +47,12 @@ def _pictures(paths: Sequence[str | Path], size: int) -> Iterator[Tensor]:
         yield images.resize(picture, *images.scaled_to(picture.shape[2], picture.shape[3], size))
 
 
+def _steadiness(steady: float) -> float:
+    if not 0 <= steady <= 1:
+        raise BeautyError(f"steady {steady:g} will not do: it has to be 0..1")
+    return steady
+
+
 class Translator:
     """Picture in, dream out.
 
@@ -88,8 +95,6 @@ class Translator:
         training photos; `steady` (0..1) is how much a film's dream leans on the one before it; `precision` is
         "float32", or "auto" for bfloat16 where it helps.
         """
-        if not 0 <= steady <= 1:
-            raise BeautyError(f"steady {steady:g} will not do: it has to be 0..1")
         path = checkpoints.find(checkpoint)
         generator, header = checkpoints.load_generator(path)
         with checkpoints.rebuilding(path):
@@ -101,10 +106,20 @@ class Translator:
                 raise BeautyError(f"{path} borrows no colours: train with `--condition clusters --palette borrowed`")
             condition = replace(condition, palette="borrowed").lent_by(_pictures(colors, condition.size))
         translator = cls(generator, condition, pick_device(device), precision)
-        translator.size = size or condition.size
-        translator.steady = steady
         translator.header = header
-        return translator
+        return translator.varied(size=size, steady=steady)
+
+    def varied(self, *, size: int | None = None, steady: float | None = None, **recipe: Any) -> Translator:
+        """The same network with another size, steadiness or fields of its `Condition`; None leaves what there is.
+
+        It shares the weights, so it costs nothing. Raises BeautyError.
+        """
+        other = copy.copy(self)
+        other.__dict__.pop("identity", None)
+        other.condition = replace(self.condition, **{n: value for n, value in recipe.items() if value is not None})
+        other.size = size or self.size
+        other.steady = _steadiness(self.steady if steady is None else steady)
+        return other
 
     def __call__(self, picture: Image.Image) -> Image.Image:
         """The dream of one picture, of the same size, mode RGB."""
@@ -116,10 +131,15 @@ class Translator:
 
         Hand the memory to the next call, so that the film stays steady; None at the start and after a cut.
         """
+        _, dreams, memory = self.translate(frames, memory)
+        return dreams, memory
+
+    def translate(self, frames: np.ndarray, memory: Memory | None = None) -> tuple[Tensor, np.ndarray, Memory]:
+        """As `dream`, but first what the network was shown: (N, 3, h, w) in [-1, 1]."""
         shown, seen = self.see(frames, memory and memory.seen)
         painted, moment = self.hold(frames, self.paint(shown), memory and memory.moment)
         height, width = frames.shape[1:3]
-        return images.resize_uint8(images.to_uint8(painted), height, width), Memory(seen, moment)
+        return shown, images.resize_uint8(images.to_uint8(painted), height, width), Memory(seen, moment)
 
     def film(self, path: str | Path, start: float = 0, end: float | None = None) -> Iterator[Frame]:
         """The film at `path`, or what is between `start` and `end` (seconds) of it, frame by frame as dreamt.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 import pytest
@@ -24,16 +26,34 @@ FLAGS = (
 )
 
 
+def camera(film: Path) -> tuple[str, ...]:
+    """Flags for a browser whose camera shows a film (y4m), over and over."""
+    return (
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-video-capture={film}",
+    )
+
+
+def missing(what: str) -> NoReturn:
+    """Skip a test for want of something; in CI, which would be green for nothing, fail it."""
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(what)
+
+
+WEBGPU = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan")
+"""Flags for a browser with WebGPU, in software."""
+
+
 @contextmanager
-def browser(folder: Path) -> Iterator[Browser]:
+def browser(folder: Path, *flags: str) -> Iterator[Browser]:
     """A fresh browser whose files, downloads too, are in `folder`. Skips the test where there is none."""
     program, driver = shutil.which("chromium"), shutil.which("chromedriver")
     webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: pip install '.[dev]'")
     if not program or not driver:
-        pytest.skip("needs a browser: apt-get install chromium chromium-driver")
+        missing("needs a browser: apt-get install chromium chromium-driver")
     options = webdriver.ChromeOptions()
     options.binary_location = program
-    for flag in (*FLAGS, f"--user-data-dir={folder / 'browser'}"):
+    for flag in (*FLAGS, *flags, f"--user-data-dir={folder / 'browser'}"):
         options.add_argument(flag)
     options.add_experimental_option("prefs", {"download.default_directory": str(folder)})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})

@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from browser import missing
 from PIL import Image
 from sklearn.datasets import load_sample_image, load_sample_images
 from torch import Tensor
 
 from beautynet import checkpoint as checkpoints
 from beautynet import images
+from beautynet.browser_runtime import runtime
 from beautynet.conditions import Condition
 from beautynet.config import TrainConfig
+from beautynet.errors import BeautyError
 from beautynet.networks import PRESETS, Generator, depth_for
 from beautynet.verbs.train import Progress
 
@@ -65,6 +68,15 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("checkpoints") / "small" / checkpoints.MODEL
     checkpoints.save_model(path, Generator(PRESETS[config.preset], depth_for(config.size)), header)
     return path
+
+
+@pytest.fixture(scope="session")
+def ort_web() -> None:
+    """onnxruntime-web's files, from the cache or the network."""
+    try:
+        runtime()
+    except BeautyError as error:
+        missing(f"needs onnxruntime-web: {error}")
 
 
 @pytest.fixture(scope="session")

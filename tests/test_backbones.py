@@ -83,7 +83,7 @@ def test_those_with_a_download_are_put_together_alike(name: str, monkeypatch: py
 
 
 def test_one_line_where_it_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(BeautyError, match="choose from efficientnet-lite0, resnet18"):
+    with pytest.raises(BeautyError, match="choose from efficientnet-lite0, efficientnet-lite1, resnet18"):
         backbones.load("squeezenet")
 
     def offline() -> backbones.Parts:

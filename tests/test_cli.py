@@ -32,21 +32,40 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("name", cli.main.commands)
-def test_help_has_examples_that_parse(name: str) -> None:
-    command = cli.main.commands[name]
-    result = run(name, "--help")
+def commands(group: click.Group = cli.main, *before: str) -> Iterator[tuple[str, ...]]:
+    """The words of each command: `train`, `classify train`."""
+    for name, command in group.commands.items():
+        if isinstance(group, cli.OrElse) and name == group.otherwise:
+            yield before  # it needs no name
+        elif isinstance(command, click.Group):
+            yield from commands(command, *before, name)
+        else:
+            yield (*before, name)
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_help_has_examples_that_parse(words: tuple[str, ...]) -> None:
+    command: click.Command = cli.main
+    for word in words:
+        assert isinstance(command, click.Group)
+        command = command.commands[word]
+    if isinstance(command, cli.OrElse):
+        command = command.commands[command.otherwise]
+    name = words[-1]
+    result = run(*words, "--help")
     assert result.exit_code == 0
-    examples = [line.split()[2:] for line in result.output.split("Examples:")[1].splitlines() if "beautynet " in line]
+    lines = [line.partition("# ")[0] for line in result.output.split("Examples:")[1].splitlines()]
+    examples = [line.split()[1 + len(words) :] for line in lines if f"beautynet {' '.join(words)}" in line]
     assert examples
-    for words in examples:
-        command.make_context(name, list(words))  # raises UsageError
+    assert len(examples) == sum("beautynet " in line for line in lines)
+    for example in examples:
+        command.make_context(name, list(example))  # raises UsageError
     options = [p for p in command.params if isinstance(p, click.Option)]
     assert all(option.help for option in options), "an option has no help"
 
 
 def test_help_lists_the_commands_of_the_package() -> None:
-    assert set(cli.main.commands) == {name for name in beautynet.__all__ if name.islower()}
+    assert {"_".join(words) for words in commands()} == {name for name in beautynet.__all__ if name.islower()}
     result = run("--help")
     assert result.exit_code == 0
     assert all(f"  {name} " in result.output for name in cli.main.commands)

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from sklearn.cluster import KMeans
 from torch import Tensor
 
@@ -333,6 +334,16 @@ def test_blur_is_grey_and_low(crops: Tensor) -> None:
     columns = torch.fft.rfftfreq(192).expand(192, 97)
     high = (rows > 1 / 18) | (columns > 1 / 18)  # 24 px of 256 are 18 px of 192
     assert (spectrum[:, high].sum() / spectrum.sum()) < 0.05
+
+
+@pytest.mark.parametrize(("height", "width", "abstraction"), [(192, 192, 0.6), (45, 97, 1.0), (9, 31, 0.2)])
+def test_blur_is_pooling_and_cubic_interpolation(height: int, width: int, abstraction: float, crops: Tensor) -> None:
+    photo = crops[:1, :, :height, :width]
+    factor = max(1.0, 40 * abstraction * 96 / 256)
+    small = F.adaptive_avg_pool2d(luma(photo), (max(2, round(height / factor)), max(2, round(width / factor))))
+    large = F.interpolate(small, size=(height, width), mode="bicubic", align_corners=False).clamp(-1, 1)
+    shown, _ = Condition("blur", abstraction=abstraction, size=96)(photo)
+    torch.testing.assert_close(shown[:, :1], large, atol=1e-5, rtol=0)
 
 
 def test_blur_brightness_and_contrast(crops: Tensor) -> None:

@@ -1,18 +1,23 @@
 """Exports: each alone does what Translator does, at other sizes and batches than it was traced with."""
 
 import importlib.util
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
-from beautynet import images
+from beautynet import backbones, classifier, images
+from beautynet.classifier import Classifier, Namer
+from beautynet.conditions import CONDITIONS, Condition
 from beautynet.errors import BeautyError
 from beautynet.translator import Translator
-from beautynet.verbs.export import EXPORTERS, export
+from beautynet.verbs.export import BEGIN, EXPORTERS, FOLLOW, Looker, Step, _for_films, _step, export
 
 
 def run_onnx(path: Path, photo: Tensor) -> Tensor:
@@ -30,23 +35,41 @@ def run_safetensors(path: Path, photo: Tensor) -> Tensor:
     return translator.paint(translator.condition(photo)[0])
 
 
+def run_web(path: Path, photo: Tensor) -> Tensor:
+    for name in ("model.onnx",) if (path / "model.onnx").exists() else (BEGIN, "generator.onnx"):
+        session = pytest.importorskip("onnxruntime").InferenceSession(path / name, providers=["CPUExecutionProvider"])
+        found = [session.run(None, {session.get_inputs()[0].name: each[None].numpy()})[0] for each in photo]
+        photo = torch.from_numpy(np.concatenate(found))
+    return photo
+
+
 RUNNERS: dict[str, Callable[[Path, Tensor], Tensor]] = {
     "onnx": run_onnx,
     "pt2": run_pt2,
     "safetensors": run_safetensors,
+    "web": run_web,
 }
 
 
-@pytest.mark.parametrize("format", EXPORTERS)
-def test_an_export_is_the_translator(format: str, checkpoint: Path, crops: Tensor, tmp_path: Path) -> None:
-    if format == "onnx":
+@pytest.fixture
+def needs(request: pytest.FixtureRequest) -> None:
+    """What an export needs, or the test is skipped."""
+    format = request.getfixturevalue("format")
+    if format in ("onnx", "web"):
         for module in ("onnx", "onnxscript", "onnxruntime"):
             pytest.importorskip(module)
+    if format == "web":
+        request.getfixturevalue("ort_web")
+
+
+@pytest.mark.usefixtures("needs")
+@pytest.mark.parametrize("format", EXPORTERS)
+def test_an_export_is_the_translator(format: str, checkpoint: Path, crops: Tensor, tmp_path: Path) -> None:
     summary = export(checkpoint, format=format, out=tmp_path / f"dream.{format}")
     assert summary.out == tmp_path / f"dream.{format}"
     assert list(tmp_path.iterdir()) == [summary.out]
     assert summary.mean_difference * 255 < 0.5
-    assert "Translator" in summary.sentence()
+    assert "differs from our own" in summary.sentence()
     translator = Translator.load(checkpoint, device="cpu", precision="float32")
     for photo in (images.resize(crops[:1], 80, 80), images.resize(crops[1:4], 88, 144)):
         wanted = images.to_uint8(translator.paint(translator.condition(photo)[0])).astype(int)
@@ -85,3 +108,68 @@ def test_an_export_that_differs_is_not_delivered(
     with pytest.raises(BeautyError, match="not written"):
         export(checkpoint, format="wrong", out=tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("needs")
+@pytest.mark.parametrize("format", EXPORTERS)
+def test_a_classifier_is_exported_too(format: str, crops: Tensor, tmp_path: Path) -> None:
+    lite = backbones.load()
+    weight = np.random.default_rng(0).normal(0, 0.01, (3, 2 * sum(classifier.widths(lite)))).astype(np.float32)
+    model = Classifier(lite, ["a", "é/b", "other"], weight, np.zeros(3, np.float32), {"several": False})
+    model.save(tmp_path / "model.safetensors")
+    summary = export(tmp_path / "model.safetensors", format=format, out=tmp_path / f"out.{format}")
+    assert "448 px" in summary.sentence()
+    squares = images.resize(crops[:2], 448, 448)
+    if format == "onnx":
+        session = pytest.importorskip("onnxruntime").InferenceSession(summary.out, providers=["CPUExecutionProvider"])
+        (found,) = session.run(None, {"picture": squares.numpy()})
+        assert json.loads(session.get_modelmeta().custom_metadata_map["labels"]) == model.labels
+    elif format == "web":
+        found = run_web(summary.out, squares).numpy()
+    elif format == "pt2":
+        found = torch.export.load(summary.out).module()(squares).numpy()
+    else:
+        found = Namer(Classifier.load(summary.out, device="cpu"))(squares).numpy()
+    for row, picture in zip(found, images.to_uint8(squares), strict=True):
+        assert dict(zip(model.labels, row.tolist(), strict=True)) == pytest.approx(
+            model(Image.fromarray(picture)), abs=0.02
+        )
+
+
+def sides() -> dict[int, Any]:
+    """Sides that may vary, in steps of 8 px."""
+    return {2: 8 * torch.export.Dim("rows", max=512), 3: 8 * torch.export.Dim("columns", max=512)}
+
+
+@pytest.mark.parametrize("kind", ["clusters", "edges"])
+def test_a_page_remembers_the_frame_before(kind: str, crops: Tensor, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    recipe = Condition(kind, size=96).lent_by([crops[:1], crops[6:7]])
+    frames = [images.resize(crops[:1], 96, 120).roll(3 * number, 3) for number in range(4)]
+    assert [*_for_films(recipe, torch.zeros(1, 3, 64, 96), sides(), tmp_path, frames[0])] == [BEGIN, FOLLOW]
+    begin, follow = (onnxruntime.InferenceSession(tmp_path / name) for name in (BEGIN, FOLLOW))
+    left, memory = [], None
+    for number, frame in enumerate(frames):
+        network = follow if number else begin
+        names = [each.name for each in network.get_inputs()]
+        shown, *left = network.run(None, dict(zip(names, [frame.numpy(), *left], strict=True)))
+        wanted, memory = recipe(frame, memory)
+        assert np.abs(shown - wanted.numpy()).mean() < 0.01
+
+
+def test_a_condition_that_remembers_nothing_has_no_second_page(crops: Tensor, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    found = _for_films(Condition("blur", size=96), torch.zeros(1, 3, 64, 96), sides(), tmp_path, crops[:1])
+    assert [*found] == [path.name for path in tmp_path.iterdir()] == [BEGIN]
+
+
+@pytest.mark.parametrize("kind", CONDITIONS)
+def test_every_condition_runs_elsewhere(kind: str, crops: Tensor, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    recipe = Condition(kind, size=96)
+    step = Step("condition", Looker(recipe), "photo", "shown")
+    shapes = {0: torch.export.Dim("batch"), **sides()}
+    run = _step(step, torch.zeros(2, 3, 64, 96), shapes, tmp_path / "condition.onnx")
+    for count, height, width in ((3, 64, 96), (1, 120, 88)):
+        some = images.resize(crops[:count], height, width)
+        assert (run(some) - recipe(some)[0]).abs().mean() < 0.01

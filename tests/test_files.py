@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from beautynet.errors import BeautyError
-from beautynet.files import atomic, flush, stage, write_bytes, write_text
+from beautynet.files import atomic, atomic_folder, flush, stage, write_bytes, write_text
 
 
 def test_success_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -86,3 +86,37 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
 def test_other_errors_stay_themselves(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="odd"), atomic(tmp_path / "a"):
         raise OSError(errno.EIO, "odd")
+
+
+def test_a_folder_is_whole_or_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "page"
+    for text in ("one", "two"):
+        with atomic_folder(path, "mark") as folder:
+            (folder / "mark").write_text(text)
+            assert not path.exists() or (path / "mark").read_text() == "one"
+
+    def interrupted() -> None:
+        with atomic_folder(path, "mark") as folder:
+            (folder / "mark").write_text("three")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        interrupted()
+    assert [each.relative_to(tmp_path).as_posix() for each in tmp_path.rglob("*")] == [
+        "new",
+        "new/page",
+        "new/page/mark",
+    ]
+    assert (path / "mark").read_text() == "two"
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    for path in (tmp_path, tmp_path / "precious"):
+        with pytest.raises(BeautyError, match="is something else"), atomic_folder(path, "mark"):
+            pass
+    assert [each.name for each in tmp_path.iterdir()] == ["precious"]
+    (tmp_path / "empty").mkdir()
+    with atomic_folder(tmp_path / "empty", "mark") as folder:
+        (folder / "mark").touch()
+    assert (tmp_path / "empty" / "mark").exists()

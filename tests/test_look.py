@@ -20,7 +20,7 @@ from beautynet import curation, manifest, server
 from beautynet.dataset import Dataset
 from beautynet.errors import BeautyError
 from beautynet.manifest import REJECTED, Manifest, Record
-from beautynet.verbs.look import _Cache, look
+from beautynet.verbs.look import _Cache, _Sheet, look
 
 HOSTILE = "<img src=x onerror=document.title='owned'>"
 
@@ -361,8 +361,7 @@ def test_texts_from_the_web_stay_texts(page: Browser) -> None:
 
 def test_a_phone(page: Browser) -> None:
     page.screen(390, 844)
-    page.until("document.querySelector('.grid').clientWidth < 390")
-    assert page.run("document.documentElement.scrollWidth") <= 390
+    page.until("innerWidth <= 390 && document.documentElement.scrollWidth <= 390")  # tiles are placed a frame later
     page.find_element("css selector", ".enlarge").click()
     assert page.run("document.querySelector('dialog').scrollWidth") <= 390
     page.find_element("id", "close").click()
@@ -395,3 +394,16 @@ def test_leaving_the_page_saves(page: Browser, dataset: Path) -> None:
             break
         threading.Event().wait(0.05)
     assert names(dataset / REJECTED) == ["03.jpg"]
+
+
+def test_what_is_in_doubt_comes_first(dataset: Path) -> None:
+    with Manifest(dataset) as opened:
+        for name, said in (("03.jpg", "in 0.990"), ("07.jpg", "out 0.480"), ("09.jpg", "in 0.700")):
+            opened.append(record(name, verdict=said))
+    before = sorted(dataset.rglob("*"))
+    sheet = _Sheet(dataset, set(), None)
+    page = sheet._page(None).body.decode()  # type: ignore[arg-type]
+    order = [page.index(f'"{name}"') for name in ("07.jpg", "09.jpg", "03.jpg", "00.jpg")]
+    assert order == sorted(order)
+    assert "out 0.480" in page
+    assert sorted(dataset.rglob("*")) == before

@@ -32,8 +32,7 @@ def rendered(target: Path, count: int) -> None:
     """So many segments of three frames."""
     with opened(target) as segments:
         for number in range(count):
-            part = FRAMES[3 * number : 3 * number + 3]
-            segments.write(part, lambda number=number: {"number": np.array(number)})  # type: ignore[misc]
+            segments.write(FRAMES[3 * number : 3 * number + 3], {"number": np.array(number)}.copy)
 
 
 def test_what_is_whole_is_found_again(tmp_path: Path) -> None:
@@ -66,6 +65,9 @@ def test_what_is_not_whole_is_rendered_again(harm: str, tmp_path: Path) -> None:
         notes.write_bytes(notes.read_bytes()[: 0 if harm == "empty notes" else 200])
     with opened(target) as segments:
         assert (segments.frames, segments.end, segments.memory) == (3, Fraction(3, 25), {"number": 0})
+        segments.write(FRAMES[3:4], dict)  # shorter than what was there
+    with opened(target) as segments:
+        assert (segments.frames, len(segments.parts)) == (4, 2), "the third segment of before is none of these"
 
 
 def test_other_settings_begin_anew(tmp_path: Path) -> None:

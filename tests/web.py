@@ -11,7 +11,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -185,3 +185,10 @@ def slowly(data: bytes, pause: float, piece: int = 100) -> Answer:
                 time.sleep(pause)
 
     return answer
+
+
+def drip(pieces: int = 60) -> Iterator[bytes]:
+    """A body that takes its time."""
+    for _ in range(pieces):
+        time.sleep(0.1)
+        yield b"x"

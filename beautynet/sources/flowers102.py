@@ -35,7 +35,7 @@ def flowers102(search: Search, *, base_url: str = PAGE.rstrip("/"), md5: str = M
 
     They stay in the cache (`$XDG_CACHE_HOME/beautynet`), so a second run downloads nothing. No licence is stated.
     """
-    folder = _cache() / "flowers102"
+    folder = files.cache() / "flowers102"
     if not folder.is_dir():
         _get(search, f"{base_url}/{ARCHIVE}", md5, folder)
     photos = sorted(folder.iterdir())
@@ -49,11 +49,6 @@ def flowers102(search: Search, *, base_url: str = PAGE.rstrip("/"), md5: str = M
             page=PAGE,
             attribution=_ATTRIBUTION,
         )
-
-
-def _cache() -> Path:
-    """https://specifications.freedesktop.org/basedir-spec/latest/."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "beautynet"
 
 
 def _get(search: Search, url: str, md5: str, folder: Path) -> None:

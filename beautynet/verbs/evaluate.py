@@ -3,21 +3,16 @@ that shows them with the pictures themselves. Without the pictures no figure tel
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import json
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from importlib import resources
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from beautynet import backbones, files, images, metrics
@@ -26,6 +21,7 @@ from beautynet.conditions import Condition, smooth
 from beautynet.console import progress
 from beautynet.dataset import Dataset, evenly, squares
 from beautynet.errors import BeautyError
+from beautynet.report import Show, page, section
 from beautynet.translator import Memory, Translator
 
 REFERENCE = 512
@@ -39,6 +35,18 @@ ALONE = "by frame"
 """What figures are given for: the network's pictures; what it was shown, as if it were the picture; the blurred photo;
 each output held against another's photo; the real photo (an everyday picture, a film) itself; and of a film, each
 frame painted by itself."""
+
+KEY = """
+<p><b>output</b> is what the network paints, <b>condition</b> what it was shown, as if that were the picture,
+    <b>blurred</b> the photo out of focus, <b>by chance</b> an output beside another's photo, <b>real</b> the photo
+    itself; of a film, <b>by frame</b> each frame painted without leaning on the one before.
+    <span class="good-key">Green</span> beats the figure that is <span class="rival">underlined</span>, the least to ask
+    of it; <span class="poor-key">red</span> does not.</p>
+"""
+FOOT = """
+How each figure is made stands in <code>beautynet/metrics.py</code>; the same figures for machines in
+  <code>report.json</code> beside this page. Few pictures make rough figures: mind the intervals.
+"""
 
 
 @dataclass(frozen=True)
@@ -103,16 +111,6 @@ CHAPTERS = {"photos": "held-out photos", "everyday": "everyday pictures", "film"
 
 
 @dataclass
-class _Show:
-    """Pictures for the page: titles above columns, and rows of (caption, one uint8 picture a column)."""
-
-    title: str
-    text: str
-    columns: Sequence[str]
-    rows: list[tuple[str, list[np.ndarray]]] = field(default_factory=list)
-
-
-@dataclass
 class _Pairs:
     """Pictures and what the network makes of them: (N, 3, size, size) in [-1, 1] each."""
 
@@ -156,6 +154,8 @@ def evaluate(
     `out`, then. The same call gives the same figures. Raises BeautyError.
     """
     began = time.perf_counter()
+    if backbone == backbones.EYES:
+        raise BeautyError(f"training looks through {backbone}: measure with another one, such as {backbones.DEFAULT}")
     model = None if translator else checkpoints.find(checkpoint)
     translator = translator or Translator.load(model, device=device)
     header = translator.header
@@ -245,7 +245,7 @@ def _features(eyes: backbones.Backbone, sets: Mapping[str, Tensor]) -> dict[str,
 
 def _photos(
     pairs: _Pairs, training: list[Path], reference: Tensor, known: Tensor, eyes: backbones.Backbone, recipe: Condition
-) -> tuple[list[Figure], list[_Show]]:
+) -> tuple[list[Figure], list[Show]]:
     """How well held-out photos are painted from their conditions."""
     sets = pairs.sets()
     alone = {column: sets[column] for column in (OUTPUT, CONDITION, BLURRED, REAL)}  # what pairing does not change
@@ -312,14 +312,14 @@ def _photos(
         for i, j in zip(closest, beside, strict=True)
     ]
     return figures, [
-        _Show(
+        Show(
             "Closest to their photo",
             "The held-out photos that came back best, by the distance below.",
             columns,
             rows[:most],
         ),
-        _Show("Farthest from their photo", "And those that came back worst.", columns, rows[::-1][:most]),
-        _Show(
+        Show("Farthest from their photo", "And those that came back worst.", columns, rows[::-1][:most]),
+        Show(
             "Painted by heart?",
             f"The outputs nearest to one of {len(training)} training photos, beside that photo. Alike in kind is good, "
             "alike in every petal would be a copy.",
@@ -329,7 +329,7 @@ def _photos(
     ]
 
 
-def _everyday(pairs: _Pairs, known: Tensor, eyes: backbones.Backbone, recipe: Condition) -> tuple[list[Figure], _Show]:
+def _everyday(pairs: _Pairs, known: Tensor, eyes: backbones.Backbone, recipe: Condition) -> tuple[list[Figure], Show]:
     """How far everyday pictures moved towards the training photos, and what is left of their structure."""
     sets = pairs.sets()
     features = _features(eyes, {column: sets[column] for column in (OUTPUT, CONDITION, REAL)})
@@ -350,7 +350,7 @@ def _everyday(pairs: _Pairs, known: Tensor, eyes: backbones.Backbone, recipe: Co
     chosen = evenly(len(pairs.paths), SHOWN)
     rows = [("", pairs.columns(i)) for i in chosen]
     text = "It has never seen any of this. Can one still tell what it was, and is it made of what it knows?"
-    return figures, _Show("Everyday pictures", text, ("picture", "shown", "dream"), rows)
+    return figures, Show("Everyday pictures", text, ("picture", "shown", "dream"), rows)
 
 
 def _faithfulness(sets: Mapping[str, Tensor], pairs: _Pairs, recipe: Condition) -> Iterator[Figure]:
@@ -391,7 +391,7 @@ def _means(values: Mapping[str, Tensor]) -> dict[str, float]:
     return {column: each.mean().item() for column, each in values.items()}
 
 
-def _film(translator: Translator, path: Path) -> tuple[list[Figure], _Show]:
+def _film(translator: Translator, path: Path) -> tuple[list[Figure], Show]:
     """How restless a film of dreams is, and how sharp, at the network's own scale."""
     from beautynet.media import Cuts, Film
 
@@ -436,7 +436,7 @@ def _film(translator: Translator, path: Path) -> tuple[list[Figure], _Show]:
     ]
     chosen = evenly(len(stacks[REAL]), 4)
     rows = [(f"frame {i + 1}", [stacks[c][i] for c in (REAL, CONDITION, OUTPUT)]) for i in chosen]
-    return figures, _Show(
+    return figures, Show(
         "The film", f"{path.name}, its first {len(stacks[REAL])} frames.", ("film", "shown", "dream"), rows
     )
 
@@ -444,21 +444,19 @@ def _film(translator: Translator, path: Path) -> tuple[list[Figure], _Show]:
 # --- the page -------------------------------------------------------------------------------------------------------
 
 
-def _page(report: EvaluateReport, shows: Sequence[_Show]) -> str:
+def _page(report: EvaluateReport, shows: Sequence[Show]) -> str:
     facts = report.facts
     name = Path(facts["checkpoint"]).parent.name or "a network"
     spent = f", trained for {facts['progress']['seconds'] / 60:.0f} minutes" if facts["progress"] else ""
-    values = {
-        "title": html.escape(name),
-        "lead": html.escape(
-            f"{facts['held_out']} held-out photos of {Path(facts['dataset']).name} at {facts['size']} px, beside "
-            f"{facts['training']} training photos; judged by {facts['backbone']}{spent}."
-        ),
-        "figures": "".join(_chapter(CHAPTERS[name], figures) for name, figures in report.figures.items()),
-        "shows": "".join(map(_section, shows)),
-    }
-    template = (resources.files("beautynet") / "report.html").read_text(encoding="utf-8")
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], template)
+    return page(
+        name,
+        f"{facts['held_out']} held-out photos of {Path(facts['dataset']).name} at {facts['size']} px, beside "
+        f"{facts['training']} training photos; judged by {facts['backbone']}{spent}.",
+        KEY,
+        "".join(_chapter(CHAPTERS[name], figures) for name, figures in report.figures.items())
+        + "".join(section(show) for show in shows),
+        FOOT,
+    )
 
 
 def _chapter(title: str, figures: Sequence[Figure]) -> str:
@@ -497,23 +495,3 @@ def _mark(figure: Figure, column: str) -> str:
         return " class=rival" if column == figure.rival else ""
     ours, theirs = figure.values[OUTPUT], figure.values[figure.rival]
     return " class=good" if (ours < theirs if figure.better == "lower" else ours > theirs) else " class=poor"
-
-
-def _section(show: _Show) -> str:
-    heads = " | ".join(show.columns)
-    rows = (
-        f"<figure><div>{''.join(map(_picture, pictures))}</div><figcaption>{html.escape(caption)}</figcaption></figure>"
-        for caption, pictures in show.rows
-    )
-    return (
-        f"<section><h2>{html.escape(show.title)}</h2><p>{html.escape(show.text)}</p>"
-        f"<p class=heads>{heads}</p><div class=rows>{''.join(rows)}</div></section>"
-    )
-
-
-def _picture(picture: np.ndarray) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "JPEG", quality=90)
-    height, width = picture.shape[:2]
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img src="data:image/jpeg;base64,{data}" width={width} height={height} alt="">'

@@ -12,12 +12,11 @@ import numpy as np
 from PIL import Image
 
 from beautynet.console import progress
-from beautynet.decode import Unreadable, decode
+from beautynet.decode import MADE, Unreadable, decode
 from beautynet.errors import BeautyError
 from beautynet.files import atomic
 from beautynet.layout import compose, composed_size
 
-MARK = ".beauty"  # before the suffix of what we made
 FORMATS: dict[str, dict[str, Any]] = {
     ".jpg": {"quality": 95, "subsampling": 0},
     ".jpeg": {"quality": 95, "subsampling": 0},
@@ -93,7 +92,7 @@ def _found(path: Path) -> Iterator[tuple[Path, Path]]:
     for found in sorted(path.rglob("*")):
         inside = found.relative_to(path)
         hidden = any(part.startswith(".") for part in inside.parts)
-        if not (hidden or found.is_dir() or Path(found.stem).suffix == MARK):
+        if not (hidden or found.is_dir() or Path(found.stem).suffix == MADE):
             yield found, inside.parent
 
 
@@ -115,7 +114,7 @@ def _targets(sources: list[tuple[Path, Path]], out: Path | None, named: bool) ->
         suffix = source.suffix if source.suffix.lower() in (".jpg", ".jpeg") else ".png"
         place = source.parent if out is None else out / folder
         endings = chain([""], (f"-{number}" for number in count(2)))
-        names = (place / f"{source.stem}{ending}{MARK}{suffix}" for ending in endings)
+        names = (place / f"{source.stem}{ending}{MADE}{suffix}" for ending in endings)
         target = next(name for name in names if str(name.absolute()).lower() not in taken)
         taken.add(str(target.absolute()).lower())
         targets.append(target)

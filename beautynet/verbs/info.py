@@ -12,15 +12,15 @@ from beautynet.errors import BeautyError
 
 
 def info(target: str | Path) -> str:
-    """Describe a dataset (a folder or a name in `data/`) or a checkpoint (a folder, file or name in `checkpoints/`)."""
+    """Describe a dataset (a folder or a name in `data/`), a checkpoint or a classifier (the same in `checkpoints/`)."""
     path = Path(target)
-    if path.is_file() or (path / checkpoints.MODEL).exists():
-        return _of_checkpoint(path)
+    if path.is_file() or any((path / kind.file).exists() for kind in checkpoints.KINDS):
+        return _of_model(path)
     if path.is_dir():
         return _of_dataset(path)
     parts = [
         describe(path)
-        for place, describe in ((DATA / path, _of_dataset), (checkpoints.CHECKPOINTS / path, _of_checkpoint))
+        for place, describe in ((DATA / path, _of_dataset), (checkpoints.CHECKPOINTS / path, _of_model))
         if place.is_dir()
     ]
     if not parts:
@@ -28,8 +28,25 @@ def info(target: str | Path) -> str:
     return "\n\n".join(parts)
 
 
-def _of_checkpoint(path: Path) -> str:
-    model = checkpoints.find(path)
+def _of_model(path: Path) -> str:
+    model, kind = checkpoints.find_any(path)
+    return _of_classifier(model) if kind is checkpoints.CLASSIFIER else _of_checkpoint(model)
+
+
+def _of_classifier(model: Path) -> str:
+    header = checkpoints.read_header(model, checkpoints.CLASSIFIER)
+    lines = [
+        f"classifier {model} ({model.stat().st_size / 1e6:.1f} MB)",
+        f"  labels       {_most_common(Counter(header['trained_on']))}",
+        f"  looks with   {header['backbone']}" + (", fine-tuned" if header.get("head", {}).get("tuned") else ""),
+    ]
+    for place, title in (("cross_validated", "cross-validated"), ("test", "tested")):
+        if scores := header["scores"].get(place):
+            lines.append(f"  {title:16} {scores['accuracy']:.1%} right of {scores['pictures']}")
+    return "\n".join(lines)
+
+
+def _of_checkpoint(model: Path) -> str:
     header = checkpoints.read_header(model)
     config, progress, recipe = header["config"], header["progress"], dict(header["condition"])
     if lenders := recipe.pop("lenders", ()):

@@ -6,7 +6,7 @@ import os
 import threading
 import webbrowser
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from beautynet.console import console, progress
 from beautynet.decode import Unreadable
 from beautynet.errors import BeautyError
 from beautynet.manifest import Manifest, Record
-from beautynet.server import Loopback
+from beautynet.server import Server
 from beautynet.sheet import Entry, entry, served_page, static_page, thumbnail
 
 DATA = Path("data")
@@ -68,12 +68,14 @@ def look(
     restore: str | Path | None = None,
     *,
     browser: bool = True,
+    judge: Callable[[Path], object] | None = None,
 ) -> LookSummary:
     """Open the contact sheet of a dataset (a folder or a name in `data/`; the newest) until it is done with.
 
     What is clicked out moves to `.rejected` in the dataset, is not gathered again, and comes back by a second click.
     With `out`, the sheet is written there as one file, in which pictures can be marked and the list of them saved;
-    such lists, one name a line, are applied with `reject` and `restore`.
+    such lists, one name a line, are applied with `reject` and `restore`. `judge` is what the sheet's button "Judge
+    again" calls with the dataset's folder, to find more of what was clicked out: `beautynet.curate`.
     """
     folder = _find(dataset)
     # A run that fills the dataset has its manifest locked, and mends it itself. What else is wrong, `latest` says too.
@@ -92,7 +94,7 @@ def look(
     if out is not None:
         shown = _write(folder, Path(out))
     elif reject is None and restore is None:
-        _Sheet(folder, before).serve(browser)
+        _Sheet(folder, before, judge).serve(browser)
     summary = _summary(folder, before)
     if (summary.new or summary.restored) and (folder / manifest.ATTRIBUTION).exists():
         attribution.write(folder, manifest.latest(folder))
@@ -173,8 +175,9 @@ def _with_thumbnails(folder: Path, rows: list[Record]) -> Iterator[Entry]:
 class _Sheet:
     """The contact sheet as a web page, and what it asks for."""
 
-    def __init__(self, folder: Path, before: set[str]) -> None:
+    def __init__(self, folder: Path, before: set[str], judge: Callable[[Path], object] | None) -> None:
         self._folder = folder
+        self._judge = judge
         self._before = before
         self._rows = curation.photos(manifest.latest(folder))
         self._changing = threading.Lock()
@@ -184,12 +187,13 @@ class _Sheet:
 
     def serve(self, browser: bool) -> None:
         """Serve until Ctrl-C or the page's Done."""
-        server = Loopback(
+        server = Server(
             [
                 Route("/", self._page),
                 Route("/thumb/{name}", self._thumbnail),
                 Route("/large/{name}", self._large),
                 Route("/changes", self._change, methods=["POST"]),
+                Route("/judge", self._judge_again, methods=["POST"]),
                 Route("/done", self._done, methods=["POST"]),
             ]
         )
@@ -205,8 +209,9 @@ class _Sheet:
         with suppress(FileNotFoundError):
             there.update(os.listdir(self._folder / manifest.REJECTED))
         note = "Click a photo to take it out; click it again to put it back. What is out is never gathered again."
-        entries = [entry(row) for name, row in self._rows.items() if name in there]
-        page = served_page(self._folder.resolve().name, entries, note)
+        shown = sorted(self._rows.values(), key=lambda row: -curation.doubt(row.verdict))
+        entries = [entry(row) for row in shown if row.file in there]
+        page = served_page(self._folder.resolve().name, entries, note, judges=self._judge is not None)
         return HTMLResponse(page, headers={"Cache-Control": "no-store"})
 
     def _thumbnail(self, request: Request) -> Response:
@@ -242,6 +247,16 @@ class _Sheet:
             with self._changing, Manifest(self._folder) as opened:
                 curation.reject(opened, out)
                 curation.restore(opened, back)
+        except BeautyError as error:
+            return PlainTextResponse(str(error), 409)
+        return Response(status_code=204)
+
+    def _judge_again(self, _: Request) -> Response:
+        if self._judge is None:
+            return PlainTextResponse("this sheet has no judge", 404)
+        try:
+            with self._changing:
+                self._judge(self._folder)
         except BeautyError as error:
             return PlainTextResponse(str(error), 409)
         return Response(status_code=204)

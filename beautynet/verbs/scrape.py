@@ -9,6 +9,7 @@ import re
 import shutil
 import tempfile
 import threading
+import time
 import unicodedata
 from array import array
 from collections import Counter
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from beautynet import attribution, curation, files, quality, sheet
 from beautynet.console import progress
@@ -30,14 +32,17 @@ from beautynet.sources import DEFAULT, SOURCES, Candidate, Search, licences
 from beautynet.sources.fetch import Fetcher, Limits, host_of, is_transient
 from beautynet.sources.supply import Stream, Supply
 
-LOOKERS = min(max(os.cpu_count() or 1, 4), 8)
-"""Photos that are decoded at once: more than there are cores, as some wait for the disk or for Python's lock, up
-to where memory would be the limit."""
-IN_FLIGHT = 4
+LOOKERS = min(os.cpu_count() or 1, 8)
+"""Photos that are decoded at once: one for each core, as more would only pass Python's lock around, up to where memory
+would be the limit."""
+IN_FLIGHT = 8
 """Candidates under way for each connection: the others have been fetched, and wait for a core or for the disk."""
+TOGETHER = 0.01
+"""Seconds that a photo waits for others, to be flushed to disk with them: a flush costs as much as a photo or two."""
 HINTS = {
     "a private address": "--allow-private fetches from your own network too",
     "licence": "--license any takes all of them",
+    "judged": "look at what the judge says of a few, or leave --judge out",
     "opted out": "--ignore-opt-out takes them nevertheless",
     "too small": "--min-size takes smaller ones",
 }
@@ -93,6 +98,8 @@ def scrape(
     also: Sequence[str] = (),
     license: str = "any",
     reject: Sequence[str] = (),
+    judge: str | Path | None = None,
+    want: Sequence[str] = (),
     dry_run: bool = False,
     contact: str | None = None,
     limits: Limits | None = None,
@@ -105,7 +112,8 @@ def scrape(
     JPEG already keep their compressed pixels bit for bit, all others are encoded anew. Not kept, with the reason in
     the manifest: a licence outside `license` (a name in `licences.FILTERS`), a shorter side under `min_size` pixels,
     an aspect ratio over 3:1, the faults in `reject` (names in `quality.FILTERS`), duplicates and near-duplicates,
-    also mirrored, whatever cannot be read. `contact` is an address of yours, for hosts that want to know whom to ask.
+    also mirrored, whatever cannot be read; and with `judge`, a classifier, what is probably not one of its labels in
+    `want` (none: all but `other`). `contact` is an address of yours, for hosts that want to know whom to ask.
 
     The same call again continues: what has a row is not fetched again, but for failures that may have passed (a busy
     or unreachable host; files on this machine) and what other settings turned away. A photo that was clicked out or
@@ -132,7 +140,8 @@ def scrape(
             for number, words in enumerate([name, *also])
             for each in sources
         ]
-        wish = _Wish(max, min_size, license, tuple(reject), origin is not None, origin is not None and origin.is_dir())
+        in_order = origin is not None and origin.is_dir()
+        wish = _Wish(max, min_size, license, tuple(reject), origin is not None, in_order, _judge(judge, want))
         summary = (_try_out if dry_run else _gather)(folder, fetcher, streams, wish)
     if not summary.kept:
         why = "; ".join(f"{each}: {trouble}" for each, trouble in summary.troubles.items())
@@ -152,6 +161,7 @@ class _Wish:
     reject: tuple[str, ...]
     complete: bool  # all there are
     in_order: bool
+    judge: Callable[[Image.Image], float] | None
 
 
 def _gather(folder: Path, fetcher: Fetcher, streams: Sequence[Stream], wish: _Wish) -> ScrapeSummary:
@@ -203,7 +213,7 @@ class _Gathering:
         self._resolved = self.folder.resolve()
         self.new = 0
         self.gave = {stream.source: 0 for stream in streams}
-        self._door = Door(self.folder, fetcher, wish.min_size, wish.reject)
+        self._door = Door(self.folder, fetcher, wish.min_size, wish.reject, wish.judge)
         self._supply = Supply(streams, fetcher.at_once, self._wake)
         self._near = NearDuplicates()
         kept = array("Q")
@@ -306,6 +316,8 @@ class _Gathering:
                 return limits.ignore_opt_out
             case "a private address":
                 return limits.private_addresses
+            case "judged":
+                return self.wish.judge is None
             case fault if fault in quality.FILTERS:
                 return fault not in self.wish.reject
         return record.status == "failed" and (candidate.path is not None or is_transient(reason))
@@ -347,6 +359,7 @@ class _Gathering:
     def _waiting(self) -> list[tuple[int, Look]]:
         """All that waits to be settled, at least one; none when the run is over."""
         waiting = [self._looked.get()]
+        time.sleep(TOGETHER)
         while not self._looked.empty():
             waiting.append(self._looked.get())
         return [] if None in waiting else [each for each in waiting if each]
@@ -437,6 +450,16 @@ class _Gathering:
                 reason=reason,
             )
         )
+
+
+def _judge(model: str | Path | None, want: Sequence[str]) -> Callable[[Image.Image], float] | None:
+    if model is None:
+        if want:
+            raise BeautyError("--want is for a --judge")
+        return None
+    from beautynet.judge import Judge  # here, as it takes seconds
+
+    return Judge.load(model, want)
 
 
 def _sources(asked: str | Sequence[str] | None, origin: Path | None, license: str) -> list[str]:

@@ -11,9 +11,7 @@ import copy
 import json
 import math
 import re
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -35,7 +33,7 @@ from beautynet import files, images, losses
 from beautynet.backbones import Eyes
 from beautynet.conditions import Condition
 from beautynet.config import TrainConfig
-from beautynet.console import console
+from beautynet.console import Stop, console
 from beautynet.dataset import Dataset, Photos, evenly
 from beautynet.decode import Unreadable, decode
 from beautynet.devices import autocast, pick_device
@@ -198,7 +196,7 @@ class Run:
         saved_at = sampled_at = logged_at = time.monotonic()
         save_cost = sample_cost = 0.0
         figures: dict[str, Tensor] = {}
-        stop = _Stop()
+        stop = Stop()
         began = time.monotonic()
         with stop, TrainPanel(self.folder, self.config, len(photos), self.device) as panel:
             while True:
@@ -543,28 +541,3 @@ def peak_memory(device: torch.device) -> int | None:
     except ModuleNotFoundError:  # Windows
         return None
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-class _Stop:
-    """Catch Ctrl-C and SIGTERM: note the first, so that the run can save; a second one goes through."""
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._note)
-
-    def __exit__(self, *_: object) -> None:
-        self._restore()
-
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, _: object) -> None:
-        self.signal = number
-        console.print("stopping: saving first (again to quit at once)", style="yellow")
-        self._restore()

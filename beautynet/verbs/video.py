@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from beautynet import loops
 from beautynet.config import STEADY
 from beautynet.console import console, progress
+from beautynet.decode import MADE
 from beautynet.errors import BeautyError
 from beautynet.layout import compose, composed_size
 from beautynet.media import Film, Frame, in_batches
@@ -163,7 +164,7 @@ def _may_replace(
 def _target(source: Path, out: Path | None, usual: str) -> Path:
     """Where the dream goes; a BeautyError if that is no film's name, or the film itself."""
     suffix = source.suffix.lower()
-    name = f"{source.stem}.beauty{suffix if suffix in FORMATS and usual == '.mp4' else usual}"
+    name = f"{source.stem}{MADE}{suffix if suffix in FORMATS and usual == '.mp4' else usual}"
     if out is None:
         out = source.with_name(name)
     elif out.is_dir():

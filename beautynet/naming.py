@@ -1,0 +1,56 @@
+"""A classifier over HTTP: what answers a picture with its labels, and the page to drop pictures on."""
+
+from __future__ import annotations
+
+import html
+import json
+import threading
+import time
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from beautynet.classifier import Classifier
+from beautynet.decode import Unreadable, as_jpeg, decode
+from beautynet.report import data_url
+from beautynet.server import Refused, receive
+from beautynet.templates import filled
+
+MAX_BYTES = 30_000_000
+MAX_SECONDS = 60.0
+"""Of one picture: as large, and as long on its way."""
+
+
+def routes(network: Classifier) -> list[Route]:
+    """What is answered."""
+    alone = threading.Lock()  # two at once would take twice as long, and twice the memory
+
+    def answer(body: bytes, heat: bool) -> dict[str, Any]:
+        began = time.perf_counter()
+        with alone:
+            picture = decode(body)
+            answered: dict[str, Any] = {"labels": network(picture)}
+            if heat:
+                answered["heat"] = data_url(as_jpeg(network.overlaid(picture)), "image/jpeg")
+        return answered | {"seconds": round(time.perf_counter() - began, 3)}
+
+    async def classify(request: Request) -> Response:
+        body = bytearray()
+        try:
+            await receive(request, body.extend, MAX_BYTES, MAX_SECONDS)
+        except Refused as refused:
+            return refused.answer()
+        try:
+            return JSONResponse(await run_in_threadpool(answer, bytes(body), request.query_params.get("heat") == "1"))
+        except Unreadable as reason:
+            return JSONResponse({"error": str(reason)}, 400)
+
+    async def page(_: Request) -> Response:
+        title = html.escape(", ".join(network.labels[:3]) + (", …" if len(network.labels) > 3 else ""))
+        labels = json.dumps(network.labels).replace("<", "\\u003c")
+        return HTMLResponse(filled("classify.html", title=title, labels=labels, count=str(len(network.labels))))
+
+    return [Route("/", page), Route("/classify", classify, methods=["POST"])]

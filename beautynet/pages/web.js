@@ -1,0 +1,142 @@
+// A network in anyone's browser: frames go to worker.js, which runs it, and come back as dreams or labels.
+import {$, $$, begin, closeCamera, grab, hush, measure, openCamera, show, takesFiles, trouble, video} from "./stage.js";
+
+const SHORT_SIDE = 480;       // px of what is shown beside the dream
+const still = new Image();
+let source = null, worker = null, about = {}, ready = false, waiting = false, fresh = false, dropped = 0;
+
+// Several threads need memory that they share, and a browser shares it only on pages that are cut off from all others: a service
+// worker says so of this page where its server does not. Without it one thread runs.
+async function isolated() {
+  if (crossOriginIsolated || !isSecureContext || !navigator.serviceWorker || sessionStorage.getItem("isolated")) return;
+  try {
+    await navigator.serviceWorker.register("isolate.js");
+    await navigator.serviceWorker.ready;
+    sessionStorage.setItem("isolated", "tried");
+    location.reload();
+    await new Promise(() => {});
+  } catch { /* in a private window, say */ }
+}
+
+function start() {
+  worker = new Worker("worker.js", {type: "module"});
+  worker.onerror = (event) => trouble(`The network does not start: ${event.message}`);
+  worker.onmessage = ({data}) => {
+    if (data.trouble) {
+      waiting = false;
+      return trouble(data.trouble);
+    }
+    if (data.ready) {
+      ready = true;
+      $("#where").textContent = data.ready;
+      return hush();
+    }
+    waiting = false;
+    data.labels ? named(data) : dreamt(data);
+  };
+  worker.postMessage({about, threads: crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, 8) : 1});
+  trouble("The network is on its way …");
+}
+
+async function dreamt({dream, seen, frame, at}) {
+  const [painted, shown] = await Promise.all([dream, seen].map((each) => each && createImageBitmap(new ImageData(...each))));
+  if (shown) frame.close();
+  show(shown || frame, painted);
+  measure(performance.now() - at, dropped);
+}
+
+function named({labels, frame, at}) {
+  show(frame, frame);
+  measure(performance.now() - at, dropped);
+  $("#labels").replaceChildren(...labels.slice(0, 6).map(([label, share]) => {
+    const row = document.createElement("li"), line = document.createElement("span"), name = document.createElement("bdi");
+    const part = document.createElement("b"), bar = document.createElement("meter");
+    name.textContent = label;
+    part.textContent = `${Math.round(100 * share)} %`;
+    bar.value = share;
+    line.append(name, part);
+    row.append(line, bar);
+    return row;
+  }));
+}
+
+// The sides at which the network works: the shorter one as trained, both in the steps that it needs.
+function sides(width, height) {
+  if (about.labels) return [about.size, about.size];
+  const scale = $("#size").value / Math.min(width, height), step = about.multiple;
+  return [width, height].map((side) => Math.max(step, Math.round(side * scale / step) * step));
+}
+
+// Each frame of a film or camera is looked at as it comes; what comes while one is dreamt replaces the one before it.
+const nextFrame = (f) => video.requestVideoFrameCallback ? video.requestVideoFrameCallback(f) : requestAnimationFrame(f);
+
+function watch() {
+  if (source !== "picture") {
+    dropped += fresh;
+    fresh = true;
+  }
+  nextFrame(watch);
+}
+
+async function tick() {
+  requestAnimationFrame(tick);
+  const from = source === "picture" ? still : video, width = from.videoWidth || from.naturalWidth, height = from.videoHeight || from.naturalHeight;
+  if (!source || !ready || !width || !fresh || waiting) return;
+  waiting = true;
+  fresh = false;
+  const at = performance.now(), scale = Math.min(1, SHORT_SIDE / Math.min(width, height)), [w, h] = sides(width, height);
+  const frame = await createImageBitmap(grab(from, Math.round(width * scale), Math.round(height * scale)));
+  const pixels = grab(from, w, h).getContext("2d").getImageData(0, 0, w, h).data;
+  worker.postMessage({pixels, width: w, height: h, seen: $("#seen").checked, film: source !== "picture", frame, at}, [pixels.buffer, frame]);
+}
+
+function become(wanted) {
+  source = wanted;
+  fresh = true;
+  dropped = 0;
+  begin(wanted === "browser" ? "browser" : "file");
+}
+
+takesFiles(async (file) => {
+  closeCamera();
+  video.removeAttribute("src");
+  const address = URL.createObjectURL(file), film = file.type.startsWith("video/");
+  try {
+    if (film) { video.src = address; await video.play(); } else { still.src = address; await still.decode(); }
+    hush();
+    become(film ? "film" : "picture");
+  } catch {
+    trouble(`${file.name} cannot be shown: this browser does not know such ${film ? "films" : "pictures"}.`);
+  }
+});
+
+for (const button of $$("[data-source]")) button.addEventListener("click", async () => {
+  if (button.dataset.source === "file") return $("#file").click();
+  if (await openCamera()) become("browser");
+});
+$("#seen").addEventListener("change", () => { fresh = true; });
+$("#size").addEventListener("input", () => { fresh = true; label(); });
+const label = () => { $("output", $("#size").closest("label")).textContent = `${$("#size").value} px`; };
+
+if (typeof WebAssembly !== "object" || !window.Worker) {
+  trouble("This browser can run neither WebAssembly nor WebGPU, so it cannot run the network: try a newer one.");
+} else if (location.protocol === "file:") {
+  trouble("Browsers do not run this from a folder: type “python -m http.server” in it, and open http://localhost:8000");
+} else {
+  await isolated();
+  about = await (await fetch("about.json")).json();
+  document.title = `beautynet · ${about.name}`;
+  if (about.labels) {
+    $("#about").textContent = `It tells ${about.labels.length} labels from each other: ${about.labels.slice(0, 8).join(", ")}.`;
+    $("#labels").hidden = false;
+    for (const each of $$(".dreams")) each.hidden = true;
+    $("[data-layout=only]").click();
+  } else {
+    Object.assign($("#size"), {min: 2 * about.multiple, max: Math.max(512, about.size), step: about.multiple});
+    $("#size").value = about.size;
+    label();
+  }
+  start();
+  watch();
+  tick();
+}

@@ -1,0 +1,93 @@
+// Runs the network, away from the page so that the page stays quick. Pixels come and go as RGBA bytes; the networks take and give
+// planes of floats in [-1, 1]. A condition may remember the frame before, so that colours stay: begin.onnx sees pictures and the
+// first frame of a scene, follow.onnx the others.
+
+const CUT = 40;                      // mean difference of frames (0..255) of different scenes, as in media.py
+let ort = null, about = {}, networks = {}, memory = null;
+
+async function start(threads) {
+  let gpu = null;
+  try { gpu = about.labels ? null : await navigator.gpu?.requestAdapter(); } catch { /* none, then */ }
+  for (const device of gpu ? ["webgpu", "wasm"] : ["wasm"]) {
+    try {
+      ort = await import(device === "webgpu" ? "./ort.webgpu.min.mjs" : "./ort.wasm.min.mjs");
+      ort.env.wasm.numThreads = threads;
+      ort.env.logLevel = "error";
+      networks = {};
+      for (const file of about.networks) {
+        // k-means is many small steps with whole numbers: not for a GPU
+        const providers = device === "webgpu" && file === "generator.onnx" ? ["webgpu", "wasm"] : ["wasm"];
+        networks[file] = await ort.InferenceSession.create(file, {executionProviders: providers, logSeverityLevel: 3});
+      }
+      const side = Math.ceil(about.size / about.multiple) * about.multiple;
+      await run(about.labels ? "model.onnx" : "generator.onnx", [picture(new Float32Array(3 * side * side), side, side)]);    // what does not run says so now
+      return postMessage({ready: device === "webgpu" ? "on this machine’s GPU" : `on ${threads} of this machine’s processors`});
+    } catch (error) {
+      if (device === "wasm") postMessage({trouble: `This browser cannot run the network (${error.message}): try a newer one.`});
+    }
+  }
+}
+
+const picture = (values, width, height) => new ort.Tensor("float32", values, [1, 3, height, width]);
+
+async function run(file, given) {
+  const network = networks[file];
+  const found = await network.run(Object.fromEntries(network.inputNames.map((name, i) => [name, given[i]])));
+  return network.outputNames.map((name) => found[name]);
+}
+
+const values = async (tensor) => tensor.getData ? await tensor.getData() : tensor.data;
+
+// What the network is shown: of a picture by itself, of a film with what the frame before it left.
+async function look(photo, pixels, film) {
+  const sparse = pixels.filter((_, i) => i % 68 < 3), size = String(photo.dims);    // every 17th pixel
+  const follows = film && networks["follow.onnx"] && memory?.size === size
+    && sparse.reduce((sum, value, i) => sum + Math.abs(value - memory.sparse[i]), 0) / sparse.length < CUT;
+  const [shown, ...left] = follows ? await run("follow.onnx", [photo, ...memory.left]) : await run("begin.onnx", [photo]);
+  memory = {left, sparse, size};
+  return shown;
+}
+
+function planes(pixels) {
+  const count = pixels.length / 4, floats = new Float32Array(3 * count);
+  for (let i = 0, j = 0; i < count; i++, j += 4) {
+    floats[i] = pixels[j] / 127.5 - 1;
+    floats[i + count] = pixels[j + 1] / 127.5 - 1;
+    floats[i + 2 * count] = pixels[j + 2] / 127.5 - 1;
+  }
+  return floats;
+}
+
+function rgba(floats) {
+  const count = floats.length / 3, pixels = new Uint8ClampedArray(4 * count);   // rounds and clips by itself
+  for (let i = 0, j = 0; i < count; i++, j += 4) {
+    pixels[j] = (floats[i] + 1) * 127.5;
+    pixels[j + 1] = (floats[i + count] + 1) * 127.5;
+    pixels[j + 2] = (floats[i + 2 * count] + 1) * 127.5;
+    pixels[j + 3] = 255;
+  }
+  return pixels;
+}
+
+onmessage = async ({data}) => {
+  if (data.about) {
+    about = data.about;
+    return start(data.threads);
+  }
+  const {pixels, width, height, frame, at} = data;
+  try {
+    const photo = picture(planes(pixels), width, height);
+    if (about.labels) {
+      const shares = await values((await run("model.onnx", [photo]))[0]);
+      const labels = about.labels.map((label, i) => [label, shares[i]]).sort((a, b) => b[1] - a[1]);
+      return postMessage({labels, frame, at}, [frame]);
+    }
+    const shown = await look(photo, pixels, data.film);
+    const seen = data.seen ? [rgba(await values(shown)), width, height] : null;
+    const dream = [rgba(await values((await run("generator.onnx", [shown]))[0])), width, height];
+    postMessage({dream, seen, frame, at}, [frame, dream[0].buffer, ...(seen ? [seen[0].buffer] : [])]);
+  } catch (error) {
+    memory = null;
+    postMessage({trouble: `The network stopped: ${error.message}`});
+  }
+};

@@ -1,0 +1,126 @@
+"""Moving pictures as they happen: a camera, or a film played at its own pace, over and over. Only the newest is had."""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from beautynet.errors import BeautyError
+from beautynet.media import Film
+
+PATIENCE = 10.0
+"""Seconds that a camera may take for its first picture."""
+
+
+class Reel(ABC):
+    """What is to be seen just now; a thread of its own keeps up with it. Used as a context, or closed."""
+
+    def __init__(self) -> None:
+        self._news = threading.Condition()
+        self._number = 0
+        self._picture: NDArray[np.uint8] | None = None
+        self._trouble: str | None = None
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._play, daemon=True)
+        self._thread.start()
+
+    def newest(self, after: int = 0, patience: float = 0.5) -> tuple[int, NDArray[np.uint8]] | None:
+        """The newest picture, uint8 RGB (H, W, 3), and its number, if it is over `after`; waits a little for one.
+
+        BeautyError if there will be no more.
+        """
+        with self._news:
+            self._news.wait_for(lambda: self._number > after or self._trouble is not None, patience)
+            if self._picture is not None and self._number > after:
+                return self._number, self._picture
+            if self._trouble is not None:
+                raise BeautyError(self._trouble)
+            return None
+
+    def close(self) -> None:
+        """Stop."""
+        self._closed.set()
+        self._thread.join(2)
+
+    def __enter__(self) -> Reel:
+        """As a context."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def _show(self, picture: NDArray[np.uint8]) -> None:
+        with self._news:
+            self._number, self._picture = self._number + 1, picture
+            self._news.notify_all()
+
+    def _end(self, trouble: str) -> None:
+        with self._news:
+            self._trouble = trouble
+            self._news.notify_all()
+
+    @abstractmethod
+    def _play(self) -> None:
+        """Show pictures until closed; runs in the thread."""
+
+
+class Camera(Reel):
+    """A camera of this machine, by number, or one in the network, by address (rtsp://…)."""
+
+    def __init__(self, camera: str) -> None:
+        self._camera = camera
+        super().__init__()
+        try:
+            if self.newest(patience=PATIENCE) is None:
+                raise BeautyError(f"camera {camera} shows nothing: is another program using it?")
+        except BeautyError:
+            self.close()
+            raise
+
+    def _play(self) -> None:
+        device = cv2.VideoCapture(int(self._camera) if self._camera.isdecimal() else self._camera)
+        if not device.isOpened():
+            return self._end(f"camera {self._camera} cannot be opened: is it plugged in, and 0 for the first one?")
+        try:
+            device.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest, not what waited
+            while not self._closed.is_set():
+                there, picture = device.read()
+                if not there:
+                    return self._end(f"camera {self._camera} shows nothing any more: plug it in and start again")
+                self._show(np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8))
+        finally:
+            device.release()
+
+
+class Projector(Reel):
+    """A film or picture file, in real time: what comes too late is not shown. Raises BeautyError if it is neither."""
+
+    def __init__(self, path: Path) -> None:
+        Film(path).close()
+        self._path = path
+        super().__init__()
+
+    def _play(self) -> None:
+        try:
+            while not self._closed.is_set():
+                began, count = time.monotonic(), 0
+                with Film(self._path) as film:
+                    for frame in film:
+                        count += 1
+                        ahead = began + float(frame.time) - time.monotonic()
+                        if ahead > -float(frame.duration) or count == 1:
+                            if self._closed.wait(max(0.0, ahead)):
+                                return
+                            self._show(frame.picture)
+                if count == 1:  # a picture
+                    return
+                self._closed.wait(max(0.0, began + float(frame.time + frame.duration) - time.monotonic()))
+        except BeautyError as error:
+            self._end(str(error))

@@ -1,0 +1,54 @@
+"""The page of a report: one HTML file with its pictures inside, that asks nobody for anything."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+from beautynet.decode import as_jpeg
+from beautynet.templates import filled
+
+
+@dataclass
+class Show:
+    """Pictures for the page: titles above columns, and rows of (caption, one uint8 (H, W, 3) picture a column)."""
+
+    title: str
+    text: str
+    columns: Sequence[str]
+    rows: list[tuple[str, list[np.ndarray]]] = field(default_factory=list)
+
+
+def page(title: str, lead: str, key: str, body: str, foot: str) -> str:
+    """The whole page. `title` and `lead` are plain text; `key`, which says how to read it, `body` and `foot` HTML."""
+    return filled("report.html", title=html.escape(title), lead=html.escape(lead), key=key, body=body, foot=foot)
+
+
+def section(show: Show) -> str:
+    """Pictures with their captions."""
+    heads = " | ".join(show.columns)
+    rows = (
+        f"<figure><div>{''.join(map(picture, pictures))}</div><figcaption>{html.escape(caption)}</figcaption></figure>"
+        for caption, pictures in show.rows
+    )
+    return (
+        f"<section><h2>{html.escape(show.title)}</h2><p>{html.escape(show.text)}</p>"
+        f"<p class=heads>{html.escape(heads)}</p><div class=rows>{''.join(rows)}</div></section>"
+    )
+
+
+def picture(pixels: np.ndarray) -> str:
+    """An uint8 (H, W, 3) picture."""
+    height, width = pixels.shape[:2]
+    data = data_url(as_jpeg(Image.fromarray(pixels), quality=90), "image/jpeg")
+    return f'<img src="{data}" width={width} height={height} alt="">'
+
+
+def data_url(data: bytes, kind: str) -> str:
+    """Bytes of this media type as an address."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"

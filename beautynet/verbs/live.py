@@ -1,0 +1,95 @@
+"""The network before a camera: a page with the original and the dream side by side, and the studio."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket
+
+from beautynet import naming, studio
+from beautynet.console import console
+from beautynet.errors import BeautyError
+from beautynet.server import HOST, Refused, Server, is_loopback
+from beautynet.templates import filled
+from beautynet.viewing import Stage, Viewer
+
+PAGES = Path(__file__).parent.parent / "pages"
+
+
+def live(
+    checkpoint: str | Path | None = None,
+    *,
+    camera: str | None = None,
+    films: str | Path = ".",
+    host: str = HOST,
+    port: int | None = None,
+    token: str | None = None,
+    device: str = "auto",
+    colors: Sequence[str | Path] = (),
+    browser: bool = True,
+) -> None:
+    """Serve the page until Ctrl-C: `checkpoint` (None: the newest) first, the others in `checkpoints/` to choose from.
+
+    `camera` is one of this machine (its number) or of the network (rtsp://…), beside those of the visitors' browsers;
+    `films` is the folder whose dreams the studio shows. On another `host` than loopback visitors need `token`, which is
+    made up if it is not given. Raises BeautyError.
+    """
+    with tempfile.TemporaryDirectory(prefix="beautynet-") as uploads:
+        stage = Stage(checkpoint, Path(uploads), camera=camera, device=device, colors=colors)
+        try:
+            server = Server(routes(stage, Path(films)), port, host, token)
+            console.print(f"{server.url}\nis open until you press Ctrl-C here", soft_wrap=True, markup=False)
+            if not is_loopback(host):
+                console.print(
+                    f"the token is {server.token}; browsers lend a page their camera only over https or on this very "
+                    "machine: others can show pictures and films, and see this machine's camera (--camera 0)",
+                    markup=False,
+                )
+            if browser and is_loopback(host):  # in a thread: a browser in this terminal would hold us up
+                threading.Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()
+            server.run()
+        finally:
+            stage.close()
+
+
+def routes(stage: Stage, films: Path = Path()) -> list[BaseRoute]:
+    """What is answered."""
+
+    async def about(_: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(stage.about), headers={"Cache-Control": "no-store"})
+
+    async def upload(request: Request) -> Response:
+        try:
+            return JSONResponse({"upload": await stage.upload(request)})
+        except Refused as refused:
+            return refused.answer()
+        except BeautyError:
+            return JSONResponse({"error": "neither a film nor a picture that can be read"}, 400)
+        except OSError as error:
+            return JSONResponse({"error": f"no room for it here ({error.strerror})"}, 507)
+
+    async def stream(socket: WebSocket) -> None:
+        await Viewer(stage, socket).run()
+
+    answered: list[BaseRoute] = [
+        Route("/about", about),
+        Route("/uploads", upload, methods=["POST"]),
+        WebSocketRoute("/stream", stream),
+        Mount("/studio", routes=studio.routes(films)),
+    ]
+    if stage.classifier:
+        answered.append(Mount("/hand", routes=naming.routes(stage.classifier)))
+
+    async def page(_: Request) -> Response:
+        return HTMLResponse(filled("pages/live.html"))
+
+    return [*answered, Route("/", page), Mount("/", StaticFiles(directory=PAGES))]

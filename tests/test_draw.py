@@ -1,0 +1,285 @@
+"""The draughtsman, with a real network: what is asked for, what is made of it, and what cannot be asked."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+from sklearn.datasets import load_sample_image
+
+import beautynet
+from beautynet import backbones, classifier, cli, draughtsman, images
+from beautynet.classifier import Classifier
+from beautynet.draughtsman import METHODS, Critic, Network, confidence, find, looks_at
+from beautynet.ellipses import Style
+from beautynet.errors import BeautyError
+from beautynet.media import Film
+from beautynet.verbs.draw import draw, draw_gallery, slug
+from beautynet.verbs.draw_survey import draw_survey
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return Network.backbone(backbones.DEFAULT, "cpu")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+# --- names ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("great white shark", "great white shark"),
+        ("Great-White_Shark", "great white shark"),
+        ("hammerhed", "hammerhead"),
+        ("school  bus", "school bus"),
+        ("strawbery", "strawberry"),
+    ],
+)
+def test_names_as_people_write_them(said: str, meant: str) -> None:
+    assert find(said, backbones.class_names()) == meant
+
+
+def test_unknown_names_get_suggestions() -> None:
+    with pytest.raises(BeautyError, match=r"did you mean .*tiger shark"):
+        find("shark", backbones.class_names())
+    with pytest.raises(BeautyError, match="--list` shows all names"):
+        find("xyzzy", backbones.class_names())
+
+
+# --- what convinces -------------------------------------------------------------------------------------------------
+
+
+def test_a_photo_convinces(network: Network) -> None:
+    found = confidence(network, load_sample_image("flower.jpg"))
+    assert sum(found.values()) == pytest.approx(1, abs=1e-4)
+    assert list(found.values()) == sorted(found.values(), reverse=True)
+    assert "daisy" in list(found)[:5]
+
+
+def test_views_are_of_the_picture() -> None:
+    picture = images.to_tensor(load_sample_image("china.jpg")[:400, :400])
+    seen = looks_at(picture, 100)
+    assert seen.shape == (13, 3, 100, 100)
+    assert torch.allclose(seen[0], images.resize(picture, 100, 100), atol=1e-4)
+    assert torch.allclose(seen[1][..., :-4], seen[0][..., 4:], atol=1e-3)  # by 4 %
+    assert torch.allclose(seen[4][..., 4:, :], seen[0][..., :-4, :], atol=1e-3)
+    assert (seen[1:] - seen[:1]).abs().flatten(1).mean(1).min() > 0.005
+
+
+def test_the_gradient_is_that_of_the_score(network: Network) -> None:
+    network.want(["daisy"])
+    critic, style = Critic([network]), Style(ellipses=3)
+    genes = style.random(2, torch.Generator().manual_seed(0)).requires_grad_()
+    feather = torch.full((2,), 8.0)
+    scores = critic.ascend(style.read(genes), feather, 112)
+    assert genes.grad is not None
+    assert torch.allclose(scores, critic.score(style.read(genes.detach()), feather), atol=1e-3)
+    step = 0.01 * genes.grad / genes.grad.norm()
+    uphill = critic.score(style.read(genes.detach() + step), feather).sum() - scores.sum()
+    assert float(uphill) == pytest.approx(0.01 * float(genes.grad.norm()), rel=0.3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_method_gets_better_and_is_repeatable(method: str, network: Network) -> None:
+    network.want(["daisy"])
+    found = []
+    for _ in range(2):
+        step, scores = 0, []
+
+        def clock() -> float:
+            nonlocal step
+            step += 1
+            return min(1.0, (step - 1) / 10)
+
+        for best in METHODS[method](Critic([network]), Style(4), clock, torch.Generator().manual_seed(7)):
+            scores.append(best.confidence)
+        found.append((best.genes, best.confidence))
+        assert scores == sorted(scores)
+    assert torch.equal(found[0][0], found[1][0])
+    assert found[0][1] > 0.001  # by chance it would be less, of 1,000 classes
+
+
+# --- drawing --------------------------------------------------------------------------------------------------------
+
+
+def test_a_drawing_and_what_is_kept_of_it(tmp_path: Path) -> None:
+    summary = draw("Daisy", steps=30, ellipses=5, size=300, out=tmp_path / "out")
+    assert summary.names == ("daisy",)
+    assert {path.name for path in summary.folder.iterdir()} == {
+        *("drawing.svg", "drawing.png", "drawing.json", "curve.png", "search.mp4")
+    }
+    assert summary.confidence > 0.002
+    picture = Image.open(summary.folder / "drawing.png")
+    assert picture.size == (300, 300)
+    again = confidence(Network.backbone(backbones.DEFAULT, "cpu"), np.asarray(picture))
+    assert again["daisy"] == pytest.approx(summary.confidence, abs=1e-5)
+    assert (summary.folder / "drawing.svg").read_text().count("<ellipse") == 5
+    with Film(summary.folder / "search.mp4") as film:
+        assert sum(1 for _ in film) == 240
+    assert set(summary.top) == {"efficientnet-lite0", "efficientnet-lite1"}
+    assert "efficientnet-lite1 (not asked before, " in summary.sentence()
+    assert summary.convinced["efficientnet-lite0"] == summary.confidence
+    assert json.loads((summary.folder / "drawing.json").read_text())["style"]["ellipses"] == 5
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_time_at_all_is_a_drawing_too(method: str) -> None:
+    summary = draw("daisy", minutes=1e-6, method=method, film=False, size=32, out=method)
+    assert (summary.folder / "drawing.svg").exists()
+    assert summary.confidence > 0
+
+
+def test_same_seed_same_drawing(tmp_path: Path) -> None:
+    made = [draw("teapot", steps=6, film=False, seed=seed, out=tmp_path / str(i)) for i, seed in enumerate((3, 3, 4))]
+    first, second, third = ((each.folder / "drawing.svg").read_text() for each in made)
+    assert first == second
+    assert first != third
+
+
+def test_colours_are_those_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "two.txt").write_text("#ff0000\n\nnavy\n")
+    draw("teapot", steps=4, film=False, palette="two.txt", out="a")
+    assert set(re.findall(r"fill=\"(#\w+)\"", Path("a/drawing.svg").read_text())) <= {"#ff0000", "#000080"}
+    draw("teapot", steps=4, film=False, colors=2, background="#123456", out="b")
+    found = set(re.findall(r"fill=\"(#\w+)\"", Path("b/drawing.svg").read_text()))
+    assert "#123456" in found
+    assert len(found) <= 3
+    Image.fromarray(load_sample_image("flower.jpg")).save("flower.jpg")
+    draw("teapot", steps=4, film=False, from_photo="flower.jpg", colors=4, out="c")
+    assert len(set(re.findall(r"fill=\"(#\w+)\"", Path("c/drawing.svg").read_text()))) <= 4
+
+
+def test_several_names_and_several_networks(tmp_path: Path) -> None:
+    summary = draw(
+        "teapot", "daisy", steps=6, film=False, backbone=("efficientnet-lite0", "efficientnet-lite1"), out=tmp_path
+    )
+    assert summary.names == ("teapot", "daisy")
+    assert summary.made_with == ("efficientnet-lite0", "efficientnet-lite1")
+    assert "not asked before" not in summary.sentence()
+
+
+def test_a_label_of_a_classifier_trained_here(tmp_path: Path) -> None:
+    lite = backbones.load()
+    weight = np.random.default_rng(0).normal(0, 0.01, (3, 2 * sum(classifier.widths(lite)))).astype(np.float32)
+    model = Classifier(lite, ["Invader", "Banksy", "other"], weight, np.zeros(3, np.float32), {"several": False})
+    model.save(tmp_path / "artists.safetensors")
+    summary = draw("invader", model="artists.safetensors", steps=10, film=False, out="out")
+    assert summary.names == ("Invader",)
+    assert summary.confidence > 0.34
+    assert model(Image.open("out/drawing.png"))["Invader"] == pytest.approx(summary.confidence, abs=0.25)
+    with pytest.raises(BeautyError, match=r"no label 'daisy'"):
+        draw("daisy", model="artists.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"ellipses": 0}, "0 ellipses will not do"),
+        ({"ellipses": 1000}, "1000 ellipses will not do"),
+        ({"colors": 1}, "1 colours will not do"),
+        ({"palette": "one.txt"}, "has 1 colours"),
+        ({"palette": "picture.png"}, "not a text file"),
+        ({"palette": "wrong.txt"}, "is no colour"),
+        ({"palette": "one.txt", "from_photo": "x"}, "not both"),
+        ({"palette": "one.txt", "colors": 3}, "not both"),
+        ({"model": "x", "backbone": ("resnet18",)}, "not both"),
+        ({"from_photo": "one.txt"}, "cannot read one.txt"),
+        ({"from_photo": "picture.png"}, "one colour only"),
+        ({"background": "sky"}, "--background: 'sky' is no colour"),
+        ({"method": "magic"}, "unknown method"),
+        ({"backbone": ("squeezenet",)}, "unknown backbone"),
+        ({"model": "nowhere"}, "no classifier at nowhere"),
+        ({"minutes": 0}, "minutes"),
+        ({"steps": 0}, "steps"),
+    ],
+)
+def test_what_cannot_be_is_one_line(given: dict[str, object], said: str) -> None:
+    Path("one.txt").write_text("#ff0000\n")
+    Path("wrong.txt").write_text("#ff0000\nblurple\n")
+    Image.new("RGB", (40, 40), "red").save("picture.png")
+    with pytest.raises(BeautyError, match=re.escape(said)):
+        draw("daisy", **given)  # type: ignore[arg-type]
+    assert not Path("drawings").exists()
+
+
+def test_a_checkpoint_is_no_classifier(checkpoint: Path) -> None:
+    with pytest.raises(BeautyError, match="not a beautynet classifier"):
+        draw("daisy", model=checkpoint)
+
+
+def test_ctrl_c_keeps_the_best_so_far(tmp_path: Path) -> None:
+    words = ["beautynet", "draw", "daisy", "--minutes", "30", "--no-film", "-o", "out"]
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        f"sys.argv = {words!r}; from beautynet.cli import main; main()"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(beautynet.__file__).parents[1])}
+    running = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment, stderr=subprocess.PIPE)
+    time.sleep(8)
+    running.send_signal(signal.SIGINT)
+    assert running.wait(60) == 130
+    assert (tmp_path / "out" / "drawing.svg").exists()
+
+
+# --- survey and gallery ---------------------------------------------------------------------------------------------
+
+
+def test_a_survey(tmp_path: Path) -> None:
+    summary = draw_survey(images=6, ellipses=3, out=tmp_path / "survey")
+    lines = (tmp_path / "survey" / "survey.csv").read_text().splitlines()
+    assert lines[0] == "class,min,median,max"
+    assert len(lines) == 1001
+    medians = [float(line.rsplit(",", 3)[2]) for line in lines[1:]]
+    assert medians == sorted(medians, reverse=True)
+    assert Image.open(summary.plot).size[0] > 500
+    assert "orders of magnitude" in summary.sentence()
+    with pytest.raises(BeautyError, match="0 drawings"):
+        draw_survey(images=0)
+
+
+def test_a_gallery_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"steps": 6, "film": False, "size": 64}
+    first = draw_gallery("daisy", out=tmp_path, **settings)
+    assert (first.new, len(first.drawings)) == (1, 1)
+    before = (tmp_path / "daisy" / "drawing.svg").stat().st_mtime_ns
+    second = draw_gallery("daisy", "teapot", "Daisy", out=tmp_path, **settings)
+    assert (second.new, len(second.drawings)) == (1, 2)
+    assert (tmp_path / "daisy" / "drawing.svg").stat().st_mtime_ns == before
+    page = second.page.read_text()
+    assert page.count("data:image/svg+xml") == 2
+    with pytest.raises(BeautyError, match=r"other settings \(steps: 6 then, 7 now\)"):
+        draw_gallery("daisy", out=tmp_path, **settings | {"steps": 7})
+    monkeypatch.setattr(draughtsman, "METHODS", {})
+    with pytest.raises(BeautyError, match="no label 'xyzzy'"):
+        draw_gallery("daisy", "xyzzy", out=tmp_path, **settings)
+
+
+def test_names_make_folders_of_ours() -> None:
+    assert slug(["great white shark"]) == "great-white-shark"
+    assert slug(["../../etc/passwd"]) == "etc-passwd"
+    assert slug(["***"]) == "drawing"
+
+
+def test_the_command() -> None:
+    run = CliRunner().invoke
+    listed = run(cli.main, ["draw", "--list"])
+    assert len(listed.output.splitlines()) == 1000
+    assert run(cli.main, ["draw"]).exit_code == 1
+    done = run(cli.main, ["draw", "daisy", "--steps", "3", "--no-film"])
+    assert done.exit_code == 0, done.output
+    assert Path("drawings/daisy/drawing.svg").exists()

@@ -1,0 +1,448 @@
+"""The live page: real requests and WebSockets to a real server, honest and hostile; a real browser with a camera."""
+
+import base64
+import contextlib
+import http.client
+import io
+import json
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import cv2
+import numpy as np
+import pytest
+from browser import Browser, browser, camera
+from PIL import Image
+from sklearn.datasets import load_sample_image
+from web import drip
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from beautynet import viewing
+from beautynet.errors import BeautyError
+from beautynet.media import Film, Frame
+from beautynet.reels import Camera
+from beautynet.rendering import writing
+from beautynet.server import Server
+from beautynet.translator import Translator
+from beautynet.verbs.live import live, routes
+from beautynet.viewing import Stage, Wish
+
+FLOWER = load_sample_image("flower.jpg")[100:340:2, 200:520:2].copy()
+CHINA = load_sample_image("china.jpg")[::4, ::4].copy()
+
+
+def png(picture: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def as_sent(picture: np.ndarray) -> np.ndarray:
+    """What JPEG makes of it: much, of the noise of a network that has learnt nothing."""
+    return np.asarray(Image.open(io.BytesIO(viewing._jpeg(picture))))
+
+
+def moving(path: Path, frames: int = 30) -> Path:
+    with writing(path, (160, 120), rate=Fraction(15)) as writer:
+        for number in range(frames):
+            picture = np.roll(FLOWER, 3 * number, axis=1)
+            writer.write(Frame(picture, Fraction(number, 15), Fraction(1, 15)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def served(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Stage]]:
+    folder = tmp_path_factory.mktemp("live")
+    moving(folder / "a film.beauty.mp4")
+    (folder / "secret.mp4").write_text("not a dream")
+    stage = Stage(checkpoint, folder, device="cpu")
+    server = Server(routes(stage, folder))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    yield server, stage
+    server.stop()
+    thread.join(10)
+    stage.close()
+    assert not thread.is_alive()
+
+
+@contextlib.contextmanager
+def viewer(server: Server, **wish: object) -> Iterator[ClientConnection]:
+    address = server.url.replace("http", "ws") + "stream"
+    with connect(address, origin=f"http://127.0.0.1:{server.port}", max_size=None, open_timeout=20) as socket:  # type: ignore[arg-type]
+        socket.send(json.dumps(wish))
+        yield socket
+
+
+def answer(socket: ClientConnection, seconds: float = 30) -> tuple[dict[str, object], dict[str, np.ndarray]]:
+    """The next dream: its head and its pictures."""
+    while isinstance(data := socket.recv(timeout=seconds), str):
+        assert "error" not in json.loads(data), data
+    length = struct.unpack("<I", data[:4])[0]
+    head = json.loads(data[4 : 4 + length])
+    at, pictures = 4 + length, {}
+    for name, size in head["parts"]:
+        pictures[name] = np.asarray(Image.open(io.BytesIO(data[at : at + size])))
+        at += size
+    assert at == len(data)
+    return head, pictures
+
+
+def complaint(socket: ClientConnection) -> str:
+    for _ in range(20):
+        data = socket.recv(timeout=20)
+        if isinstance(data, str) and "error" in json.loads(data):
+            return str(json.loads(data)["error"])
+    raise AssertionError("no complaint")
+
+
+def ask(server: Server, path: str, method: str = "GET", body: object = None, **headers: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection.request(method, urlsplit(server.url).path + path, body, headers)  # type: ignore[arg-type]
+    response = connection.getresponse()
+    return response.status, response.read()
+
+
+def test_the_dream_is_the_translators(served: tuple[Server, Stage], checkpoint: Path) -> None:
+    translator = Translator.load(checkpoint, device="cpu")
+    with viewer(served[0], seen=True) as socket:
+        memory = None
+        for number in (7, 8, 9):
+            frame = np.roll(FLOWER, number, axis=1)
+            socket.send(struct.pack("<I", number) + png(frame))
+            head, pictures = answer(socket)
+            wanted, memory = translator.dream(frame[None], memory)
+            assert head["number"] == number
+            assert pictures["dream"].shape == frame.shape
+            assert np.abs(pictures["dream"].astype(int) - as_sent(wanted[0])).mean() < 0.5
+        assert pictures["seen"].shape[0] == translator.size
+        assert "original" not in pictures
+
+
+def test_a_wish_changes_the_dream(served: tuple[Server, Stage], checkpoint: Path) -> None:
+    with viewer(served[0]) as socket:
+        for wish in ({}, {"abstraction": 1.0, "steady": 0.0, "size": 96}):
+            socket.send(json.dumps(wish))
+            socket.send(struct.pack("<I", 1) + png(FLOWER))
+            _, pictures = answer(socket)
+            wanted, _ = Translator.load(checkpoint, device="cpu").varied(**wish).dream(FLOWER[None])
+            assert np.abs(pictures["dream"].astype(int) - as_sent(wanted[0])).mean() < 0.5
+
+
+def test_frames_are_dropped_never_queued(served: tuple[Server, Stage]) -> None:
+    with viewer(served[0]) as socket:
+        picture = png(FLOWER)
+        for number in range(60):
+            socket.send(struct.pack("<I", number) + picture)
+        numbers, head = [], {}
+        while not numbers or numbers[-1] != 59:
+            head, _ = answer(socket)
+            numbers.append(head["number"])
+        assert numbers == sorted(numbers)
+        assert len(numbers) + int(str(head["dropped"])) == 60
+        assert len(numbers) < 60
+
+
+def test_many_at_once_and_one_that_vanishes(served: tuple[Server, Stage]) -> None:
+    server, _ = served
+    with viewer(server) as one, viewer(server, abstraction=0.9) as other, viewer(server) as gone:
+        gone.send(struct.pack("<I", 1) + png(CHINA))
+        gone.socket.close()  # without a word
+        for number in range(5):
+            for socket in (one, other):
+                socket.send(struct.pack("<I", number) + png(FLOWER))
+            for socket in (one, other):
+                assert answer(socket)[0]["number"] == number
+
+
+def test_what_is_no_frame_is_said_and_the_next_one_is_dreamt(served: tuple[Server, Stage]) -> None:
+    with viewer(served[0]) as socket:
+        for nonsense in (b"<html>", png(FLOWER)[:200], png(FLOWER[:2].repeat(40, axis=1))):
+            socket.send(struct.pack("<I", 1) + nonsense)
+            assert complaint(socket)
+        for wish in ("nonsense", '{"size": "large"}', "[]", '{"source": 3}', '{"size": 1e999}'):
+            socket.send(wish)
+            assert "wish" in complaint(socket)
+        socket.send(json.dumps({"checkpoint": "../../etc/passwd"}))
+        assert "no such checkpoint" in complaint(socket)
+        for source in ("../../etc/passwd", "camera"):
+            socket.send(json.dumps({"source": source}))
+            assert complaint(socket)
+        socket.send("{}")
+        socket.send(struct.pack("<I", 2) + png(FLOWER))
+        assert answer(socket)[0]["number"] == 2
+        socket.send(struct.pack("<I", 3) + png(CHINA))  # of another size: a phone that is turned
+        assert answer(socket)[1]["dream"].shape == CHINA.shape
+
+
+def test_a_message_too_large_ends_that_viewer_only(served: tuple[Server, Stage]) -> None:
+    def too_much(socket: ClientConnection) -> None:
+        socket.send(bytes(9 << 20))
+        complaint(socket)
+
+    with viewer(served[0]) as socket, pytest.raises(ConnectionClosed):
+        too_much(socket)
+    with viewer(served[0]) as socket:
+        socket.send(struct.pack("<I", 2) + png(FLOWER))
+        assert answer(socket)[0]["number"] == 2
+
+
+def test_other_sites_are_refused(served: tuple[Server, Stage]) -> None:
+    server, _ = served
+    for origin, path in (("https://evil.example", "stream"), (f"http://127.0.0.1:{server.port}", "../stream")):
+        with pytest.raises(InvalidStatus), connect(server.url.replace("http", "ws") + path, origin=origin):  # type: ignore[arg-type]
+            pass
+
+
+def test_wishes_are_brought_to_what_can_be() -> None:
+    wish = Wish.read('{"abstraction": 7, "k": 500, "steady": -1, "size": 100000, "seen": 1, "other": 3}')
+    assert wish == Wish(abstraction=1.0, k=32, steady=0.0, size=512, seen=True)
+
+
+# --- uploads --------------------------------------------------------------------------------------------------------
+
+
+def test_a_film_is_uploaded_and_dreamt(served: tuple[Server, Stage], tmp_path: Path) -> None:
+    server, _ = served
+    status, told = ask(server, "uploads", "POST", moving(tmp_path / "film.mp4").read_bytes())
+    assert status == 200
+    with viewer(server, source=json.loads(told)["upload"]) as socket:
+        numbers = [answer(socket) for _ in range(4)]
+        assert numbers[-1][0]["number"] > numbers[0][0]["number"]  # type: ignore[operator]
+        assert numbers[0][1]["original"].shape == numbers[0][1]["dream"].shape == (120, 160, 3)
+        assert np.abs(numbers[0][1]["original"].astype(int) - numbers[-1][1]["original"]).mean() > 2
+
+
+def test_a_picture_is_dreamt_again_when_the_wish_changes(served: tuple[Server, Stage]) -> None:
+    server, _ = served
+    upload = json.loads(ask(server, "uploads", "POST", png(CHINA))[1])["upload"]
+    with viewer(server, source=upload) as socket:
+        before = answer(socket)[1]["dream"]
+        socket.send(json.dumps({"source": upload, "abstraction": 1.0}))
+        after = answer(socket)[1]["dream"]
+        assert np.abs(before.astype(int) - after).mean() > 1
+
+
+def test_what_is_no_film_is_refused_and_not_kept(served: tuple[Server, Stage]) -> None:
+    server, stage = served
+    before = sorted(stage._uploads.iterdir())
+    for nonsense in (b"", b"<html>", bytes(5000)):
+        status, told = ask(server, "uploads", "POST", nonsense)
+        assert status == 400
+        assert "neither a film nor a picture" in json.loads(told)["error"]
+    assert sorted(stage._uploads.iterdir()) == before
+
+
+def test_200_megabytes_are_refused(served: tuple[Server, Stage]) -> None:
+    server, stage = served
+    before = sorted(stage._uploads.iterdir())
+    sent = 0
+
+    def much() -> Iterator[bytes]:
+        nonlocal sent
+        for _ in range(200):
+            yield bytes(1_000_000)
+            sent += 1
+
+    with contextlib.suppress(OSError):  # hung up on while it was still sending
+        assert ask(server, "uploads", "POST", much())[0] == 413
+    assert 90 < sent < 200
+    assert sorted(stage._uploads.iterdir()) == before
+    assert ask(server, "about")[0] == 200
+
+
+def test_what_drips_is_given_up(served: tuple[Server, Stage], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(viewing, "MAX_SECONDS", 0.5)
+
+    began = time.monotonic()
+    with contextlib.suppress(OSError):
+        assert ask(served[0], "uploads", "POST", drip())[0] == 408
+    assert time.monotonic() - began < 5
+
+
+def test_only_the_newest_uploads_are_kept(served: tuple[Server, Stage]) -> None:
+    server, stage = served
+    names = [
+        json.loads(ask(server, "uploads", "POST", png(FLOWER))[1])["upload"] for _ in range(viewing.MOST_UPLOADS + 2)
+    ]
+    assert sum((stage._uploads / name).exists() for name in names) == viewing.MOST_UPLOADS
+    with viewer(server, source=names[0]) as socket:
+        assert "no longer here" in complaint(socket)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("../live.py", "..%2f..%2fpyproject.toml", "%2e%2e/%2e%2e/pyproject.toml", "studio/films/..%2fsecret.mp4"),
+        *("studio/films/secret.mp4", "studio/runs/..%2f..", "studio/datasets/..", "studio/datasets/..%2f/0.jpg"),
+    ],
+)
+def test_names_are_never_paths(served: tuple[Server, Stage], path: str) -> None:
+    status, body = ask(served[0], path)
+    assert status in (403, 404)
+    assert b"not a dream" not in body
+    assert b"[project]" not in body
+
+
+def test_a_name_in_an_upload_is_not_used(served: tuple[Server, Stage]) -> None:
+    server, stage = served
+    status, _ = ask(server, "uploads?name=../../x", "POST", png(FLOWER), **{"Content-Disposition": "filename=../../x"})
+    assert status == 200
+    assert not (stage._uploads.parent.parent / "x").exists()
+
+
+# --- the machine's camera -------------------------------------------------------------------------------------------
+
+
+def test_the_machines_camera(checkpoint: Path, tmp_path: Path) -> None:
+    stage = Stage(checkpoint, tmp_path, device="cpu", camera=str(moving(tmp_path / "camera.mp4", 200)))
+    assert isinstance(stage.camera, Camera)
+    server = Server(routes(stage, tmp_path))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        assert json.loads(ask(server, "about")[1])["camera"]
+        with viewer(server, source="camera") as socket:
+            assert answer(socket)[1]["original"].shape == (120, 160, 3)
+    finally:
+        server.stop()
+        thread.join(10)
+        stage.close()
+
+
+def test_without_a_network_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BeautyError, match="no checkpoint"):
+        live(browser=False)
+
+
+# --- the page -------------------------------------------------------------------------------------------------------
+
+
+def y4m(path: Path) -> Path:
+    """A camera's film: the flower, moving."""
+    with open(path, "wb") as file:
+        file.write(b"YUV4MPEG2 W160 H120 F15:1 Ip A1:1 C420jpeg\n")
+        for number in range(30):
+            picture = cv2.cvtColor(np.roll(FLOWER, 3 * number, axis=1), cv2.COLOR_RGB2YUV_I420)
+            file.write(b"FRAME\n" + picture.tobytes())
+    return path
+
+
+SLIDE = """(([name, value]) => {
+    const slider = document.querySelector(`[data-wish=${name}]`);
+    slider.value = value;
+    slider.dispatchEvent(new Event('input'));
+})(arguments[0])"""
+
+
+def pixels(page: Browser) -> np.ndarray:
+    """What the canvas shows."""
+    data = page.run("document.querySelector('#picture').toDataURL('image/png').split(',')[1]")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
+
+
+def test_the_page_at_the_camera(served: tuple[Server, Stage], tmp_path: Path, checkpoint: Path) -> None:
+    server, _ = served
+    film = y4m(tmp_path / "camera.y4m")
+    with browser(tmp_path, *camera(film)) as page:
+        page.get(server.url)
+        page.until("document.querySelector('#checkpoint').options.length == 1")
+        page.run("document.querySelector('#mirror').click()")
+        page.run("document.querySelector('#welcome [data-source=browser]').click()")
+        page.until("document.querySelector('#rate').textContent > 0", seconds=30)
+        page.run("document.querySelector('[data-layout=side]').click()")
+        # the dream on the page is the Translator's of what stands beside it
+        page.run(SLIDE, ["steady", 0])
+        time.sleep(1.5)
+        shown = pixels(page)
+        original, dream = np.split(shown, 2, axis=1)
+        assert original.std() > 20
+        wanted, another = (
+            Translator.load(checkpoint, device="cpu", steady=0).dream(each[None])[0]
+            for each in (original, np.roll(original, 9, axis=1))
+        )
+        # the frame was sent as JPEG, which moves clusters' borders: it is not the same to the pixel
+        unlike, far = (np.abs(dream.astype(int) - as_sent(each[0])).mean() for each in (wanted, another))
+        assert unlike < far / 2
+        page.run(SLIDE, ["abstraction", 1])
+        assert (
+            page.run(
+                "document.querySelector('[data-wish=abstraction]').closest('.field').querySelector('output').textContent"
+            )
+            == "1.00"
+        )
+        time.sleep(1.5)
+        flat = np.split(pixels(page), 2, axis=1)[1]
+        assert np.abs(flat.astype(int) - wanted[0]).mean() > 5
+        # snapshot and record
+        page.find_element("id", "snapshot").click()
+        page.find_element("id", "record").click()
+        page.until("!document.querySelector('#recording').hidden")
+        time.sleep(2)
+        page.find_element("id", "record").click()
+        until(
+            lambda: list(tmp_path.glob("beautynet-*.png")) and finished(tmp_path, "beautynet-*.webm", "beautynet-*.mp4")
+        )
+        assert Image.open(next(tmp_path.glob("beautynet-*.png"))).size == (320, 120)
+        recorded = finished(tmp_path, "beautynet-*.webm", "beautynet-*.mp4")
+        assert recorded
+        with Film(recorded) as found:
+            frames = list(found)
+        assert len(frames) > 5
+        assert frames[0].picture.shape == (120, 320, 3)
+        # layouts
+        for layout, size in (("stack", [160, 240]), ("only", [160, 120]), ("wipe", [160, 120])):
+            page.run(f"document.querySelector('[data-layout={layout}]').click()")
+            assert (
+                page.run("[document.querySelector('#picture').width, document.querySelector('#picture').height]")
+                == size
+            )
+        for width, height in ((1280, 900), (390, 844)):
+            page.screen(width, height)
+            assert page.run("document.documentElement.scrollWidth <= innerWidth")
+        assert not page.errors()
+        assert page.hosts() == {f"127.0.0.1:{server.port}"}
+
+
+def test_the_page_with_a_film_and_without_a_server(checkpoint: Path, tmp_path: Path) -> None:
+    stage = Stage(checkpoint, tmp_path, device="cpu")
+    server = Server(routes(stage, tmp_path))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    moving(tmp_path / "film.mp4")
+    (tmp_path / "no.mp4").write_text("nothing")
+    try:
+        with browser(tmp_path) as page:
+            page.get(server.url)
+            page.until("document.querySelector('#checkpoint').options.length == 1")
+            choose = page.find_element("css selector", "#file")
+            page.run("document.querySelector('#file').hidden = false")
+            choose.send_keys(str(tmp_path / "no.mp4"))
+            page.until("document.querySelector('#trouble').textContent.includes('neither a film')")
+            choose.send_keys(str(tmp_path / "film.mp4"))
+            page.until("document.querySelector('#rate').textContent > 0", seconds=30)
+            server.stop()
+            thread.join(10)
+            page.until("document.querySelector('#trouble').textContent.includes('does not answer')")
+    finally:
+        server.stop()
+        thread.join(10)
+
+
+def finished(folder: Path, *patterns: str) -> Path | None:
+    """A download that is whole."""
+    return next((path for pattern in patterns for path in folder.glob(pattern) if path.stat().st_size), None)
+
+
+def until(holds: object, seconds: float = 20) -> None:
+    began = time.monotonic()
+    while not holds():  # type: ignore[operator]
+        assert time.monotonic() - began < seconds
+        time.sleep(0.1)

@@ -1,0 +1,19 @@
+"""The page of a report: whole in one file, and nothing in it is taken for HTML that is not."""
+
+import numpy as np
+
+from beautynet.report import Show, page, section
+
+
+def test_names_are_no_html() -> None:
+    show = Show("<b>", "a & b", ("<i>",), [("</figcaption><script>", [np.zeros((2, 3, 3), np.uint8)])])
+    made = page("<u>", "1 < 2", "<p>key</p>", section(show), "foot")
+    for text in ("<b>a", "<script>", "<u>", "<i>"):
+        assert text not in made
+    assert "1 &lt; 2" in made
+    assert "<p>key</p>" in made
+    assert 'width=3 height=2 alt=""' in made
+
+
+def test_values_are_not_looked_into() -> None:
+    assert "{{foot}}" in page("{{foot}}", "", "", "", "x")
