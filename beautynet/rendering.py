@@ -74,7 +74,7 @@ class FilmWriter:
     def __init__(
         self, path: Path, size: tuple[int, int], rate: Fraction, pixel_aspect: Fraction, begin: Fraction
     ) -> None:
-        self._path = path
+        self._path, self._given = path, size
         self._format = film_format(path)
         self._begin = round(begin / self._format.tick)
         self._last_tick = -1
@@ -98,12 +98,15 @@ class FilmWriter:
         self._palette = _palette_graph(width, height, self._format.tick) if self._format.pixels == "pal8" else None
 
     def write(self, frame: Frame) -> None:
-        """Append a frame, at its own time, which is after the last one's."""
+        """Append a frame, at its own time, which is after the last one's. BeautyError if it is of another size."""
+        picture = np.asarray(frame.picture)
+        height, width = picture.shape[:2]
+        if (width, height) != self._given:
+            raise BeautyError(f"a frame of {width}×{height} in a film of {self._given[0]}×{self._given[1]}")
         tick = max(round(frame.time / self._format.tick) - self._begin, self._last_tick + 1)
         self._durations[tick] = max(1, round(frame.duration / self._format.tick))
         self._last_tick = tick
-        picture = np.asarray(frame.picture)
-        if picture.shape[1] != self._size[0]:
+        if self._given != self._size:  # pixels become square
             picture = cv2.resize(picture, self._size, interpolation=cv2.INTER_CUBIC)
         if np.any(self._padding):
             picture = np.pad(picture, self._padding, mode="edge")

@@ -35,6 +35,13 @@ def test_written_frames_come_back_at_their_times(tmp_path: Path, suffix: str) ->
         assert likeness(read[0].picture[:95, 160], read[0].picture[:95, 161]) < 6, "the edge is not repeated"
 
 
+def test_frames_of_another_size_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    with pytest.raises(BeautyError, match="a frame of 32×64 in a film of 64×32"), writing(path, (64, 32)) as writer:
+        writer.write(Frame(np.zeros((64, 32, 3), np.uint8), Fraction(0), Fraction(1)))
+    assert not path.exists()
+
+
 def test_colours_survive(tmp_path: Path) -> None:
     colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (230, 150, 60)]
     picture = np.repeat(np.array([colours], np.uint8), 32, axis=1).repeat(64, axis=0)

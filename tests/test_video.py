@@ -382,6 +382,19 @@ def test_the_poster_is_the_most_colourful_moment(tmp_path: Path) -> None:
         assert likeness(np.asarray(poster), 255 - photo()[:96, :160]) < 8
 
 
+def test_a_poster_replaces_nothing_unasked(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "film.mp4")
+    mine = tmp_path / "dream.jpg"
+    mine.write_bytes(b"mine")
+    for may in (False, lambda path: path != mine):
+        with pytest.raises(BeautyError, match=r"dream\.jpg exists"):
+            video(source, tmp_path / "dream.mp4", poster=True, force=may, translator=Negative())
+        assert mine.read_bytes() == b"mine"
+        assert not (tmp_path / "dream.mp4").exists()
+    video(source, tmp_path / "dream.mp4", poster=True, force=True, translator=Negative())
+    assert mine.read_bytes() != b"mine"
+
+
 def test_interrupted_before_the_first_frame(tmp_path: Path) -> None:
     source = make_film(tmp_path / "film.mp4")
     with pytest.raises(KeyboardInterrupt):

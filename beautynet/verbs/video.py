@@ -112,7 +112,10 @@ def video(
             "translator": translator.identity,
         }
         film_target = target if loop is None else target.with_name(f".{target.name}.mp4")
+        still = target.with_suffix(".jpg") if poster else None
         _may_replace(target, film_target, settings, force)
+        if still and still.exists():
+            _ask(still, force)
         began = time.perf_counter()
         with Segments(
             film_target, settings, composed_size(film.size, layout), rate=film.rate, pixel_aspect=film.pixel_aspect
@@ -139,8 +142,8 @@ def video(
                         loops.loop(film_target, target, loop * 1e6)
                 finally:
                     film_target.unlink()
-            if poster:
-                loops.poster(target, target.with_suffix(".jpg"))
+            if still:
+                loops.poster(target, still)
             segments.forget()
         seconds = time.perf_counter() - began
         return VideoSummary(target, segments.frames, segments.frames - already, seconds, (*film.warnings, *lost))
@@ -155,8 +158,12 @@ def _may_replace(
     target: Path, film_target: Path, settings: dict[str, Any], force: bool | Callable[[Path], bool]
 ) -> None:
     """BeautyError if something is there that is no beginning of this very film, and shall stay."""
-    if not target.exists() or is_resumable(film_target, settings):
-        return
+    if target.exists() and not is_resumable(film_target, settings):
+        _ask(target, force)
+
+
+def _ask(target: Path, force: bool | Callable[[Path], bool]) -> None:
+    """BeautyError unless `target` may be replaced."""
     if not (force(target) if callable(force) else force):
         raise BeautyError(f"{target} exists: --force replaces it, -o chooses another name")
 
