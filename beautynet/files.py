@@ -18,6 +18,15 @@ try:
 except ImportError:  # Windows: two runs in one place are then not noticed
     fcntl = None  # type: ignore[assignment, unused-ignore]
 
+Paths = str | Path | Sequence[str | Path]
+"""One path or several: a string taken for a sequence would be one path a letter."""
+
+
+def listed(paths: Paths) -> list[Path]:
+    """One path or several as a list."""
+    return [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+
+
 _MANY = 4
 """Files from which on the whole disk is flushed instead of each: 16 at once took two thirds of the time."""
 # Linux' own, which Python does not offer. What others wrote is flushed with ours, so never for one or two files.

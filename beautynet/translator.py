@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ from beautynet.config import STEADY
 from beautynet.decode import Unreadable, decode
 from beautynet.devices import autocast, free_memory, pick_device
 from beautynet.errors import BeautyError
+from beautynet.files import Paths, listed
 from beautynet.networks import Generator, bytes_per_pixel
 from beautynet.steady import Moment, lean
 from beautynet.tiles import tiled
@@ -38,10 +39,10 @@ class Memory(NamedTuple):
     moment: Moment | None
 
 
-def _pictures(paths: Sequence[str | Path], size: int) -> Iterator[Tensor]:
-    for path in paths:
+def _pictures(paths: Paths, size: int) -> Iterator[Tensor]:
+    for path in listed(paths):
         try:
-            picture = images.to_tensor(np.asarray(decode(Path(path))))
+            picture = images.to_tensor(np.asarray(decode(path)))
         except Unreadable as reason:
             raise BeautyError(f"cannot read {path} ({reason}): choose another picture for the colours") from reason
         yield images.resize(picture, *images.scaled_to(picture.shape[2], picture.shape[3], size))
@@ -84,7 +85,7 @@ class Translator:
         device: str = "auto",
         size: int | None = None,
         abstraction: float | None = None,
-        colors: Sequence[str | Path] = (),
+        colors: Paths = (),
         steady: float = STEADY,
         precision: str = "auto",
     ) -> Translator:

@@ -60,6 +60,12 @@ def test_folders(tmp_path: Path) -> None:
     assert outs(tmp_path / "out", photos, out=tmp_path / "out") == first
 
 
+def test_one_path_is_no_list_of_letters(tmp_path: Path) -> None:
+    source = save(tmp_path / "a.jpg")
+    for path in (source, str(source)):
+        assert [result.source for result in image(path, translator=ImageOps.invert)] == [source]
+
+
 def test_results_never_overwrite_one_another_nor_an_original(tmp_path: Path) -> None:
     paths = [
         save(tmp_path / name) for name in ("one/a.jpg", "two/a.jpg", "two/A.JPG", "one/a-2.jpg", "one/a.beauty.jpg")

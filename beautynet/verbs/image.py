@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
@@ -14,7 +14,7 @@ from PIL import Image
 from beautynet.console import progress
 from beautynet.decode import MADE, Unreadable, decode
 from beautynet.errors import BeautyError
-from beautynet.files import atomic
+from beautynet.files import Paths, atomic, listed
 from beautynet.layout import compose, composed_size
 
 FORMATS: dict[str, dict[str, Any]] = {
@@ -38,30 +38,30 @@ class ImageResult:
 
 
 def image(
-    paths: Sequence[str | Path],
+    paths: Paths,
     out: str | Path | None = None,
     layout: str = "only",
     size: int | None = None,
     checkpoint: str | Path | None = None,
     device: str = "auto",
     abstraction: float | None = None,
-    colors: Sequence[str | Path] = (),
+    colors: Paths = (),
     *,
     translator: Dreamer | None = None,
 ) -> list[ImageResult]:
-    """Dream pictures, and all pictures in folders; one result for each, in order, also for those that cannot be read.
+    """Dream a picture or several, and all in folders; a result for each, in order, also for those that cannot be read.
 
     `out` is a picture's name (for one input) or a folder; None puts `photo.beauty.jpg` beside `photo.jpg`. JPEG
     stays JPEG, all else becomes PNG; originals are never overwritten, nor one result by another. A loaded
     `translator` replaces what follows `layout`. BeautyError if nothing could be read.
     """
     composed_size((1, 1), layout)
-    sources = [found for path in paths for found in _found(Path(path))]
+    asked = listed(paths)
+    sources = [found for path in asked for found in _found(path)]
     if not sources:
-        raise BeautyError(f"no pictures in {', '.join(map(str, paths)) or 'nothing'}: name pictures or folders of them")
-    targets = _targets(
-        sources, None if out is None else Path(out), named=len(paths) == 1 and sources[0][0] == Path(paths[0])
-    )
+        raise BeautyError(f"no pictures in {', '.join(map(str, asked)) or 'nothing'}: name pictures or folders of them")
+    named = [source for source, _ in sources] == asked and len(asked) == 1
+    targets = _targets(sources, None if out is None else Path(out), named)
     results = []
     with progress("pictures") as bar:
         for (source, _), target in zip(bar.track(sources, description="dreaming"), targets, strict=True):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 import threading
 import webbrowser
-from collections.abc import Sequence
 from pathlib import Path
 
 from starlette.concurrency import run_in_threadpool
@@ -18,6 +17,7 @@ from starlette.websockets import WebSocket
 from beautynet import naming, studio
 from beautynet.console import console
 from beautynet.errors import BeautyError
+from beautynet.files import Paths
 from beautynet.server import HOST, Refused, Server, is_loopback
 from beautynet.templates import filled
 from beautynet.viewing import Stage, Viewer
@@ -34,7 +34,7 @@ def live(
     port: int | None = None,
     token: str | None = None,
     device: str = "auto",
-    colors: Sequence[str | Path] = (),
+    colors: Paths = (),
     browser: bool = True,
 ) -> None:
     """Serve the page until Ctrl-C: `checkpoint` (None: the newest) first, the others in `checkpoints/` to choose from.

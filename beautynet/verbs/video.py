@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from beautynet.config import STEADY
 from beautynet.console import console, progress
 from beautynet.decode import MADE
 from beautynet.errors import BeautyError
+from beautynet.files import Paths
 from beautynet.layout import compose, composed_size
 from beautynet.media import Film, Frame, in_batches
 from beautynet.rendering import FORMATS, film_format
@@ -67,7 +68,7 @@ def video(
     checkpoint: str | Path | None = None,
     device: str = "auto",
     abstraction: float | None = None,
-    colors: Sequence[str | Path] = (),
+    colors: Paths = (),
     steady: float = STEADY,
     start: float = 0,
     end: float | None = None,
