@@ -26,11 +26,9 @@ from beautynet.devices import pick_device
 from beautynet.ellipses import FEATHER, Ellipses, Style
 from beautynet.errors import BeautyError
 
-SIDES = (112, 224)
-"""Px at which drawings are painted while they are sought; networks see the smaller ones enlarged. Those take a quarter
-of the time to paint, but have softer edges than the drawing that is kept: in the second half every other is large."""
-COARSE = 144
-"""Px at which a network for 224 looks to begin with, in less than half of the time."""
+SIDES = (160, 224)
+"""Px at which drawings are painted and seen: smaller ones at first, which take half of the time. At 160 px a network
+for 224 gives drawings about the scores that it gives them at 224; at 144 it sees other things in them."""
 SHIFT, SCALE, BLUR = 0.04, 0.12, 3.0
 """How far a view may be shifted (of the side), scaled (up or down) and blurred (px that an edge takes)."""
 VIEWS = 8
@@ -59,7 +57,7 @@ class Network:
         """One that knows ImageNet's classes. Raises BeautyError."""
         loaded = backbones.load(name, pick_device(device))
         network = cls(name, backbones.class_names(), loaded.size, loaded.logits)
-        network.coarse = COARSE * loaded.size // 224
+        network.coarse = loaded.size * SIDES[0] // SIDES[1]
         return network
 
     @classmethod
@@ -110,38 +108,38 @@ class Critic:
         self.networks, self.device = list(networks), device
         self.looks = 0
         """Pictures seen, by each network."""
-        self.seconds = 0.0
-        """Spent in the networks."""
+        self.seconds = {network.name: 0.0 for network in networks}
+        """Spent in each of them."""
 
-    @torch.no_grad()
-    def score(self, ellipses: Ellipses, feather: Tensor | float = FEATHER, side: int = SIDES[0]) -> Tensor:
+    def score(
+        self, ellipses: Ellipses, feather: Tensor | float = FEATHER, side: int = SIDES[0], coarse: bool = False
+    ) -> Tensor:
         """Mean log-probability of what is wanted, (N,), of drawings as they are."""
-        return torch.cat([self._look(some) for some in self._batches(ellipses.painted(side, feather))])
+        with torch.no_grad():
+            return self._look(ellipses.painted(side, feather), coarse)[0]
 
     def ascend(self, ellipses: Ellipses, feather: Tensor, side: int, coarse: bool = False) -> Tensor:
         """As `score`, and the gradient of the sum is added to what the ellipses are made of."""
         pictures = ellipses.painted(side, feather)
-        scores: list[Tensor] = []
-        slopes: list[Tensor] = []
-        for some in self._batches(pictures.detach()):
-            some.requires_grad_()
-            found = self._look(some, coarse)
+        scores, slopes = self._look(pictures.detach(), coarse, ascending=True)
+        torch.autograd.backward(pictures, slopes)
+        return scores
+
+    def _look(self, pictures: Tensor, coarse: bool, ascending: bool = False) -> tuple[Tensor, Tensor]:
+        """What all networks make of pictures together, (N,), and what would make it more, if `ascending`."""
+        scores, slopes = pictures.new_zeros(len(pictures)), torch.zeros_like(pictures)
+        batch = backbones.BATCH_CPU if pictures.device.type == "cpu" else backbones.BATCH
+        for network in self.networks:
             began = time.perf_counter()
-            slopes += torch.autograd.grad(found.sum(), some)
-            self.seconds += time.perf_counter() - began
-            scores.append(found.detach())
-        torch.autograd.backward(pictures, torch.cat(slopes))
-        return torch.cat(scores)
-
-    def _batches(self, pictures: Tensor) -> tuple[Tensor, ...]:
-        return torch.split(pictures, backbones.BATCH_CPU if pictures.device.type == "cpu" else backbones.BATCH)
-
-    def _look(self, pictures: Tensor, coarse: bool = False) -> Tensor:
-        began = time.perf_counter()
-        found = torch.stack([network.convinced(pictures, coarse) for network in self.networks]).mean(0)
-        self.seconds += time.perf_counter() - began
+            for at in range(0, len(pictures), batch):
+                some = pictures[at : at + batch].requires_grad_(ascending)
+                found = network.convinced(some, coarse)
+                scores[at : at + batch] += found.detach() / len(self.networks)
+                if ascending:
+                    slopes[at : at + batch] += torch.autograd.grad(found.sum() / len(self.networks), some)[0]
+            self.seconds[network.name] += time.perf_counter() - began
         self.looks += len(pictures)
-        return found
+        return scores, slopes
 
     def views(self, ellipses: Ellipses, count: int, dice: torch.Generator) -> tuple[Ellipses, Tensor]:
         """`count` views of each of N drawings, (N · count) in all, and the width of their edges."""
@@ -249,7 +247,7 @@ ROUNDS = ((0.0, 12, 1), (0.2, 5, 1), (0.4, 2, 2), (0.6, 1, 4))
 FIRST = 48
 """Random drawings that those are chosen from."""
 FINE_FROM = 0.6
-"""Until this share of the budget networks look at few px."""
+"""Until this share of the budget drawings are small."""
 RATE = 0.06
 SHAKEN = 0.03
 """Standard deviation of what is added to all genes at each step, at first."""
@@ -265,12 +263,12 @@ def gradient(critic: Critic, style: Style, clock: Clock, dice: torch.Generator) 
     Several drawings begin, those that fall behind are given up.
     """
     first = style.random(FIRST, dice).to(critic.device)
-    kept = critic.score(style.read(first), FEATHER + SOFT / 2).topk(ROUNDS[0][1]).indices
+    kept = critic.score(style.read(first), FEATHER + SOFT / 2, coarse=True).topk(ROUNDS[0][1]).indices
     genes = first[kept].requires_grad_()
     adam = torch.optim.Adam([genes], lr=RATE, betas=(0.8, 0.95), maximize=True)
     running = torch.zeros(len(genes), device=critic.device)
     best = Best(genes[0].detach(), 0.0)
-    judged, views, step = 0.0, ROUNDS[0][2], 0
+    judged = 0.0
     while (spent := clock()) < 1:
         count, views = next((count, views) for begin, count, views in reversed(ROUNDS) if spent >= begin)
         if count < len(genes):
@@ -283,12 +281,12 @@ def gradient(critic: Critic, style: Style, clock: Clock, dice: torch.Generator) 
         soft = SOFT * (1 - min(1.0, spent / 0.6))
         seen, feather = critic.views(style.read(genes, mixing=max(0.05, 1 - spent / 0.7)), views, dice)
         adam.zero_grad()
-        step += 1
-        scores = critic.ascend(seen, feather + soft, SIDES[spent > 0.5 and step % 2], spent < FINE_FROM)
+        coarse = spent < FINE_FROM
+        scores = critic.ascend(seen, feather + soft, SIDES[not coarse], coarse)
         adam.step()
         with torch.no_grad():  # what is stuck gets loose
             genes += SHAKEN * (1 - spent) ** 2 * torch.randn(genes.shape, generator=dice).to(genes)
-        running = 0.9 * running + 0.1 * scores.detach().view(-1, views).mean(1)
+        running = 0.9 * running + 0.1 * scores.view(-1, views).mean(1)
         if spent - judged > JUDGED_EVERY:
             judged = spent
             best = _better(critic, style, genes.detach()[running.argmax()], best)

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +85,7 @@ def test_the_gradient_is_that_of_the_score(network: Network) -> None:
     critic, style = Critic([network]), Style(ellipses=3)
     genes = style.random(2, torch.Generator().manual_seed(0)).requires_grad_()
     feather = torch.full((2,), 8.0)
-    scores = critic.ascend(style.read(genes), feather, 112)
+    scores = critic.ascend(style.read(genes), feather, draughtsman.SIDES[0])
     assert genes.grad is not None
     assert torch.allclose(scores, critic.score(style.read(genes.detach()), feather), atol=1e-3)
     step = 0.01 * genes.grad / genes.grad.norm()
@@ -171,6 +170,10 @@ def test_several_names_and_several_networks(tmp_path: Path) -> None:
     assert summary.names == ("teapot", "daisy")
     assert summary.made_with == ("efficientnet-lite0", "efficientnet-lite1")
     assert "not asked before" not in summary.sentence()
+    assert set(summary.network_share) == set(summary.made_with)
+    assert min(summary.network_share.values()) > 0
+    assert sum(summary.network_share.values()) < 1
+    assert "of the time in efficientnet-lite1" in summary.sentence()
 
 
 def test_a_label_of_a_classifier_trained_here(tmp_path: Path) -> None:
@@ -224,15 +227,31 @@ def test_a_checkpoint_is_no_classifier(checkpoint: Path) -> None:
 
 def test_ctrl_c_keeps_the_best_so_far(tmp_path: Path) -> None:
     words = ["beautynet", "draw", "daisy", "--minutes", "30", "--no-film", "-o", "out"]
-    code = (
-        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        f"sys.argv = {words!r}; from beautynet.cli import main; main()"
-    )
+    code = f"""
+import signal, sys
+from beautynet import cli, draughtsman
+
+plain = draughtsman.METHODS["gradient"]
+
+def told(*given):
+    for best in plain(*given):
+        print("seen", flush=True)
+        yield best
+
+draughtsman.METHODS["gradient"] = told
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.argv = {words!r}
+cli.main()
+"""
     environment = {**os.environ, "PYTHONPATH": str(Path(beautynet.__file__).parents[1])}
-    running = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment, stderr=subprocess.PIPE)
-    time.sleep(8)
-    running.send_signal(signal.SIGINT)
-    assert running.wait(60) == 130
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, stdout=subprocess.PIPE
+    ) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == b"seen\n"  # however long it takes to begin
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=120)
+    assert running.returncode == 130
     assert (tmp_path / "out" / "drawing.svg").exists()
 
 
@@ -264,9 +283,16 @@ def test_a_gallery_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.Monk
     assert page.count("data:image/svg+xml") == 2
     with pytest.raises(BeautyError, match=r"other settings \(steps: 6 then, 7 now\)"):
         draw_gallery("daisy", out=tmp_path, **settings | {"steps": 7})
+    assert draw_gallery("daisy", out=tmp_path, **settings, ellipses=8, device="cpu").new == 0  # what it was anyway
     monkeypatch.setattr(draughtsman, "METHODS", {})
     with pytest.raises(BeautyError, match="no label 'xyzzy'"):
         draw_gallery("daisy", "xyzzy", out=tmp_path, **settings)
+
+
+def test_a_gallery_that_has_no_drawing_yet_takes_other_settings(tmp_path: Path) -> None:
+    with pytest.raises(BeautyError, match="0 ellipses"):
+        draw_gallery("daisy", out=tmp_path, ellipses=0)
+    assert draw_gallery("daisy", out=tmp_path, ellipses=2, steps=2, film=False, size=64).new == 1
 
 
 def test_names_make_folders_of_ours() -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from inspect import signature
 from pathlib import Path
 from statistics import fmean, geometric_mean
 from typing import TYPE_CHECKING, Any
@@ -59,15 +60,19 @@ class DrawSummary:
     looks: int
     seconds: float
     """Of the search, without what came before and after it."""
-    network_share: float
-    """Of the seconds: what the networks took."""
+    network_share: dict[str, float]
+    """Of the seconds: what each network took that it was made with."""
     stopped_by: int | None = None
 
     def sentence(self) -> str:
         """All of it in words."""
+        shares = [
+            (name if len(self.network_share) > 1 else "the network", each) for name, each in self.network_share.items()
+        ]
         lines = [
             f"{self.folder}: {self.confidence:.1%} {' and '.join(self.names)}; {self.looks:,} drawings seen, "
-            f"{self.looks / self.seconds:.0f} a second, {self.network_share:.0%} of the time in the network"
+            f"{self.looks / self.seconds:.0f} a second, "
+            f"{' and '.join(f'{share:.0%} of the time in {name}' for name, share in shares)}"
         ]
         for name, found in self.top.items():
             said = ", ".join(f"{label} {share:.1%}" for label, share in found.items())
@@ -147,7 +152,7 @@ def draw(
         tuple(network.name for network in networks),
         critic.looks,
         seconds,
-        critic.seconds / seconds,
+        {name: spent / seconds for name, spent in critic.seconds.items()},
         stopped_by,
     )
     told = asdict(summary) | {"folder": str(folder), "method": method, "seed": seed, "style": asdict(style)}
@@ -306,7 +311,7 @@ def draw_gallery(*names: str, out: str | Path = "gallery", **settings: Any) -> G
     labels = all_names(settings.get("model"))
     wanted = list(dict.fromkeys(find(name, labels) for name in names))  # all of them, before an hour is spent on some
     folder, new, stopped_by, found = Path(out), 0, None, []
-    _check_settings(folder / SETTINGS, settings)
+    _settle(folder / SETTINGS, settings)
     for name in wanted:
         place = folder / slug([name])
         if not (place / REPORT).exists() and stopped_by is None:
@@ -322,21 +327,23 @@ def draw_gallery(*names: str, out: str | Path = "gallery", **settings: Any) -> G
     return GallerySummary(folder / "index.html", drawings, new, stopped_by)
 
 
-def _check_settings(path: Path, settings: dict[str, Any]) -> None:
-    """A gallery is of one kind: BeautyError if it was begun with other settings."""
-    wanted = json.loads(json.dumps(settings, default=str))
-    if path.exists():
+def _settle(path: Path, settings: dict[str, Any]) -> None:
+    """Keep what a gallery is drawn with, at `path`; BeautyError if there are drawings in it of other settings."""
+    usual = {name: each.default for name, each in signature(draw).parameters.items() if each.kind is each.KEYWORD_ONLY}
+    kind = usual | settings
+    for name in ("out", "device"):  # wherever it is drawn, it is the same
+        kind.pop(name, None)
+    wanted = json.loads(json.dumps(kind, default=str))
+    if path.exists() and any(path.parent.glob(f"*/{REPORT}")):
         before = json.loads(path.read_text(encoding="utf-8"))
-        if other := [
-            f"{name}: {before.get(name)} then, {wanted.get(name)} now"
-            for name in sorted({*before, *wanted})
-            if before.get(name) != wanted.get(name)
-        ]:
+        names = [name for name in sorted({*before, *wanted}) if before.get(name) != wanted.get(name)]
+        if names:
+            other = "; ".join(f"{name}: {before.get(name)} then, {wanted.get(name)} now" for name in names)
             raise BeautyError(
-                f"{path.parent} was drawn with other settings ({'; '.join(other)}): give the same ones to go on, or "
-                "another folder with -o"
+                f"{path.parent} was drawn with other settings ({other}): give the same ones to go on, or another "
+                "folder with -o"
             )
-    files.write_text(path, json.dumps(wanted, ensure_ascii=False))
+    files.write_text(path, json.dumps(wanted, ensure_ascii=False, indent=1))
 
 
 def _gallery(found: Sequence[tuple[str, float, Path, dict[str, Any]]]) -> str:
