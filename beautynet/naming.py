@@ -46,7 +46,9 @@ def routes(network: Classifier) -> list[Route]:
         try:
             return JSONResponse(await run_in_threadpool(answer, bytes(body), request.query_params.get("heat") == "1"))
         except Unreadable as reason:
-            return JSONResponse({"error": str(reason)}, 400)
+            is_form = request.headers.get("content-type", "").startswith("multipart/")
+            said = "send the picture alone, not a form: curl --data-binary @photo.jpg" if is_form else str(reason)
+            return JSONResponse({"error": said}, 400)
 
     async def page(_: Request) -> Response:
         title = html.escape(", ".join(network.labels[:3]) + (", …" if len(network.labels) > 3 else ""))

@@ -169,11 +169,16 @@ def twins(names: Sequence[str], labels: Sequence[Sequence[str]], groups: Sequenc
 
 def advice(
     trained_on: Counter[str],
-    unseen: Scores,
+    unseen: Scores | None,
     doubtful: Sequence[Suspect] = (),
     doubles: Sequence[tuple[str, str]] = (),
+    several: bool = False,
 ) -> list[str]:
-    """What would help the most, a sentence each. `unseen` are answers on pictures that were not trained on."""
+    """What would help the most, a sentence each.
+
+    `unseen` are answers on pictures that were not trained on, None where there are too few to have any; `several` is
+    whether a picture may have several labels.
+    """
     said = []
     if few := [f"{label} ({count})" for label, count in sorted(trained_on.items(), key=lambda e: e[1]) if count < FEW]:
         said.append(f"Few pictures of {_listed(few)}: {FEW} or more of each label make the answers firm.")
@@ -181,7 +186,7 @@ def advice(
     if most > 10 * least:
         common, rare = (max(trained_on, key=trained_on.__getitem__), min(trained_on, key=trained_on.__getitem__))
         said.append(f"{common} has {most} pictures and {rare} {least}: what is rare is overlooked; add some of it.")
-    if not unseen.several:
+    if unseen and not several:
         table = unseen.confusion()
         had = table.sum(1)
         pairs = sorted(combinations(range(len(table)), 2), key=lambda p: -(table[p] + table[p[::-1]]))
@@ -198,7 +203,7 @@ def advice(
     if doubles:
         first = [f"{one} and {other}" for one, other in doubles]
         said.append(f"The same picture with different labels ({len(doubles)} times): {_listed(first, 3)}.")
-    if not unseen.several and not any(OTHER in label.lower().split() for label in trained_on):
+    if not several and not any(OTHER in label.lower().split() for label in trained_on):
         said.append(
             f"There is no label `{OTHER}`: whatever it is shown will be called one of {len(trained_on)}. A folder "
             f"`{OTHER}` with pictures of anything else lets it say none of these."

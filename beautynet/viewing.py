@@ -9,7 +9,6 @@ import struct
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from beautynet.conditions import MOST_CLUSTERS
 from beautynet.console import console
 from beautynet.decode import decode
 from beautynet.errors import BeautyError
+from beautynet.files import Paths
 from beautynet.judge import SUFFIX as JUDGE
 from beautynet.media import Cuts
 from beautynet.reels import Camera, Projector, Reel
@@ -96,7 +96,7 @@ class Stage:
         *,
         camera: str | None = None,
         device: str = "auto",
-        colors: Sequence[str | Path] = (),
+        colors: Paths = (),
     ) -> None:
         self._device, self._colors, self._uploads = device, colors, uploads
         first = checkpoints.find(checkpoint)
@@ -169,14 +169,15 @@ class Stage:
 
 
 def _classifier(device: str) -> Classifier | None:
-    """The newest, but for the judges of datasets, which tell wanted from unwanted only; None if it cannot be had."""
+    """The newest that can be read, but for the judges of datasets, which tell wanted from unwanted only."""
     found = checkpoints.CHECKPOINTS.glob(f"*/{checkpoints.CLASSIFIER.file}")
     named = [path for path in found if not path.parent.name.endswith(JUDGE)]
-    try:
-        return Classifier.load(max(named, key=lambda path: path.stat().st_mtime), device=device) if named else None
-    except BeautyError as error:
-        console.print(f"no tab for a classifier: {error}", style="yellow", markup=False)
-        return None
+    for path in sorted(named, key=lambda path: -path.stat().st_mtime):
+        try:
+            return Classifier.load(path, device=device)
+        except BeautyError as error:
+            console.print(f"left out: {error}", style="yellow", soft_wrap=True, markup=False)
+    return None
 
 
 class Viewer:
@@ -195,7 +196,7 @@ class Viewer:
         self._news, self._wished = asyncio.Event(), asyncio.Event()
         self._dropped = 0
         self._after = 0
-        """The number of the last picture of a reel."""
+        """The number of the last picture of a reel that was dreamt as it is wished for now."""
         self._reel: tuple[str, Reel] | None = None
         self._shown: tuple[Wish, Translator] | None = None
         self._memory: Memory | None = None
@@ -229,7 +230,6 @@ class Viewer:
                     self._wish = Wish.read(message.get("text") or "")
                 except (ValueError, TypeError, AttributeError, OverflowError):
                     await self._say(error="not a wish that can be understood")
-                self._after = 0
                 self._wished.set()
             self._news.set()
 
@@ -243,7 +243,7 @@ class Viewer:
             try:
                 network = await run_in_threadpool(self._network, wish)
                 if self._shown is None or self._shown[0] != wish:
-                    self._shown, self._memory = (wish, network), None
+                    self._shown, self._memory, self._after = (wish, network), None, 0
                     await self._say(network=_told(network))
                 found = await self._next(wish)
             except BeautyError as error:  # nothing will come of this wish

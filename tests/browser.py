@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -66,6 +67,14 @@ def browser(folder: Path, *flags: str) -> Iterator[Browser]:
         chrome.quit()
 
 
+def wait(holds: Callable[[], object], seconds: float = 30) -> None:
+    """Wait until something holds that the page cannot be asked: a file, a picture that changes."""
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, f"not after {seconds:g} s"
+        time.sleep(0.05)
+
+
 class Browser:
     """A selenium driver as `driver`, and what tests ask of it."""
 
@@ -80,11 +89,16 @@ class Browser:
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)  # type: ignore[attr-defined]
 
+    def fits(self, width: int, height: int) -> None:
+        """On a screen of this size nothing sticks out sideways, once the page has taken its place there."""
+        self.screen(width, height)
+        self.until(f"innerWidth === {width} && document.documentElement.scrollWidth <= innerWidth")
+
     def run(self, script: str, *arguments: object):  # type: ignore[no-untyped-def]
         """The value of a JavaScript expression."""
         return self.driver.execute_script(f"return {script}", *arguments)
 
-    def until(self, script: str, *arguments: object, seconds: float = 10):  # type: ignore[no-untyped-def]
+    def until(self, script: str, *arguments: object, seconds: float = 30):  # type: ignore[no-untyped-def]
         """Wait until a JavaScript expression holds; its value."""
         from selenium.webdriver.support.ui import WebDriverWait
 

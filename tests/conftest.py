@@ -4,6 +4,7 @@ import signal
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from browser import missing
@@ -11,13 +12,15 @@ from PIL import Image
 from sklearn.datasets import load_sample_image, load_sample_images
 from torch import Tensor
 
+from beautynet import backbones, classifier, images
 from beautynet import checkpoint as checkpoints
-from beautynet import images
 from beautynet.browser_runtime import runtime
+from beautynet.classifier import Classifier
 from beautynet.conditions import Condition
 from beautynet.config import TrainConfig
 from beautynet.errors import BeautyError
 from beautynet.networks import PRESETS, Generator, depth_for
+from beautynet.verbs.export import ExportSummary, export
 from beautynet.verbs.train import Progress
 
 
@@ -72,11 +75,37 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def ort_web() -> None:
-    """onnxruntime-web's files, from the cache or the network."""
+    """onnxruntime-web's files, from the cache or the network, and what writes ONNX."""
+    for module in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(module)
     try:
         runtime()
     except BeautyError as error:
         missing(f"needs onnxruntime-web: {error}")
+
+
+@pytest.fixture(scope="session")
+def named(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model file of a classifier that has learnt nothing; its labels are what people write."""
+    lite = backbones.load()
+    weight = np.random.default_rng(0).normal(0, 0.01, (3, 2 * sum(classifier.widths(lite)))).astype(np.float32)
+    header = {"several": False, "backbone": "efficientnet-lite0", "trained_on": {}, "scores": {}, "head": {}}
+    path = tmp_path_factory.mktemp("classifiers") / "rose" / checkpoints.CLASSIFIER.file
+    path.parent.mkdir()
+    Classifier(lite, ["a rose", "<i>é</i>/b", "other"], weight, np.zeros(3, np.float32), header).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def page(checkpoint: Path, ort_web: None, tmp_path_factory: pytest.TempPathFactory) -> ExportSummary:  # noqa: ARG001
+    """The checkpoint as a folder for any web server; such exports take long, and are only looked at."""
+    return export(checkpoint, format="web", out=tmp_path_factory.mktemp("web") / "page")
+
+
+@pytest.fixture(scope="session")
+def named_page(named: Path, ort_web: None, tmp_path_factory: pytest.TempPathFactory) -> ExportSummary:  # noqa: ARG001
+    """The same, of the classifier."""
+    return export(named, format="web", out=tmp_path_factory.mktemp("web") / "named")
 
 
 @pytest.fixture(scope="session")

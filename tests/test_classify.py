@@ -149,6 +149,15 @@ def test_too_few_labels_are_one_line(folders: dict[str, int], says: str, data: P
     assert len([line for line in result.stderr.splitlines() if line.startswith("error")]) == 1
 
 
+def test_of_too_few_to_be_measured_it_still_says_what_would_help(data: Path, tmp_path: Path) -> None:
+    for label in ("one", "two"):
+        (tmp_path / label).mkdir()
+        (tmp_path / label / "0.jpg").write_bytes((data / "other" / "0.jpg").read_bytes())
+    said = classify_train(tmp_path, name=str(tmp_path / "model")).advice
+    assert [line.split()[0] for line in said] == ["Few", "The", "There"]
+    assert "one/0.jpg and two/0.jpg" in said[1]
+
+
 def test_a_label_that_cannot_be_read_is_one_line(data: Path, tmp_path: Path) -> None:
     for label in ("good", "bad"):
         (tmp_path / label).mkdir()

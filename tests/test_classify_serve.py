@@ -72,6 +72,9 @@ def test_what_is_no_picture_is_said(port: int, monkeypatch: pytest.MonkeyPatch) 
     status, answer = ask(port, b"<html>")
     assert status == 400
     assert "not a picture" in str(answer["error"])
+    status, answer = ask(port, b"--x\r\n\r\n", **{"Content-Type": "multipart/form-data; boundary=x"})
+    assert status == 400
+    assert "--data-binary" in str(answer["error"])
     monkeypatch.setattr(naming, "MAX_BYTES", 1000)
     status, answer = ask(port, bytes(200_000))
     assert status == 413
@@ -127,7 +130,6 @@ def test_the_page_in_a_browser(port: int, tmp_path: Path, network: Classifier) -
         choose.send_keys(str(tmp_path / "no.jpg"))
         page.until("document.querySelector('#state').textContent.includes('not a picture')")
         for width, height in ((1280, 900), (390, 844)):
-            page.screen(width, height)
-            assert page.run("document.documentElement.scrollWidth <= innerWidth")
+            page.fits(width, height)
         assert page.run("document.title") != "owned"
         assert page.hosts() == {f"127.0.0.1:{port}"}

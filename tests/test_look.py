@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from browser import Browser, browser
+from browser import Browser, browser, wait
 
 from beautynet import curation, manifest, server
 from beautynet.dataset import Dataset
@@ -356,14 +356,13 @@ def test_texts_from_the_web_stay_texts(page: Browser) -> None:
     page.run("document.body.insertAdjacentHTML('beforeend', arguments[0])", HOSTILE)  # and if one were markup:
     page.until("document.querySelector('img[src=x]').complete")
     assert "owned" not in page.title
-    assert any("Content Security Policy" in error for error in page.errors())
+    wait(lambda: any("Content Security Policy" in error for error in page.errors()))
 
 
 def test_a_phone(page: Browser) -> None:
-    page.screen(390, 844)
-    page.until("innerWidth <= 390 && document.documentElement.scrollWidth <= 390")  # tiles are placed a frame later
+    page.fits(390, 844)  # tiles are placed a frame later
     page.find_element("css selector", ".enlarge").click()
-    assert page.run("document.querySelector('dialog').scrollWidth") <= 390
+    page.until("document.querySelector('dialog').open && document.querySelector('dialog').scrollWidth <= 390")
     page.find_element("id", "close").click()
 
 
@@ -389,10 +388,7 @@ def test_leaving_the_page_saves(page: Browser, dataset: Path) -> None:
     face(page, "03.jpg").click()
     page.get("about:blank")
     page.until("true")
-    for _ in range(100):
-        if names(dataset / REJECTED):
-            break
-        threading.Event().wait(0.05)
+    wait(lambda: names(dataset / REJECTED))
     assert names(dataset / REJECTED) == ["03.jpg"]
 
 

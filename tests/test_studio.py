@@ -16,9 +16,8 @@ from starlette.routing import BaseRoute
 from test_live import ask
 from torch import Tensor
 
-from beautynet import backbones, classifier, images
 from beautynet import checkpoint as checkpoints
-from beautynet.classifier import Classifier
+from beautynet import images
 from beautynet.conditions import Condition
 from beautynet.decode import decode
 from beautynet.media import Frame
@@ -30,7 +29,7 @@ from beautynet.viewing import Stage
 
 
 @pytest.fixture(scope="module")
-def workplace(crops: Tensor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def workplace(crops: Tensor, named: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with a dataset, a run, a classifier and a film, as somebody at work has it."""
     folder = tmp_path_factory.mktemp("workplace")
     photos = folder / "data" / "flowers & <b>more"
@@ -44,13 +43,7 @@ def workplace(crops: Tensor, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         train("data/flowers & <b>more", name="first", device="cpu", steps=4, size=64, preset="S", batch=2)
-        lite = backbones.load()
-        width = 2 * sum(classifier.widths(lite))
-        weight = np.random.default_rng(0).normal(0, 0.01, (2, width)).astype(np.float32)
-        header = {"several": False, "backbone": "efficientnet-lite0", "trained_on": {}, "scores": {}, "head": {}}
-        made = Classifier(lite, ["a rose", "other"], weight, np.zeros(2, np.float32), header)
-        (folder / "checkpoints" / "artists").mkdir()
-        made.save(folder / "checkpoints" / "artists" / checkpoints.CLASSIFIER.file)
+        shutil.copytree(named.parent, folder / "checkpoints" / "artists")
         yield folder
 
 
@@ -153,10 +146,9 @@ def test_the_rooms_in_a_browser(served: Server, tmp_path: Path) -> None:
         page.find_element("css selector", "[data-room=hand]").click()
         page.until("document.querySelector('#hand iframe').contentDocument?.title.startsWith('a rose')")
         for width, height in ((1280, 900), (390, 844)):
-            page.screen(width, height)
             for room in ("datasets", "runs", "films", "live"):
                 page.run(f"location.hash = '{room}'")
                 page.until(f"!document.querySelector('#{room}').hidden")
-                assert page.run("document.documentElement.scrollWidth <= innerWidth"), room
+                page.fits(width, height)
         assert not page.errors()
         assert page.hosts() == {f"127.0.0.1:{served.port}"}

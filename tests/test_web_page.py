@@ -4,7 +4,6 @@ import base64
 import functools
 import io
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
@@ -12,26 +11,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import WEBGPU, Browser, browser, camera
+from browser import WEBGPU, Browser, browser, camera, wait
 from PIL import Image
 from sklearn.datasets import load_sample_image
 from test_browser_runtime import Quiet
 from test_live import y4m
 
-from beautynet import backbones, classifier
 from beautynet.classifier import Classifier
 from beautynet.translator import Translator
-from beautynet.verbs.export import export
+from beautynet.verbs.export import ExportSummary
 
-pytest.importorskip("onnxscript")
 pytestmark = pytest.mark.usefixtures("ort_web")
 NOISE = "No available adapters"
 """What Chromium says of itself where there is no GPU."""
 
 
-@pytest.fixture(scope="module")
-def exported(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export(checkpoint, format="web", out=tmp_path_factory.mktemp("web") / "page").out
+@pytest.fixture
+def exported(page: ExportSummary) -> Path:
+    return page.out
 
 
 @contextmanager
@@ -87,12 +84,7 @@ def test_the_dream_is_the_translators(flags: tuple[str, ...], exported: Path, ch
         page.until("document.querySelector('#picture').width == 240")
         shown, _ = translator.see(np.asarray(photo)[None])
         wanted = shown[0].permute(1, 2, 0).add(1).mul(127.5).numpy()
-        for _ in range(50):
-            seen = pixels(page)[:, :120]
-            if np.abs(seen - wanted).mean() < 1:
-                break
-            time.sleep(0.1)
-        assert np.abs(seen - wanted).mean() < 1
+        wait(lambda: np.abs(pixels(page)[:, :120] - wanted).mean() < 1)
 
 
 def test_at_the_camera(exported: Path, tmp_path: Path) -> None:
@@ -100,12 +92,9 @@ def test_at_the_camera(exported: Path, tmp_path: Path) -> None:
         page.find_element("css selector", "#welcome [data-source=browser]").click()
         page.until("document.querySelector('#rate').textContent > 0", seconds=30)
         first = pixels(page)
-        page.until("document.querySelector('#rate').textContent > 0")
-        time.sleep(1)
-        assert np.abs(pixels(page).astype(int) - first).mean() > 2
+        wait(lambda: np.abs(pixels(page).astype(int) - first).mean() > 2)
         for width, height in ((1280, 900), (390, 844)):
-            page.screen(width, height)
-            assert page.run("document.documentElement.scrollWidth <= innerWidth")
+            page.fits(width, height)
 
 
 def test_what_is_no_picture_is_said(exported: Path, tmp_path: Path) -> None:
@@ -121,17 +110,12 @@ def test_a_browser_that_can_neither(exported: Path, tmp_path: Path) -> None:
         page.until("document.querySelector('#trouble').textContent.includes('neither WebAssembly nor WebGPU')")
 
 
-def test_a_classifier_reads_the_artist(tmp_path: Path) -> None:
-    lite = backbones.load()
-    width = 2 * sum(classifier.widths(lite))
-    weight = np.random.default_rng(0).normal(0, 0.01, (3, width)).astype(np.float32)
-    model = Classifier(lite, ["a rose", "<i>b</i>", "other"], weight, np.zeros(3, np.float32), {"several": False})
-    model.save(tmp_path / "model.safetensors")
-    page_folder = export(tmp_path / "model.safetensors", format="web", out=tmp_path / "page").out
+def test_a_classifier_reads_the_artist(named: Path, named_page: ExportSummary, tmp_path: Path) -> None:
     photo = Image.fromarray(load_sample_image("flower.jpg")).resize((448, 448))
     photo.save(tmp_path / "photo.png")
-    with opened(page_folder, tmp_path) as page:
+    with opened(named_page.out, tmp_path) as page:
+        assert not page.run("document.querySelector('#mirror').checked")  # it was not taught on mirror images
         choose(page, tmp_path / "photo.png")
         page.until("document.querySelectorAll('#labels li').length == 3", seconds=30)
         found = page.run("[...document.querySelectorAll('#labels li')].map(li => li.querySelector('bdi').textContent)")
-        assert found == list(model(photo))
+        assert found == list(Classifier.load(named, device="cpu")(photo))

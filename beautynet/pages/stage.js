@@ -78,14 +78,14 @@ export function hush() { $("#trouble").hidden = true; }
 
 // --- the camera ---------------------------------------------------------------------------------------------------
 
-export async function openCamera(id) {
+export async function openCamera(id, facing = "user") {
   if (!navigator.mediaDevices?.getUserMedia) {
     trouble("This browser lends its camera only to pages on https, or to this very machine. Choose a picture or film instead.");
     return false;
   }
   closeCamera();
   try {
-    camera = await navigator.mediaDevices.getUserMedia({video: id ? {deviceId: {exact: id}} : {facingMode: "user", width: {ideal: 1280}}});
+    camera = await navigator.mediaDevices.getUserMedia({video: id ? {deviceId: {exact: id}} : {facingMode: facing, width: {ideal: 1280}}});
   } catch (error) {
     trouble(error.name === "NotAllowedError" ? "The browser was not allowed to use the camera: allow it beside the address, and try again."
       : error.name === "NotFoundError" ? "There is no camera here. Choose a picture or film instead." : `The camera does not start: ${error.message}`);

@@ -13,7 +13,10 @@ let room = "live", watching = 0;
 function open(wanted) {
   room = wanted;
   clearInterval(watching);
-  for (const tab of $$("[data-room]")) tab.setAttribute("aria-selected", tab.dataset.room === wanted);
+  for (const tab of $$("[data-room]")) {
+    tab.setAttribute("aria-selected", tab.dataset.room === wanted);
+    if (tab.dataset.room === wanted) tab.scrollIntoView({block: "nearest", inline: "nearest"});
+  }
   for (const each of $$(".room")) each.hidden = each.id !== wanted;
   ({datasets: openDatasets, runs: openRuns, films: openFilms, hand: openHand})[wanted]?.();
 }
@@ -136,7 +139,7 @@ async function showRun() {
     return box;
   }));
   const findings = found.findings.map((each) => [`${each.seen} ${each.advice}`, ""]);
-  if (!findings.length) findings.push(found.warming_up ? ["Warming up: too early to say anything.", ""] : ["Healthy.", "well"]);
+  if (!findings.length) findings.push(found.warming_up ? ["Warming up: too early to say anything.", "early"] : ["Healthy.", "well"]);
   $("#findings").replaceChildren(...findings.map(([text, kind]) => {
     const row = document.createElement("li");
     row.textContent = text;

@@ -112,7 +112,7 @@ takesFiles(async (file) => {
 
 for (const button of $$("[data-source]")) button.addEventListener("click", async () => {
   if (button.dataset.source === "file") return $("#file").click();
-  if (await openCamera()) become("browser");
+  if (await openCamera(null, about.labels ? "environment" : "user")) become("browser");
 });
 $("#seen").addEventListener("change", () => { fresh = true; });
 $("#size").addEventListener("input", () => { fresh = true; label(); });
@@ -129,6 +129,7 @@ if (typeof WebAssembly !== "object" || !window.Worker) {
   if (about.labels) {
     $("#about").textContent = `It tells ${about.labels.length} labels from each other: ${about.labels.slice(0, 8).join(", ")}.`;
     $("#labels").hidden = false;
+    $("#mirror").checked = false;    // a phone's other camera, which looks at the wall
     for (const each of $$(".dreams")) each.hidden = true;
     $("[data-layout=only]").click();
   } else {

@@ -134,7 +134,7 @@ def classify_evaluate(
     scores = Scores(network.labels, np.array(truth), network.probabilities(np.stack(features)), network.several)
     suspects = [Suspect(**each) for each in network.header["suspects"]]
     twins = [(one, other) for one, other in network.header["twins"]]
-    said = advice(Counter(network.header["trained_on"]), scores, suspects, twins)
+    said = advice(Counter(network.header["trained_on"]), scores, suspects, twins, network.several)
     folder = Path(out) if out else path.parent / "report"
     report = ClassifyReport(folder, scores, tuple(names), tuple(said), tuple(left_out))
     _write(report, network, path, pictures)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +46,7 @@ class Prediction:
 
 def classify_predict(
     model: str | Path | None,
-    paths: Sequence[str | Path],
+    paths: files.Paths,
     *,
     top: int | None = None,
     heat: str | Path | None = None,
@@ -60,9 +59,9 @@ def classify_predict(
     """
     if top is not None and top < 1:
         raise BeautyError("--top has to be at least 1")
-    asked = [each for path in map(Path, paths) for each in (pictures_in(path) if path.is_dir() else [path])]
+    asked = [each for path in files.listed(paths) for each in (pictures_in(path) if path.is_dir() else [path])]
     if not asked:
-        raise BeautyError(f"no pictures in {', '.join(map(str, paths))}")
+        raise BeautyError(f"no pictures in {', '.join(map(str, files.listed(paths)))}")
     network = Classifier.load(model, device=device)
     found = []
     with progress("pictures") as bar:

@@ -119,7 +119,7 @@ def classify_train(
         for place, at in (("validation", validation), ("test", test))
         if len(at)
     }
-    said = advice(trained_on, unseen, doubtful, doubles) if unseen else []
+    said = advice(trained_on, unseen, doubtful, doubles, several)
     path = checkpoints.CHECKPOINTS / (name or _name(data_read.place)) / checkpoints.CLASSIFIER.file
     path.parent.mkdir(parents=True, exist_ok=True)
     model.header |= {
