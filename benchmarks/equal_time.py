@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ablate import WORKER
+from ablate import command as work
 
 PLAIN = Path(__file__).with_name("plain_pix2pix.py")
 CONDITIONS = {
@@ -35,7 +35,7 @@ def ours(given: argparse.Namespace, settings: dict[str, str], report: Path) -> l
         "report": str(report),
         "settings": {"minutes": given.minutes, "size": given.size, **settings},
     }
-    return [sys.executable, "-c", WORKER, json.dumps(arguments)]
+    return work(arguments)
 
 
 def plain(given: argparse.Namespace, settings: dict[str, str], report: Path) -> list[str]:

@@ -105,7 +105,7 @@ def train(
     name: str | None = None,
     device: str = "auto",
     init: str | Path | None = None,
-    preview: Sequence[str | Path] = (),
+    preview: files.Paths = (),
     started: float | None = None,
     **settings: Any,
 ) -> TrainSummary:
@@ -124,7 +124,7 @@ def train(
     if state is not None:
         _check_resumable(state, config, folder)
     run = Run(config, dataset, folder, chosen, clock)
-    run.preview = [Path(path) for path in preview]
+    run.preview = files.listed(preview)
     if state is not None:
         run.restore(state)
     elif init is not None:
