@@ -24,7 +24,7 @@ from beautynet.verbs.draw import REPORT, draw, slug
 NAMES = (
     *("great white shark", "goldfish", "peacock", "king penguin", "flamingo", "tiger", "ladybug", "starfish", "banana"),
     *("strawberry", "pizza", "daisy", "school bus", "teapot", "umbrella", "acoustic guitar", "balloon"),
-    *("lighthouse", "volcano", "traffic light"),
+    *("beacon", "volcano", "traffic light"),
 )
 """Chosen for being different. With thirteen of them the methods were tried out: shark, goldfish, strawberry, daisy,
 school bus, teapot, umbrella, guitar, volcano, peacock, pizza, tiger and flamingo."""
