@@ -136,6 +136,15 @@ serving = options(
     ),
     click.option("--token", help="What others are asked for, 8 characters or more.  [default: made up]"),
 )
+
+
+def looking_through(help: str) -> Decorator:
+    """The option that names a backbone."""
+    return click.option(
+        "--backbone", type=click.Choice(BACKBONE_NAMES), default=BACKBONE_NAMES[0], show_default=True, help=help
+    )
+
+
 checkpoint = click.option("-c", "--checkpoint", help="A run's folder, its name or a model file.  [default: the newest]")
 colors = click.option(
     "--colors",
@@ -452,13 +461,7 @@ def raw(size: int | tuple[int, int] | None, out: Path | None, layout: str, **giv
 @click.option("--data", help="The dataset whose held-out photos count.  [default: the one it was trained on]")
 @click.option("--everyday", type=click.Path(path_type=Path), help="A folder of other pictures: scores the dream.")
 @click.option("--video", type=click.Path(path_type=Path), help="A film: scores flicker and sharpness.")
-@click.option(
-    "--backbone",
-    type=click.Choice(BACKBONE_NAMES),
-    default=BACKBONE_NAMES[0],
-    show_default=True,
-    help="What judges; all but the default are downloaded.",
-)
+@looking_through("What judges; all but the default are downloaded.")
 @click.option("--max", "max_", type=click.IntRange(2), help="At most so many pictures of each kind.  [default: all]")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder.  [default: report/ beside the checkpoint]")
 @device
@@ -494,13 +497,7 @@ def classify() -> None:
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--labels", type=click.Path(path_type=Path), help="A CSV (`path,label`) with the labels of DATA's files.")
 @click.option("--name", help="Where to: checkpoints/NAME.  [default: the data's name]")
-@click.option(
-    "--backbone",
-    type=click.Choice(BACKBONE_NAMES),
-    default=BACKBONE_NAMES[0],
-    show_default=True,
-    help="What looks at the pictures; all but the default are downloaded.",
-)
+@looking_through("What looks at the pictures; all but the default are downloaded.")
 @click.option("--finetune", is_flag=True, help="Let the backbone's last layers learn too; kept if it is better.")
 @click.option(
     "--minutes", type=click.FloatRange(min=0, min_open=True), default=3.0, show_default=True, help="To fine-tune for."

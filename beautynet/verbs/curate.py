@@ -7,14 +7,13 @@ from pathlib import Path
 
 from beautynet import backbones, curation, judge, manifest
 from beautynet import checkpoint as checkpoints
-from beautynet.dataset import evenly
+from beautynet.dataset import DATA, evenly
 from beautynet.decode import pictures_in
 from beautynet.devices import pick_device
 from beautynet.errors import BeautyError
 from beautynet.judge import Judge
 from beautynet.manifest import REJECTED, Manifest
 
-DATA = Path("data")
 MOST_LIKE = 500
 """Photos of the dataset that stand for what is wanted, where nothing else is named."""
 DOUBTFUL = 0.2
