@@ -171,8 +171,8 @@ def test_several_names_and_several_networks(tmp_path: Path) -> None:
     assert summary.made_with == ("efficientnet-lite0", "efficientnet-lite1")
     assert "not asked before" not in summary.sentence()
     assert set(summary.network_share) == set(summary.made_with)
-    assert min(summary.network_share.values()) > 0
-    assert sum(summary.network_share.values()) < 1
+    assert min(summary.network_share.values()) > 0.1
+    assert 0.5 < sum(summary.network_share.values()) < 1
     assert "of the time in efficientnet-lite1" in summary.sentence()
 
 
