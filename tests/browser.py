@@ -109,7 +109,9 @@ class Browser:
         return [row["message"] for row in self.driver.get_log("browser") if row["level"] in ("SEVERE", "WARNING")]
 
     def hosts(self) -> set[str]:
-        """Where requests went since the last call."""
+        """Where requests went since the last call; the browser's own pages, a new tab's, are nowhere."""
         messages = [json.loads(row["message"])["message"] for row in self.driver.get_log("performance")]
         asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-        return {urlsplit(url).netloc for url in asked if not url.startswith(("data:", "chrome:", "file:", "blob:"))}
+        asked += [m["params"]["url"] for m in messages if m["method"] == "Network.webSocketCreated"]
+        nowhere = ("data:", "chrome:", "chrome-untrusted:", "file:", "blob:")
+        return {urlsplit(url).netloc for url in asked if not url.startswith(nowhere)}
