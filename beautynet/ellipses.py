@@ -96,20 +96,23 @@ class _Paint(torch.autograd.Function):
         form, steep = (forms @ basis).chunk(2, 1)  # N, K, P
         form.clamp_min_(ROUNDING)  # which may leave less than nothing in the middle of an ellipse
         steep.clamp_min_(1e-12).rsqrt_()
-        root = form.sqrt()
-        cover = torch.sub(root, form, out=form).mul_(steep).add_(0.5).clamp_(0, 1)
-        seen = torch.empty_like(root)
+        flat = form.rsqrt()
+        form.addcmul_(form, flat, value=-1)  # F - √F
+        cover = torch.addcmul(form.new_tensor(0.5), form, steep, value=-1, out=form).clamp_(0, 1)
+        seen = torch.empty_like(cover)
         seen[:, -1] = 1
         for k in range(seen.shape[1] - 1, 0, -1):  # how much of each is not under those above it
             torch.addcmul(seen[:, k], seen[:, k], cover[:, k], value=-1, out=seen[:, k - 1])
-        ctx.save_for_backward(root, steep, cover, seen, colours, basis)
-        return colours.mT @ _shares(cover, seen)
+        shares = cover.new_empty(cover.shape[0], cover.shape[1] + 1, cover.shape[2])  # of each pixel
+        torch.mul(cover, seen, out=shares[:, 1:])
+        torch.sub(seen[:, 0], shares[:, 1], out=shares[:, 0])
+        ctx.save_for_backward(flat, steep, cover, seen, shares, colours, basis)
+        return colours.mT @ shares
 
     @staticmethod
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, given: Tensor) -> tuple[Tensor, Tensor, None]:
-        root, steep, cover, seen, colours, basis = ctx.saved_tensors
-        for_colours = _shares(cover, seen) @ given.mT
+        flat, steep, cover, seen, shares, colours, basis = ctx.saved_tensors
         worth = colours @ given  # of each colour, at each pixel
         below = worth[:, 0]
         slopes = cover.new_empty(cover.shape[0], 2 * cover.shape[1], cover.shape[2])
@@ -117,19 +120,13 @@ class _Paint(torch.autograd.Function):
         for k in range(cover.shape[1]):
             torch.sub(worth[:, k + 1], below, out=for_form[:, k])
             below.addcmul_(cover[:, k], for_form[:, k])
-        # Where it is neither in nor out, cover = (root - form) · steep + 1/2, and steep = square ** -1/2
-        for_form.mul_(seen).mul_((cover > 0) & (cover < 1)).mul_(steep)
-        torch.mul(for_form, steep, out=for_steep).mul_(cover.sub(0.5)).mul_(-0.5)
-        for_form.mul_(root.reciprocal().mul_(0.5).sub_(1))
-        return slopes @ basis.mT, for_colours, None
-
-
-def _shares(cover: Tensor, seen: Tensor) -> Tensor:
-    """What of each pixel is the background's, and each ellipse's: (N, 1 + K, P)."""
-    shares = cover.new_empty(cover.shape[0], cover.shape[1] + 1, cover.shape[2])
-    torch.mul(cover, seen, out=shares[:, 1:])
-    torch.addcmul(seen[:, 0], seen[:, 0], cover[:, 0], value=-1, out=shares[:, 0])
-    return shares
+        # Where it is neither in nor out, cover = 1/2 + (√F - F) · steep, and steep = square ** -1/2
+        for_form.mul_(seen).mul_(steep)
+        torch.ops.aten.hardtanh_backward(for_form, cover, 0, 1, grad_input=for_form)
+        torch.mul(for_form, steep, out=for_steep)
+        for_steep.addcmul_(for_steep, cover, value=-2).mul_(0.25)  # · (cover - 1/2) · -1/2
+        for_form.addcmul_(for_form, flat, value=-0.5).neg_()  # · (1 / (2 · √F) - 1)
+        return slopes @ basis.mT, shares @ given.mT, None
 
 
 def _svg(
