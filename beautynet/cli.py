@@ -262,7 +262,7 @@ def look(dataset: str | None, no_browser: bool, **given: Any) -> None:
 
 
 @main.command()
-@click.argument("dataset")
+@click.argument("dataset", required=False)
 @click.option("--model", help="A classifier that tells what is wanted.  [default: one is trained]")
 @click.option("--want", multiple=True, metavar="LABEL", help="Its labels that are wanted.  [default: all but `other`]")
 @click.option("--like", type=click.Path(path_type=Path), help="A folder of what is wanted.  [default: the dataset]")
@@ -270,8 +270,8 @@ def look(dataset: str | None, no_browser: bool, **given: Any) -> None:
     "--unlike", type=click.Path(path_type=Path), help="A folder of what is not, besides what was clicked out."
 )
 @device
-def curate(dataset: str, **given: Any) -> None:
-    """Judge the photos of DATASET: training skips the junk, and `look` shows what is doubtful first.
+def curate(dataset: str | None, **given: Any) -> None:
+    """Judge the photos of DATASET (the newest in data/): training skips junk, `look` shows what is doubtful first.
 
     Click some out with `look`, run this, look again: in seconds it knows what you mean. Nothing is moved.
 

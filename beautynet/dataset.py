@@ -22,8 +22,8 @@ from beautynet.console import console, progress
 from beautynet.decode import Unreadable, decode, pictures_in
 from beautynet.dedup import NEAR, hashes
 from beautynet.errors import BeautyError
+from beautynet.manifest import DATA
 
-DATA = Path("data")
 PAIRS = ".pairs"
 """Ends the name of a folder that the pairs verb writes to, beside the dataset's."""
 HELD_OUT_SHARE = 1 / 16
@@ -44,9 +44,7 @@ class Dataset:
     @classmethod
     def open(cls, folder: str | Path | None = None) -> Dataset:
         """The dataset in `folder`, a path or a name in `data/`; None is the newest in `data/`. Needs one photo."""
-        place = _newest() if folder is None else Path(folder)
-        if folder is not None and not place.is_dir() and (DATA / place).is_dir():
-            place = DATA / place
+        place = _newest() if folder is None else manifest.named(folder)
         if not place.is_dir():
             raise BeautyError(f"no dataset at {place}: make one with `beautynet scrape flowers --max 1000`")
         photos = tuple(_kept(place) if (place / manifest.NAME).exists() else pictures_in(place))

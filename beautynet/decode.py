@@ -142,7 +142,7 @@ def _decode(file: IO[bytes], max_pixels: int, *, keep: bool = False, hashable: b
             if untouched and hashable:
                 image.draft("L", (HASHABLE, HASHABLE))
             image.load()
-            orientation = _orientation(image)
+            orientation = 1 if is_plain else _orientation(image)
             picture: Image.Image
             if not untouched:
                 picture = _to_rgb(image)

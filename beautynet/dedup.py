@@ -16,6 +16,8 @@ NEAR = 6
 _UNSORTED = 1 << 14  # photos that are compared one by one before they are sorted in
 _QUARTERS = np.arange(4)[:, None]
 _VALUES = 1 << 16  # that a quarter may have
+_MIRRORINGS = np.array([[1, 1] * 32, [1, -1] * 32], np.float32)
+"""What leaving a picture as it is and mirroring it makes of its 8×8 frequencies."""
 _OUR_NAME = re.compile(r"[0-9a-f]{16}\.jpg")
 
 
@@ -33,18 +35,15 @@ def hashes(picture: Image.Image) -> tuple[str, str]:
     grey = cv2.resize(
         np.asarray(picture if picture.mode == "L" else picture.convert("L")), (32, 32), interpolation=cv2.INTER_AREA
     )
-    frequencies = cv2.dct(grey.astype(np.float32))[:8, :8]
-    return _signs(frequencies), _signs(frequencies * np.array([1, -1] * 4, np.float32))
+    frequencies = cv2.dct(grey.astype(np.float32))[:8, :8].ravel() * _MIRRORINGS
+    medians = np.sort(frequencies, axis=1)[:, 31:33].sum(1, keepdims=True) / 2  # np.median takes ten times as long
+    both = np.packbits(frequencies > medians, axis=1).tobytes().hex()
+    return both[:16], both[16:]
 
 
 def phash(picture: Image.Image) -> str:
     """Perceptual hash of a picture, 16 hex digits: the first of `hashes`."""
     return hashes(picture)[0]
-
-
-def _signs(frequencies: np.ndarray) -> str:
-    low, high = np.sort(frequencies, axis=None)[31:33]  # np.median takes ten times as long
-    return np.packbits(frequencies > (low + high) / 2).tobytes().hex()
 
 
 class NearDuplicates:

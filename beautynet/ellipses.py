@@ -124,9 +124,10 @@ class _Paint(torch.autograd.Function):
         for_form.mul_(seen).mul_(steep)
         torch.ops.aten.hardtanh_backward(for_form, cover, 0, 1, grad_input=for_form)
         torch.mul(for_form, steep, out=for_steep)
-        for_steep.addcmul_(for_steep, cover, value=-2).mul_(0.25)  # · (cover - 1/2) · -1/2
-        for_form.addcmul_(for_form, flat, value=-0.5).neg_()  # · (1 / (2 · √F) - 1)
-        return slopes @ basis.mT, shares @ given.mT, None
+        for_steep.addcmul_(for_steep, cover, value=-2)  # · (cover - 1/2) · -1/2, and that is · 4
+        for_form.addcmul_(for_form, flat, value=-0.5)  # · (1 / (2 · √F) - 1), and that is · -1
+        for_form, for_steep = (slopes @ basis.mT).chunk(2, 1)
+        return torch.cat([-for_form, for_steep / 4], 1), shares @ given.mT, None
 
 
 def _svg(

@@ -22,6 +22,8 @@ import numpy as np
 from beautynet import files
 from beautynet.errors import BeautyError
 
+DATA = Path("data")
+"""Where datasets are, in folders that are called after them."""
 NAME = "manifest.jsonl"
 ATTRIBUTION = "ATTRIBUTION.md"
 SPLIT = "split.json"
@@ -67,6 +69,27 @@ _BLOCK = 1 << 20  # bytes read at a time
 _RECENT = 1 << 11  # entries of an index that are not yet in its sorted arrays
 _encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder each time
 _key: Callable[[bytes], int] = hash  # of 64 bits; rows with the same key are told apart by reading them
+
+
+def named(dataset: str | Path) -> Path:
+    """The folder of a dataset, a path or a name in `DATA`."""
+    folder = Path(dataset)
+    return DATA / folder if not folder.is_dir() and (DATA / folder).is_dir() else folder
+
+
+def find(dataset: str | Path | None = None) -> Path:
+    """The folder of a dataset with a manifest: a path or a name in `DATA`; None is the newest. Raises BeautyError."""
+    if dataset is None:
+        rows = list(DATA.glob(f"[!.]*/{NAME}"))
+        if not rows:
+            raise BeautyError("no dataset in data/ yet: make one with `beautynet scrape flowers --max 1000`")
+        return max(rows, key=lambda path: path.stat().st_mtime).parent
+    folder = named(dataset)
+    if not folder.is_dir():
+        raise BeautyError(f"no dataset at {folder}: make one with `beautynet scrape flowers --max 1000`")
+    if not (folder / NAME).exists():
+        raise BeautyError(f"{folder} has no manifest: import it first, with `beautynet scrape --from {folder}`")
+    return folder
 
 
 def read(folder: Path) -> list[Record]:

@@ -21,9 +21,10 @@ from starlette.routing import Route
 from beautynet import checkpoint as checkpoints
 from beautynet import health, images, manifest
 from beautynet.conditions import Condition
-from beautynet.dataset import DATA, PAIRS, Dataset
+from beautynet.dataset import PAIRS, Dataset
 from beautynet.decode import MADE, as_jpeg, decode
 from beautynet.errors import BeautyError
+from beautynet.manifest import DATA
 from beautynet.rendering import FORMATS
 from beautynet.sheet import thumbnail
 

@@ -117,7 +117,8 @@ def test_the_same_judge_at_the_door(dataset: Path, tmp_path: Path) -> None:
 def test_a_classifier_with_a_label_that_is_wanted(dataset: Path, tmp_path: Path) -> None:
     crops("china.jpg", tmp_path / "unlike", range(4, 15))
     made = curate(dataset, unlike=tmp_path / "unlike").model
-    summary = curate(dataset, model=made, want=("other",))
+    summary = curate(model=made, want=("other",))  # of the newest dataset
+    assert summary.folder.samefile(dataset)
     assert summary.out == 12
     with pytest.raises(BeautyError, match="knows no roses: it knows like, other"):
         Judge.load(made or "", ("roses",))
@@ -126,7 +127,7 @@ def test_a_classifier_with_a_label_that_is_wanted(dataset: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("nowhere",), "no dataset with a manifest"),
+        (("nowhere",), "no dataset at nowhere"),
         (("flowers", "--unlike", "missing"), "no folder missing"),
         (("flowers", "--model", "missing"), "no classifier at missing"),
         (("flowers", "--model", "m", "--like", "."), "not both"),

@@ -12,10 +12,11 @@ import torch
 from PIL import Image, ImageOps
 
 from beautynet import images, manifest
-from beautynet.dataset import DATA, SPLIT, Dataset, Photos, squares
+from beautynet.dataset import SPLIT, Dataset, Photos, squares
 from beautynet.decode import decode
 from beautynet.dedup import phash
 from beautynet.errors import BeautyError
+from beautynet.manifest import DATA
 
 CPU = torch.device("cpu")
 

@@ -373,20 +373,28 @@ def check_address(url: str, private: bool = False) -> None:
         raise FetchError("not a web address") from None
     if parts.scheme not in ("http", "https") or not host:
         raise FetchError("not a web address: only http:// and https:// are fetched")
-    with suppress(ValueError):
-        _check_ip(str(ipaddress.ip_address(host)), private)
+    _check_ip(host, private)
 
 
 def _check_ip(address: str, private: bool) -> None:
-    """Refuse what is not on the public internet."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
+    """Refuse an address that is not on the public internet; a name may pass."""
+    if not private and (ip := _not_public(address)):
+        raise FetchError(f"a private address: {ip}")
+
+
+@functools.lru_cache(1024)
+def _not_public(address: str) -> str | None:
+    """An address as what it is, if it is not on the public internet."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return None
     if isinstance(ip, ipaddress.IPv6Address):  # an IPv4 address in IPv6's clothes is judged as what it is
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
         if ip in ipaddress.ip_network("64:ff9b::/96"):  # NAT64, RFC 6052
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         ip = inner or ip
-    if not private and (not ip.is_global or ip.is_multicast):
-        raise FetchError(f"a private address: {ip}")
+    return str(ip) if not ip.is_global or ip.is_multicast else None
 
 
 def _opt_out(headers: Any) -> str | None:

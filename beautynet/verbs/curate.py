@@ -7,7 +7,7 @@ from pathlib import Path
 
 from beautynet import backbones, curation, judge, manifest
 from beautynet import checkpoint as checkpoints
-from beautynet.dataset import DATA, evenly
+from beautynet.dataset import evenly
 from beautynet.decode import pictures_in
 from beautynet.devices import pick_device
 from beautynet.errors import BeautyError
@@ -42,7 +42,7 @@ class CurateSummary:
 
 
 def curate(
-    dataset: str | Path,
+    dataset: str | Path | None = None,
     *,
     model: str | Path | None = None,
     like: str | Path | None = None,
@@ -50,7 +50,7 @@ def curate(
     want: tuple[str, ...] = (),
     device: str = "auto",
 ) -> CurateSummary:
-    """Judge each photo of a dataset (a folder or a name in `data/`); the verdicts go into its manifest.
+    """Judge each photo of a dataset (a folder or a name in `data/`; the newest); the verdicts go into its manifest.
 
     With `model`, a classifier, photos with a label of `want` are wanted (None: all its labels but `other`). Without
     one, a judge is trained in seconds: on what is `like` (a folder of pictures; by default the dataset itself) and
@@ -58,11 +58,7 @@ def curate(
     `checkpoints/NAME-judge`. So click some out, and call it again. Nothing moves: photos that are out are not trained
     on. A photo that the judge was trained on is judged by a head that was not. Raises BeautyError.
     """
-    folder = Path(dataset)
-    if not folder.is_dir() and (DATA / folder).is_dir():
-        folder = DATA / folder
-    if not (folder / manifest.NAME).exists():
-        raise BeautyError(f"{folder} is no dataset with a manifest: `beautynet scrape --from {folder}` makes it one")
+    folder = manifest.find(dataset)
     if model is not None and (like is not None or unlike is not None):
         raise BeautyError("--model or --like and --unlike, not both")
     if want and model is None:

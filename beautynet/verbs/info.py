@@ -7,8 +7,9 @@ from pathlib import Path
 
 from beautynet import checkpoint as checkpoints
 from beautynet import manifest
-from beautynet.dataset import DATA, Dataset
+from beautynet.dataset import Dataset
 from beautynet.errors import BeautyError
+from beautynet.manifest import DATA
 
 
 def info(target: str | Path) -> str:

@@ -26,7 +26,6 @@ from beautynet.manifest import Manifest, Record
 from beautynet.server import Server
 from beautynet.sheet import Entry, entry, served_page, static_page, thumbnail
 
-DATA = Path("data")
 MOST_IN_FILE = 2000
 """Photos in a page that is one file: some 30 MB."""
 THUMBNAIL, LARGE = (640, 320), (2048, 2048)
@@ -77,7 +76,7 @@ def look(
     such lists, one name a line, are applied with `reject` and `restore`. `judge` is what the sheet's button "Judge
     again" calls with the dataset's folder, to find more of what was clicked out: `beautynet.curate`.
     """
-    folder = _find(dataset)
+    folder = manifest.find(dataset)
     # A run that fills the dataset has its manifest locked, and mends it itself. What else is wrong, `latest` says too.
     with suppress(BeautyError), Manifest(folder) as opened:
         curation.reconcile(opened)
@@ -99,22 +98,6 @@ def look(
     if (summary.new or summary.restored) and (folder / manifest.ATTRIBUTION).exists():
         attribution.write(folder, manifest.latest(folder))
     return replace(summary, page=None if out is None else Path(out), shown=shown, unknown=tuple(unknown))
-
-
-def _find(dataset: str | Path | None) -> Path:
-    if dataset is None:
-        rows = list(DATA.glob(f"[!.]*/{manifest.NAME}"))
-        if not rows:
-            raise BeautyError("no dataset in data/ yet: make one with `beautynet scrape flowers --max 1000`")
-        return max(rows, key=lambda path: path.stat().st_mtime).parent
-    folder = Path(dataset)
-    if not folder.is_dir() and (DATA / folder).is_dir():
-        folder = DATA / folder
-    if not folder.is_dir():
-        raise BeautyError(f"no dataset at {folder}: make one with `beautynet scrape flowers --max 1000`")
-    if not (folder / manifest.NAME).exists():
-        raise BeautyError(f"{folder} has no manifest: import it first, with `beautynet scrape --from {folder}`")
-    return folder
 
 
 def _listed(path: Path) -> list[str]:

@@ -27,7 +27,7 @@ from beautynet.console import progress
 from beautynet.dedup import NearDuplicates
 from beautynet.door import PHOTO, STAGED, Door, Look
 from beautynet.errors import BeautyError
-from beautynet.manifest import NAME, Manifest, Record, Status
+from beautynet.manifest import DATA, NAME, Manifest, Record, Status
 from beautynet.sources import DEFAULT, SOURCES, Candidate, Search, licences
 from beautynet.sources.fetch import Fetcher, Limits, host_of, is_transient
 from beautynet.sources.supply import Stream, Supply
@@ -126,7 +126,7 @@ def scrape(
     origin = None if origin is None else Path(origin)
     sources = _sources(source, origin, license)
     name = query or _name(origin)
-    folder = Path("data", _slug(name)) if out is None else Path(out)
+    folder = DATA / _slug(name) if out is None else Path(out)
     if origin is not None and origin.is_dir() and folder.resolve() == origin.resolve():
         raise BeautyError(f"{folder} cannot be imported into itself: name another folder with --out")
     with Fetcher(limits, contact) as fetcher:
