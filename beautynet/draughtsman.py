@@ -71,24 +71,17 @@ class Network:
         """What is looked for, by names as people write them. Raises BeautyError with suggestions."""
         self.wanted = [self.labels.index(found) for found in dict.fromkeys(find(name, self.labels) for name in names)]
 
-    def log_probabilities(self, pictures: Tensor) -> Tensor:
+    def log_probabilities(self, pictures: Tensor, coarse: bool = False) -> Tensor:
         """Pictures (N, 3, H, W) in [-1, 1], of any size -> (N, labels). Gradients pass."""
-        logits = self._look(pictures, self.side)
+        side = self.coarse if coarse else self.side
+        if pictures.shape[-1] != side:
+            pictures = F.interpolate(pictures, size=(side, side), mode="bilinear", align_corners=False)
+        logits = self._logits(pictures)
         return F.logsigmoid(logits) if self._several else logits.log_softmax(1)
 
     def convinced(self, pictures: Tensor, coarse: bool = False) -> Tensor:
-        """Mean log-probability of what is wanted, (N,); at the `coarse` side the mean logit.
-
-        A logit says what makes more of what is wanted, a probability also what makes less of all else: at first, when
-        all else is nearly everything, the former leads further (Simonyan, Vedaldi and Zisserman 2014, section 2).
-        """
-        found = self._look(pictures, self.coarse) if coarse else self.log_probabilities(pictures)
-        return found[:, self.wanted].mean(1)
-
-    def _look(self, pictures: Tensor, side: int) -> Tensor:
-        if pictures.shape[-1] != side:
-            pictures = F.interpolate(pictures, size=(side, side), mode="bilinear", align_corners=False)
-        return self._logits(pictures)
+        """Mean log-probability of what is wanted: (N,)."""
+        return self.log_probabilities(pictures, coarse)[:, self.wanted].mean(1)
 
 
 def find(name: str, labels: Sequence[str]) -> str:
@@ -121,7 +114,7 @@ class Critic:
     def score(
         self, ellipses: Ellipses, feather: Tensor | float = FEATHER, side: int = SIDES[0], coarse: bool = False
     ) -> Tensor:
-        """How much of what is wanted is in drawings as they are, (N,): see `Network.convinced`."""
+        """Mean log-probability of what is wanted, (N,), of drawings as they are."""
         with torch.no_grad():
             return self._look(ellipses.painted(side, feather), coarse)[0]
 
