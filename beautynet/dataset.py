@@ -45,8 +45,6 @@ class Dataset:
     def open(cls, folder: str | Path | None = None) -> Dataset:
         """The dataset in `folder`, a path or a name in `data/`; None is the newest in `data/`. Needs one photo."""
         place = _newest() if folder is None else manifest.named(folder)
-        if not place.is_dir():
-            raise BeautyError(f"no dataset at {place}: make one with `beautynet scrape flowers --max 1000`")
         photos = tuple(_kept(place) if (place / manifest.NAME).exists() else pictures_in(place))
         if not photos:
             raise BeautyError(f"no photos in {place}: gather some with `beautynet scrape {place.name} --max 1000`")

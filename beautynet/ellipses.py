@@ -122,7 +122,7 @@ class _Paint(torch.autograd.Function):
             below.addcmul_(cover[:, k], for_form[:, k])
         # Where it is neither in nor out, cover = 1/2 + (√F - F) · steep, and steep = square ** -1/2
         for_form.mul_(seen).mul_(steep)
-        torch.ops.aten.hardtanh_backward(for_form, cover, 0, 1, grad_input=for_form)
+        torch.ops.aten.hardtanh_backward(for_form, cover, 0, 1, grad_input=for_form)  # else it is 0
         torch.mul(for_form, steep, out=for_steep)
         for_steep.addcmul_(for_steep, cover, value=-2)  # · (cover - 1/2) · -1/2, and that is · 4
         for_form.addcmul_(for_form, flat, value=-0.5)  # · (1 / (2 · √F) - 1), and that is · -1

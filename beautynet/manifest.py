@@ -72,9 +72,12 @@ _key: Callable[[bytes], int] = hash  # of 64 bits; rows with the same key are to
 
 
 def named(dataset: str | Path) -> Path:
-    """The folder of a dataset, a path or a name in `DATA`."""
+    """The folder of a dataset, a path or a name in `DATA`. Raises BeautyError where there is none."""
     folder = Path(dataset)
-    return DATA / folder if not folder.is_dir() and (DATA / folder).is_dir() else folder
+    for place in (folder, DATA / folder):
+        if place.is_dir():
+            return place
+    raise BeautyError(f"no dataset at {folder}: make one with `beautynet scrape flowers --max 1000`")
 
 
 def find(dataset: str | Path | None = None) -> Path:
@@ -85,8 +88,6 @@ def find(dataset: str | Path | None = None) -> Path:
             raise BeautyError("no dataset in data/ yet: make one with `beautynet scrape flowers --max 1000`")
         return max(rows, key=lambda path: path.stat().st_mtime).parent
     folder = named(dataset)
-    if not folder.is_dir():
-        raise BeautyError(f"no dataset at {folder}: make one with `beautynet scrape flowers --max 1000`")
     if not (folder / NAME).exists():
         raise BeautyError(f"{folder} has no manifest: import it first, with `beautynet scrape --from {folder}`")
     return folder

@@ -373,22 +373,20 @@ def check_address(url: str, private: bool = False) -> None:
         raise FetchError("not a web address") from None
     if parts.scheme not in ("http", "https") or not host:
         raise FetchError("not a web address: only http:// and https:// are fetched")
-    _check_ip(host, private)
+    with suppress(ValueError):  # a name
+        _check_ip(str(ipaddress.ip_address(host)), private)
 
 
 def _check_ip(address: str, private: bool) -> None:
-    """Refuse an address that is not on the public internet; a name may pass."""
+    """Refuse what is not on the public internet."""
     if not private and (ip := _not_public(address)):
         raise FetchError(f"a private address: {ip}")
 
 
 @functools.lru_cache(1024)
 def _not_public(address: str) -> str | None:
-    """An address as what it is, if it is not on the public internet."""
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return None
+    """An address as what it is, if it is not on the public internet. ValueError if it is no address."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):  # an IPv4 address in IPv6's clothes is judged as what it is
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
         if ip in ipaddress.ip_network("64:ff9b::/96"):  # NAT64, RFC 6052
