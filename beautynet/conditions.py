@@ -99,6 +99,16 @@ class Condition:
         """Photos (N, 3, H, W) in [-1, 1] -> conditions of the same shape and range, and the new memory."""
         return CONDITIONS[self.kind](self, photos, memory)
 
+    def film(self, frames: Tensor, memory: Memory = None) -> tuple[Tensor, Memory]:
+        """As if called on consecutive frames (N, 3, H, W) one by one, each with what the one before it left."""
+        if frames.is_cuda and self.kind in FILMS:
+            return FILMS[self.kind](self, frames, memory)
+        shown = []
+        for frame in torch.split(frames, 1):
+            condition, memory = self(frame, memory)
+            shown.append(condition)
+        return torch.cat(shown), memory
+
     @property
     def sigma(self) -> float:
         """Standard deviation in px of the Gaussian that smooths the photo first: 2.9 px of 256 at abstraction 0.6."""
@@ -151,20 +161,43 @@ def clusters(recipe: Condition, photos: Tensor, memory: Memory) -> tuple[Tensor,
     and each pixel's label, (N, P). A memory of one picture serves a whole batch.
     """
     lab = recipe._lab(photos)
-    pixels, some = lab.flatten(2), sample(lab)
+    return _clustered(recipe, lab, _fresh(recipe, lab, memory), memory)
+
+
+def film_clusters(recipe: Condition, frames: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+    """As `clusters` of one frame after the other, but what each would have alone is found for all in one go.
+
+    A GPU waits for most of the calls otherwise. On a CPU it is little, and pixels between two clusters would depend on
+    how many frames come together.
+    """
+    lab = recipe._lab(frames)
+    fresh = _fresh(recipe, lab, memory)
+    shown = []
+    for one, centres in zip(torch.split(lab, 1), torch.split(fresh, 1), strict=True):
+        painted, memory = _clustered(recipe, one, centres, memory)
+        shown.append(painted)
+    return torch.cat(shown), memory
+
+
+def _fresh(recipe: Condition, lab: Tensor, memory: Memory) -> Tensor:
+    """The centres (N, k, 3) that each picture has alone, in rank order, as many as the memory has."""
+    return by_luminance(fit_centres(sample(lab), memory[0].shape[1] if memory else recipe.clusters))
+
+
+def _clustered(recipe: Condition, lab: Tensor, fresh: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
     before: Tensor | None = None
     if memory is None:
-        centres = by_luminance(fit_centres(some, recipe.clusters))
+        centres = fresh
         known = torch.cat([centres, borrowed(centres, recipe.lenders)], dim=2) if recipe.lenders else centres
     else:
-        known, before = (each.expand(photos.shape[0], *each.shape[1:]) for each in memory)
-        pull = torch.lerp(known[..., :3], by_luminance(fit_centres(some, known.shape[1])), FRESH_SHARE)
-        centres = torch.lerp(lloyd(some, pull, WARM_STEPS), pull, CENTRE_INERTIA)
+        known, before = (each.expand(lab.shape[0], *each.shape[1:]) for each in memory)
+        pull = torch.lerp(known[..., :3], fresh, FRESH_SHARE)
+        centres = torch.lerp(lloyd(sample(lab), pull, WARM_STEPS), pull, CENTRE_INERTIA)
         order = rank_order(centres)
         centres = centres.gather(1, order[..., None].expand_as(centres))
         before = order.argsort(dim=1).gather(1, before)
         known = torch.cat([centres, known[..., 3:]], dim=2)  # a film keeps what it has borrowed until a cut
-    labels = assign(pixels, centres, before)
+    labels = assign(lab.flatten(2), centres, before)
     colours = PALETTES[recipe.palette](known[..., -3:])
     painted = colours.mT.gather(2, labels[:, None].expand(-1, 3, -1))
     return painted.reshape(lab.shape), (known, labels)
@@ -409,6 +442,8 @@ CONDITIONS: dict[str, Callable[[Condition, Tensor, Memory], tuple[Tensor, Memory
     "edges": edges,
     "blur": blur,
 }
+FILMS = {"clusters": film_clusters}
+"""Where consecutive frames take a GPU less time together than one by one."""
 
 
 # --- colour and smoothing -------------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ class TrainConfig:
     palette: str = setting(
         "borrowed", "Cluster colours: a training photo's, fixed ones by luminance, or each one's mean.", PALETTE_NAMES
     )
-    batch: int | None = setting(None, "Photos in a step; by default 4 on a CPU, 16 on a GPU.")
+    batch: int | None = setting(None, "Photos in a step; by default 4 on a CPU, 32 on a GPU.")
     learning_rate: float = setting(7e-4, "Adam's, falling to 0 over the second half.")
     l1: float = setting(5.0, "Weight of the L1 loss; high is safe and grey.")
     perceptual: float = setting(10.0, "Weight of the perceptual loss; high is smooth.")
@@ -78,7 +78,7 @@ class TrainConfig:
     def for_device(self, device: str) -> TrainConfig:
         """The same with what depends on the device ("cpu", "cuda", "mps") filled in."""
         slow = device == "cpu"
-        return replace(self, batch=self.batch or (4 if slow else 16), preset=self.preset or ("S" if slow else "M"))
+        return replace(self, batch=self.batch or (4 if slow else 32), preset=self.preset or ("S" if slow else "M"))
 
     def differences(self, earlier: dict[str, Any]) -> Iterator[str]:
         """What a resumed run may not change but does, one `name: earlier, now` each."""

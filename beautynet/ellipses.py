@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,9 +49,7 @@ class Ellipses(NamedTuple):
         An ellipse is F(x, y) = 1 for a quadratic F, so F and the square of its gradient at all pixels are one matrix
         product each; the distance to the edge is (F - √F)·2 / |∇F| to first order.
         """
-        pixels = (torch.arange(side).to(self.centres) + 0.5) / side - 0.5
-        y, x = (each.flatten() for each in torch.meshgrid(pixels[rows or slice(None)], pixels, indexing="ij"))
-        basis = torch.stack([torch.ones_like(x), x, y, x * x, x * y, y * y])  # 6, P
+        basis = _basis(side, (rows or slice(None)).indices(side)[:2], self.centres.dtype, self.centres.device)
         u, v = (self.centres - 0.5).unbind(2)
         a, b = self.axes.unbind(2)
         cos, sin = self.tilts.cos(), self.tilts.sin()
@@ -69,7 +68,7 @@ class Ellipses(NamedTuple):
         forms = torch.cat([torch.stack([f0, x1, y1, xx, xy, yy], 2), torch.stack(slope, 2) * width**2], 1)
         colours = 2 * torch.cat([self.background[:, None], self.colours], 1) - 1
         # One at a time on a CPU, where what is written for one stays in the cache; all at once on a GPU.
-        some = 1 if x.device.type == "cpu" else len(forms)
+        some = 1 if basis.device.type == "cpu" else len(forms)
         parts = zip(torch.split(forms, some), torch.split(colours, some), strict=True)
         picture = torch.cat([_Paint.apply(form, colour, basis) for form, colour in parts])  # type: ignore[no-untyped-call]
         return picture.reshape(len(picture), 3, -1, side)
@@ -84,6 +83,14 @@ class Ellipses(NamedTuple):
         """Each drawing as an SVG of true ellipses."""
         rows = zip(*(each.detach().cpu().double().tolist() for each in self), strict=True)
         return [_svg(size, *row) for row in rows]
+
+
+@lru_cache(maxsize=4)
+def _basis(side: int, rows: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """1, x, y, x², xy, y² at each pixel of some rows, from the middle: (6, P)."""
+    pixels = (torch.arange(side, dtype=dtype, device=device) + 0.5) / side - 0.5
+    y, x = (each.flatten() for each in torch.meshgrid(pixels[slice(*rows)], pixels, indexing="ij"))
+    return torch.stack([torch.ones_like(x), x, y, x * x, x * y, y * y])
 
 
 class _Paint(torch.autograd.Function):

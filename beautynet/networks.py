@@ -105,7 +105,10 @@ class Up(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
         """(N, C, H, W) and the skip (N, C', 2H, 2W) -> (N, C'', 2H, 2W)."""
-        x = F.interpolate(self.narrow(x), scale_factor=2.0, mode="bilinear", align_corners=False)
+        x = enlarge(self.narrow(x))
+        if _is_compiled(x):
+            x = x + self.noise(x).to(x.dtype) * self.strength.to(x.dtype)[:, None, None]
+            return self.mix(x if skip is None else torch.cat([x, skip], dim=1))  # type: ignore[no-any-return]
         count, channels, height, width = x.shape
         # pixels × channels + noise × strength: one product, whose gradient is one too, where a sum would take five
         pixels = x.permute(0, 2, 3, 1).reshape(-1, channels)
@@ -149,10 +152,47 @@ class Conv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', H / stride, W / stride)."""
-        p = self.padding
-        with torch.autocast(x.device.type, enabled=False):  # which would go to float32 and back for this
-            x = F.pad(x, (p, p, p, p), mode="replicate")
-        return self.conv(x)  # type: ignore[no-any-return]
+        return self.conv(pad(x, self.padding))  # type: ignore[no-any-return]
+
+
+def pad(x: Tensor, p: int) -> Tensor:
+    """Repeat the edge of (N, C, H, W) p px in each direction."""
+    if _is_compiled(x):
+        left, right = x[..., :1].expand(*x.shape[:3], p), x[..., -1:].expand(*x.shape[:3], p)
+        x = torch.cat([left, x, right], dim=3)
+        width = x.shape[3]
+        above, below = x[:, :, :1].expand(-1, -1, p, width), x[:, :, -1:].expand(-1, -1, p, width)
+        return torch.cat([above, x, below], dim=2).contiguous(memory_format=torch.channels_last)
+    with _as_it_is(x):
+        return F.pad(x, (p, p, p, p), mode="replicate")
+
+
+def enlarge(x: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, C, 2H, 2W), bilinear."""
+    if _is_compiled(x):
+        for axis in (2, 3):
+            length = x.shape[axis]
+            padded = torch.cat([x.narrow(axis, 0, 1), x, x.narrow(axis, length - 1, 1)], dim=axis)
+            before, after = padded.narrow(axis, 0, length), padded.narrow(axis, 2, length)
+            x = torch.stack([0.25 * before + 0.75 * x, 0.75 * x + 0.25 * after], dim=axis + 1).flatten(axis, axis + 1)
+        return x.contiguous(memory_format=torch.channels_last)
+    with _as_it_is(x):
+        return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+def _is_compiled(x: Tensor) -> bool:
+    """Whether a compiler makes GPU code of this now.
+
+    It would have gradients add up where they meet, one by one, for torch's own padding and interpolation; sums of
+    shifted pictures it joins with what comes before and after. And it keeps channels last only where each operation
+    does, else every convolution copies what it is given and what it gives.
+    """
+    return x.is_cuda and torch.compiler.is_compiling()
+
+
+def _as_it_is(x: Tensor) -> torch.autocast:
+    """No mixed precision, which would go to float32 and back for this."""
+    return torch.autocast(x.device.type, enabled=False)
 
 
 NORM_GROUPS = 8
@@ -168,7 +208,13 @@ class Norm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W), same shape out."""
-        return F.group_norm(x, NORM_GROUPS)
+        if _is_compiled(x):
+            groups = torch.unflatten(x, 1, (NORM_GROUPS, -1)).float()
+            variance, mean = torch.var_mean(groups, dim=(2, 3, 4), correction=0, keepdim=True)
+            normed: Tensor = (groups - mean) * (variance + 1e-5).rsqrt()
+            return normed.flatten(1, 2).to(x.dtype)
+        with _as_it_is(x):
+            return F.group_norm(x, NORM_GROUPS)
 
 
 class Discriminator(nn.Module):

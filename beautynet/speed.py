@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -112,32 +113,46 @@ def bench(
     clock = time.monotonic() if started is None else started
     where = pick_device(device)
     config = TrainConfig(size=size, preset=preset, batch=batch, condition=condition).for_device(where.type)
-    name, images, work, loading = WORK[what](config, where, data)
-    speeds = [measure(name, work, loading, batch=images, device=where, seconds=seconds, started=clock)]
+    speeds = [measure(WORK[what](config, where, data), device=where, seconds=seconds, started=clock)]
     beside = what == "train" and plain and PLAIN.exists() and size in (128, 256)
     return Bench(_machine(where), peak(where), speeds, _plain(config, where, seconds) if beside else None)
 
 
-Work = tuple[str, int, Callable[[], object], Callable[[], object]]
-"""A name, how many images a call works on, the call, and the part of it that is data and conditions."""
+class Work(NamedTuple):
+    """What is measured."""
+
+    name: str
+    batch: int
+    """Images that a call works on."""
+    call: Callable[[], object]
+    loading: Callable[[], object]
+    """The part of it that is data and conditions."""
+    counted: Callable[[], object] | None = None
+    """The same work where the call is replayed, of whose arithmetic nothing is seen."""
 
 
 def training(config: TrainConfig, device: torch.device, data: str | Path | None) -> Work:
     """The step of a training run."""
     assert config.batch  # for_device has filled it in
-    run = Run(config, Dataset(Path("bench"), ()), Path("bench"), device, time.monotonic())
+
+    def run() -> Run:
+        return Run(config, Dataset(Path("bench"), ()), Path("bench"), device, time.monotonic())
+
+    measured = run()
     if data is None:
         photos = Photos(noise_photos(2 * config.size, 4 / 3), device)  # as large as they are kept
     else:
         photos = Photos.load(Dataset.open(data).split()[0], config.size, device)
-
-    def loading() -> object:
-        random = Random(0)
-        crops = photos.crops(run._indices(len(photos)), config.size, random)
-        return run.condition.randomised(random)(crops)
-
+    if device.type == "cuda":
+        measured.compile(photos)
     name = f"train {config.preset}, {config.size} px, batch {config.batch}, {_precision(device)}"
-    return name, config.batch, lambda: run._step(photos), loading
+    return Work(
+        name,
+        config.batch,
+        lambda: measured._step(photos),
+        lambda: measured._pairs(photos, Random(0)),
+        lambda: run()._step(photos),
+    )
 
 
 def translating(config: TrainConfig, device: torch.device, data: str | Path | None) -> Work:  # noqa: ARG001
@@ -148,7 +163,9 @@ def translating(config: TrainConfig, device: torch.device, data: str | Path | No
     translator = Translator(generator, Condition(config.condition, size=config.size), device)
     _, memory = translator.dream(frames[:1])
     name = f"translate {config.preset}, {frames.shape[2]}×{config.size} px, {_precision(device)}"
-    return name, len(frames), lambda: translator.dream(frames, memory), lambda: translator.see(frames, memory.seen)
+    return Work(
+        name, len(frames), lambda: translator.dream(frames, memory), lambda: translator.see(frames, memory.seen)
+    )
 
 
 WORK: dict[str, Callable[[TrainConfig, torch.device, str | Path | None], Work]] = {
@@ -157,26 +174,18 @@ WORK: dict[str, Callable[[TrainConfig, torch.device, str | Path | None], Work]] 
 }
 
 
-def measure(
-    name: str,
-    work: Callable[[], object],
-    loading: Callable[[], object],
-    *,
-    batch: int,
-    device: torch.device,
-    seconds: float,
-    started: float,
-) -> Speed:
-    """The figures of `work`, of which `loading` is the part that is data and conditions, on `batch` images a call."""
-    work()
+def measure(work: Work, *, device: torch.device, seconds: float, started: float) -> Speed:
+    """The figures of `work`."""
+    work.call()
     _wait(device)
     startup = time.monotonic() - started
-    with FlopCounterMode(display=False) as counter:
-        work()
-    rate = calls_per_second(work, device, seconds)
+    rate = calls_per_second(work.call, device, seconds)
     memory = _peak_bytes(device)
-    loader = rate / calls_per_second(loading, device, seconds / 10)
-    return Speed(name, rate * batch, counter.get_total_flops() / batch / 1e9, loader, startup, memory / 1e9)
+    loader = rate / calls_per_second(work.loading, device, seconds / 10)
+    with FlopCounterMode(display=False) as counter:
+        (work.counted or work.call)()
+    gflop = counter.get_total_flops() / work.batch / 1e9
+    return Speed(work.name, rate * work.batch, gflop, loader, startup, memory / 1e9)
 
 
 def calls_per_second(work: Callable[[], object], device: torch.device, seconds: float) -> float:

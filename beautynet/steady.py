@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -43,27 +45,32 @@ def lean(
     height, width = dreams.shape[1:3]
     scale = min(1.0, FLOW / min(height, width))
     small = max(1, round(width * scale)), max(1, round(height * scale))
-    places = _grid(width, height)
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    steadied = np.empty_like(dreams)
-    for number, (picture, dream) in enumerate(zip(frames, dreams, strict=True)):
-        frame = np.asarray(cv2.resize(picture, small, interpolation=cv2.INTER_AREA), np.uint8)
-        if before is None or min(height, width) < SMALLEST:
-            blend = dream
-            steadied[number] = dream
-        else:
-            back, trust = _motion(flow, before.frame, frame)
-            if small != (width, height):
-                back = cv2.resize(back, (width, height)) * np.array([width / small[0], height / small[1]], np.float32)
-                trust = cv2.resize(trust, (width, height))
-            # cubic, since a dream is moved again and again
-            then = cv2.remap(before.dream, places + back, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-            trust = cv2.merge([strength * trust] * 3)
-            blend = np.asarray(cv2.add(dream, cv2.multiply(trust, cv2.subtract(then, dream))), np.float32)
-            steadied[number] = _as_crisp(blend, dream)
-        before = Moment(frame, blend)  # not what was made crisp: sharpened again and again, flat areas grow specks
-    assert before is not None
-    return steadied, before
+    pictures = [np.asarray(cv2.resize(each, small, interpolation=cv2.INTER_AREA), np.uint8) for each in frames]
+    if min(height, width) < SMALLEST:
+        return dreams, Moment(pictures[-1], dreams[-1])
+    last = before.dream if before else dreams[0]
+    film, own = ([before.frame, *pictures], dreams) if before else (pictures, dreams[1:])
+    blends = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # of all this, only a blend needs the frame before it done
+        for dream, (back, trust) in zip(own, pool.map(_motion, film, film[1:]), strict=True):
+            last = _blend(last, dream, back, strength * trust)
+            blends.append(last)
+        crisp = [*pool.map(_as_crisp, blends, own)]
+    # what is left is not what was made crisp: sharpened again and again, flat areas grow specks
+    return np.stack(crisp if before else [dreams[0], *crisp]), Moment(pictures[-1], last)
+
+
+def _blend(
+    last: NDArray[np.float32], dream: NDArray[np.float32], back: NDArray[np.float32], trust: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The last dream moved along, (h, w, 3), where it is trusted; `back` and `trust` (h', w') may be smaller."""
+    height, width = dream.shape[:2]
+    if trust.shape != (height, width):
+        stretch = np.array([width / trust.shape[1], height / trust.shape[0]], np.float32)
+        back, trust = (np.asarray(cv2.resize(each, (width, height)), np.float32) for each in (back * stretch, trust))
+    # cubic, since a dream is moved again and again
+    then = cv2.remap(last, _grid(width, height) + back, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.add(dream, cv2.multiply(cv2.merge([trust] * 3), cv2.subtract(then, dream))), np.float32)
 
 
 @lru_cache(maxsize=4)
@@ -72,15 +79,14 @@ def _grid(width: int, height: int) -> NDArray[np.float32]:
     return np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=2).astype(np.float32)
 
 
-def _motion(
-    flow: cv2.DISOpticalFlow, before: NDArray[np.uint8], frame: NDArray[np.uint8]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _motion(before: NDArray[np.uint8], frame: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Where each pixel of a frame was in the one before it, (h, w, 2) in px from its place, and how sure that is, 0..1.
 
     Not where it looks different there; nor where it came in at the border; nor where the way back from there leads
     elsewhere, which is what was covered (Sundaram, Brox and Keutzer 2010).
     """
     height, width = frame.shape[:2]
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     now, then = (cv2.cvtColor(each, cv2.COLOR_RGB2GRAY) for each in (frame, before))
     back, forth = flow.calc(now, then, None), flow.calc(then, now, None)
     whence = _grid(width, height) + back

@@ -182,12 +182,8 @@ class Translator:
         height, width = frames.shape[1:3]
         height, width = images.scaled_to(height, width, self.size)
         photos = images.to_tensor(images.resize_uint8(frames, height, width), self.device)
-        shown = []
         with torch.inference_mode():
-            for photo in photos[:, None]:  # one by one: each frame starts from the one before
-                condition, memory = self.condition(photo, memory)
-                shown.append(condition)
-        return torch.cat(shown), memory
+            return self.condition.film(photos, memory)
 
     @torch.inference_mode()
     def paint(self, shown: Tensor) -> Tensor:
@@ -214,5 +210,5 @@ class Translator:
         """What was painted for the frames of a film, (N, 3, h, w), held still; and what the frame after them needs."""
         if not self.steady:
             return painted, None
-        dreams, moment = lean(frames, painted.permute(0, 2, 3, 1).cpu().numpy(), before, self.steady)
+        dreams, moment = lean(frames, painted.permute(0, 2, 3, 1).contiguous().cpu().numpy(), before, self.steady)
         return torch.from_numpy(dreams).permute(0, 3, 1, 2).to(self.device), moment

@@ -37,7 +37,7 @@ from beautynet.conditions import Condition
 from beautynet.config import CONDITION_NAMES, PALETTE_NAMES, TrainConfig
 from beautynet.dataset import Dataset, Photos
 from beautynet.devices import pick_device
-from beautynet.speed import measure, noise_photos
+from beautynet.speed import Work, measure, noise_photos
 from beautynet.translator import Translator
 
 MODEL = "model.safetensors"
@@ -221,8 +221,8 @@ def speed(condition: Condition, device: torch.device, seconds: float) -> dict[st
         Plain(condition.size, device),
     )
     name = f"plain pix2pix, {condition.size} px, batch 1, fp32"
-    step, draw = (lambda: plain.step(pairs)), (lambda: pairs.draw(plain.random))
-    return asdict(measure(name, step, draw, batch=1, device=device, seconds=seconds, started=STARTED))
+    work = Work(name, 1, lambda: plain.step(pairs), lambda: pairs.draw(plain.random))
+    return asdict(measure(work, device=device, seconds=seconds, started=STARTED))
 
 
 def main() -> None:

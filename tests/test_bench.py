@@ -15,7 +15,7 @@ from beautynet import speed
 from beautynet.conditions import Condition
 from beautynet.dataset import Photos
 from beautynet.errors import BeautyError
-from beautynet.speed import Bench, Speed, bench, measure
+from beautynet.speed import Bench, Speed, Work, bench, measure
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 CPU = torch.device("cpu")
@@ -43,9 +43,8 @@ def test_figures_are_positive(what: str) -> None:
 def test_arithmetic_agrees_with_a_count_by_hand() -> None:
     conv = nn.Conv2d(8, 16, 3, padding=1)
     batch = torch.randn(2, 8, 32, 32)
-    found = measure(
-        "conv", lambda: conv(batch).sum().backward(), lambda: None, batch=2, device=CPU, seconds=0.01, started=0.0
-    )
+    work = Work("conv", 2, lambda: conv(batch).sum().backward(), lambda: None)
+    found = measure(work, device=CPU, seconds=0.01, started=0.0)
     forward = 2 * 32 * 32 * 16 * 8 * 3 * 3
     assert found.gflop == pytest.approx(2 * forward / 1e9)  # and the weights' gradient; the input needs none
 

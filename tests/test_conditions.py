@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -18,6 +19,7 @@ from torch import Tensor
 from beautynet import images
 from beautynet.conditions import (
     CONDITIONS,
+    FILMS,
     PALETTES,
     RANK_TOLERANCE,
     Condition,
@@ -282,6 +284,22 @@ def test_memory_follows_a_changing_scene(crops: Tensor) -> None:
     for _ in range(20):
         _, memory = recipe(others, memory)
     assert inertia(memory) < 1.5 * fresh < at_first
+
+
+@pytest.mark.parametrize("kind", CONDITIONS)
+@pytest.mark.parametrize("together", [False, True])
+def test_a_film_is_its_frames_one_by_one(kind: str, together: bool, crops: Tensor) -> None:
+    recipe = Condition(kind, size=192)
+    film = partial(FILMS[kind], recipe) if together and kind in FILMS else recipe.film
+    _, memory = recipe(crops[:1])
+    for begin in (None, memory):
+        shown, left = film(crops, begin)
+        now, alone = begin, []
+        for frame in crops.split(1):
+            condition, now = recipe(frame, now)
+            alone.append(condition)
+        assert ((shown - torch.cat(alone)).abs() > 0.02).any(1).float().mean() < 0.001  # pixels on the fence
+        assert [each.shape for each in left or ()] == [each.shape for each in now or ()]
 
 
 # --- edges ----------------------------------------------------------------------------------------------------------

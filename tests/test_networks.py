@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from beautynet import networks
 from beautynet.backbones import Eyes
 from beautynet.config import PRESET_NAMES
 from beautynet.networks import PRESETS, Discriminator, Generator, depth_for
@@ -63,6 +64,20 @@ def test_a_picture_does_not_depend_on_its_batch() -> None:
     generator = small()
     conditions = torch.rand(4, 3, 64, 64)
     assert torch.allclose(generator(conditions)[2:3], generator(conditions[2:3]), atol=1e-5)
+
+
+def test_what_is_compiled_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.rand(2, 16, 5, 7)
+    for work in (networks.enlarge, lambda x: networks.pad(x, 1), lambda x: networks.pad(x, 2), networks.Norm()):
+        made = []
+        for compiled in (False, True):
+            monkeypatch.setattr(networks, "_is_compiled", lambda _, compiled=compiled: compiled)
+            given = x.clone().requires_grad_()
+            result = work(given)
+            (result * torch.arange(result.numel()).view_as(result)).sum().backward()
+            made.append((result, given.grad))
+        for one, other in zip(*made, strict=True):
+            assert torch.allclose(one, other, rtol=1e-4, atol=1e-3)
 
 
 def test_every_weight_learns() -> None:

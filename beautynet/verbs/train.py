@@ -13,7 +13,7 @@ import math
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -41,6 +41,7 @@ from beautynet.errors import BeautyError
 from beautynet.health import Finding
 from beautynet.networks import PRESETS, Discriminator, Generator, depth_for
 from beautynet.panel import TrainPanel
+from beautynet.replay import Replay
 from beautynet.translator import Translator
 
 SAMPLED_PHOTOS = 4
@@ -59,6 +60,8 @@ THUMBNAIL = 16
 """Side in px at which pictures are compared then: composition and colour, not grain."""
 SURE = 0.5
 """A discriminator that scores photo and painting nearer than this has nothing yet that it could know by heart."""
+COMPILED_MINUTES, COMPILED_STEPS = 3, 5000
+"""A run with so much before it gains more than the minute that it takes to make code for a GPU."""
 OUT_OF_MEMORY = re.compile("out of memory|allocate memory|ALLOC_FAILED")
 """How each device says it, where it has no class of its own for it."""
 FILM, FILM_RATE = "training.mp4", 12
@@ -167,17 +170,26 @@ class Run:
         self._complaints: set[str] = set()
         self._epoch, self._order = -1, list[int]()
         torch.manual_seed(config.seed)
-        torch.backends.cudnn.benchmark = True
         layout: dict[str, Any] = {"device": device, "memory_format": torch.channels_last}
         self.generator = Generator(PRESETS[config.preset], depth_for(config.size)).to(**layout)
         self.eyes = Eyes().to(device)
         self.discriminator = Discriminator(self.eyes.channels).to(**layout)
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.optimisers = [self._adam(self.generator), self._adam(self.discriminator)]
+        self.paint: Callable[[Tensor], Tensor] = self.generator
+        self.look: Callable[[Tensor], list[Tensor]] = self.eyes
+        self.learn = Replay(self._learn, device) if device.type == "cuda" else self._learn
+        # first in the queue: it is many small things, and the networks are few large ones
+        self.ahead = torch.cuda.Stream(device, -1) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
     def _adam(self, network: nn.Module) -> torch.optim.Adam:
+        recorded = self.device.type == "cuda"  # then the rate has to be where the recording finds it
         return torch.optim.Adam(
-            network.parameters(), lr=self.config.learning_rate, betas=(0.5, 0.99), fused=self.device.type != "mps"
+            network.parameters(),
+            lr=torch.tensor(self.config.learning_rate, device=self.device) if recorded else self.config.learning_rate,
+            betas=(0.5, 0.99),
+            fused=self.device.type != "mps",
+            capturable=recorded,
         )
 
     def __call__(self) -> TrainSummary:
@@ -193,6 +205,8 @@ class Run:
         self.condition = self.condition.lent_by(photos.centres(self.config.size, most=LENDERS))
         watched = self._watched(held_out, photos)
         examiner = _Examiner(self, *(self._squares(paths, EXAMINED_PHOTOS) for paths in (training, held_out)))
+        if self._worth_compiling():
+            self.compile(photos)
         saved_at = sampled_at = logged_at = time.monotonic()
         save_cost = sample_cost = 0.0
         figures: dict[str, Tensor] = {}
@@ -254,18 +268,42 @@ class Run:
         config, progress = self.config, self.progress
         random = Random(f"{config.seed} {progress.steps}")  # a step knows its own dice: nothing to save for a resume
         torch.manual_seed(random.getrandbits(63))
-        photo = photos.crops(self._indices(len(photos)), config.size, random)
+        shown, photo = self._pairs(photos, random)
+        rate = config.learning_rate * min(1.0, 2 * (1 - progress.fraction(config)))
+        for optimiser in self.optimisers:
+            group = optimiser.param_groups[0]
+            group["lr"] = group["lr"].fill_(rate) if isinstance(group["lr"], Tensor) else rate
+        figures = self.learn(shown, photo)
+        progress.steps += 1
+        progress.images += len(photo)
+        self._follow()
+        return figures
+
+    def _pairs(self, photos: Photos, random: Random) -> tuple[Tensor, Tensor]:
+        """The conditions and photos of this step, (N, 3, size, size) each."""
+        if self.ahead is None:
+            return self._crops(photos, random)
+        now = torch.cuda.current_stream()  # beside it, so that they are ready when the step before has been learnt from
+        with torch.cuda.stream(self.ahead):
+            pairs = self._crops(photos, random)
+        now.wait_stream(self.ahead)
+        for each in pairs:
+            each.record_stream(now)
+        return pairs
+
+    def _crops(self, photos: Photos, random: Random) -> tuple[Tensor, Tensor]:
+        photo = photos.crops(self._indices(len(photos)), self.config.size, random)
         photo = photo.contiguous(memory_format=torch.channels_last)
         shown, _ = self.condition.randomised(random)(photo)
-        shown = shown.contiguous(memory_format=torch.channels_last)
-        rate = config.learning_rate * min(1.0, 2 * (1 - progress.fraction(config)))
-        adam_g, adam_d = self.optimisers
-        for optimiser in self.optimisers:
-            optimiser.param_groups[0]["lr"] = rate
+        return shown.contiguous(memory_format=torch.channels_last), photo
 
+    def _learn(self, shown: Tensor, photo: Tensor) -> dict[str, Tensor]:
+        """Both networks learn from these pairs. Returns the losses, on the device."""
+        config = self.config
+        adam_g, adam_d = self.optimisers
         with autocast(self.device), parametrize.cached():  # one spectral norm for both looks
-            painted = self.generator(shown)
-            wanted, features = self.eyes(photo), self.eyes(painted)
+            painted = self.paint(shown)
+            wanted, features = self.look(photo), self.look(painted)
             real, fake = self.discriminator(shown, wanted), self.discriminator(shown, features)
             # the discriminator tells photo from painting; the generator convinces it, and stays near the photo
             loss_d = losses.discriminator_hinge(real, fake)
@@ -281,10 +319,6 @@ class Run:
         loss_g.backward(inputs=list(self.generator.parameters()))  # type: ignore[no-untyped-call]
         adam_d.step()
         adam_g.step()
-
-        progress.steps += 1
-        progress.images += len(photo)
-        self._follow()
         return {
             "d": loss_d.detach(),
             "g": loss_g.detach(),
@@ -294,6 +328,27 @@ class Run:
             "real": torch.stack([(scores > 0).float().mean() for scores in real]).mean(),
             "fake": torch.stack([(scores < 0).float().mean() for scores in fake]).mean(),
         }
+
+    def compile(self, photos: Photos) -> None:
+        """Have torch make code of the generator and the eyes for this GPU; where it cannot, all stays as it was."""
+        self.paint, self.look = (torch.compile(network, dynamic=False) for network in (self.generator, self.eyes))
+        try:
+            with console.status("making code for this GPU, which takes about a minute"):
+                shown, photo = self._pairs(photos, Random(0))
+                with autocast(self.device):
+                    unlike = losses.perceptual(self.look(photo), self.look(self.paint(shown)))
+                unlike.backward(inputs=list(self.generator.parameters()))  # type: ignore[no-untyped-call]
+        except Exception as error:  # there are as many as there are compilers
+            self.paint, self.look = self.generator, self.eyes
+            complaint = f"no code was made for this GPU ({type(error).__name__}): training takes longer"
+            console.print(complaint, style="yellow")
+
+    def _worth_compiling(self) -> bool:
+        if self.device.type != "cuda":
+            return False
+        left = 1 - self.progress.fraction(self.config)
+        steps = self.config.steps
+        return left * steps >= COMPILED_STEPS if steps else left * self.config.minutes >= COMPILED_MINUTES
 
     def score(self, shown: Tensor, pictures: Tensor) -> Tensor:
         """How real the discriminator thinks that pictures (N, 3, H, W) of these conditions are: their mean score."""
@@ -331,6 +386,8 @@ class Run:
                     raise BeautyError("out of memory at batch 1: try a smaller --size or --preset") from error
             # out here nothing holds the step's tensors any more
             self.batch //= 2
+            if isinstance(self.learn, Replay):
+                self.learn.forget()
             for optimiser in self.optimisers:
                 optimiser.zero_grad(set_to_none=True)
             if self.device.type == "cuda":
@@ -417,7 +474,8 @@ class Run:
             self.discriminator.load_state_dict(state["discriminator"])
             self.average.load_state_dict(state["average"])
             for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
-                optimiser.load_state_dict(saved)
+                settings = optimiser.state_dict()["param_groups"]  # those of this device
+                optimiser.load_state_dict({**saved, "param_groups": settings})
         except (RuntimeError, ValueError) as error:
             raise BeautyError(
                 f"{self.folder} was begun by a beautynet with other networks: --name for a new run"
