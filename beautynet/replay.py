@@ -35,27 +35,40 @@ class Replay(Generic[T]):
         self.graph: torch.cuda.CUDAGraph | None = None
         self.inputs: tuple[Tensor, ...] = ()
         self.made: T | None = None
+        self.recordable = True
 
     def __call__(self, *given: Tensor) -> T:
         """What the function makes of these tensors."""
         if self.graph and any(new.shape != old.shape for new, old in zip(given, self.inputs, strict=True)):
             self.forget()
         self.calls += 1
-        if self.calls <= WARM_UP:
+        if self.calls > WARM_UP and self.graph is None and self.recordable:
+            self._record(given)
+        if self.graph is None:
             # on the recording's stream: what autograd remembers of streams must be the same then
             self.stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self.stream):
                 made = self.work(*given)
             torch.cuda.current_stream().wait_stream(self.stream)
             return made
-        if self.graph is None:
-            self.inputs = tuple(each.clone() for each in given)
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
-                self.made = self.work(*self.inputs)
-            self.graph = graph
         for old, new in zip(self.inputs, given, strict=True):
             old.copy_(new)
         self.graph.replay()
         assert self.made is not None
         return self.made
+
+    def _record(self, given: tuple[Tensor, ...]) -> None:
+        """Nothing is computed here yet."""
+        now = torch.cuda.current_stream()
+        self.inputs = tuple(each.clone() for each in given)
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
+                self.made = self.work(*self.inputs)
+        except (
+            RuntimeError
+        ):  # it keeps memory of its own, of which there may be too little: then it goes on as it began
+            torch.cuda.set_stream(now)
+            self.inputs, self.made, self.recordable = (), None, False
+        else:
+            self.graph = graph

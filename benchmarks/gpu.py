@@ -85,10 +85,10 @@ def main() -> None:
             both = {"speeds": [*found["speeds"], *measured["speeds"]], "plain": found["plain"] or measured["plain"]}
             found = {**measured, **both}
             print(f"{time.monotonic() - began:5.0f} s  {measured['speeds'][0]['name']}", file=sys.stderr, flush=True)
+            if given.json:
+                given.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
     print(table(found))
     print(f"measured in {time.monotonic() - began:.0f} s")
-    if given.json:
-        given.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
     sys.exit(1 if failed else 0)
 
 
