@@ -65,9 +65,7 @@ class Replay(Generic[T]):
         try:
             with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
                 self.made = self.work(*self.inputs)
-        except (
-            RuntimeError
-        ):  # it keeps memory of its own, of which there may be too little: then it goes on as it began
+        except RuntimeError:  # a recording has memory of its own, and there may be too little: go on as it began
             torch.cuda.set_stream(now)
             self.inputs, self.made, self.recordable = (), None, False
         else:

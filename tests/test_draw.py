@@ -306,6 +306,6 @@ def test_the_command() -> None:
     listed = run(cli.main, ["draw", "--list"])
     assert len(listed.output.splitlines()) == 1000
     assert run(cli.main, ["draw"]).exit_code == 1
-    done = run(cli.main, ["draw", "daisy", "--steps", "3", "--no-film"])
+    done = run(cli.main, ["draw", "daissy", "--steps", "3", "--no-film"])
     assert done.exit_code == 0, done.output
     assert Path("drawings/daisy/drawing.svg").exists()

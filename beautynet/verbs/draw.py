@@ -122,8 +122,8 @@ def draw(
     networks = networks_of(backbone, model, device)
     for network in networks:
         network.want(names)
-    found = [networks[0].labels[i] for i in networks[0].wanted]  # as it is spelt
-    folder = Path(out) if out else DRAWINGS / slug(found)
+    spelt = [networks[0].labels[i] for i in networks[0].wanted]
+    folder = Path(out) if out else DRAWINGS / slug(spelt)
     critic = Critic(networks, chosen)
     loaded = time.perf_counter()
     best, points, stopped_by = _search(critic, style, method, minutes, steps, seed, began)
