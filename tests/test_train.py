@@ -4,6 +4,7 @@ import errno
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,7 +21,8 @@ from torch import Tensor
 
 from beautynet import checkpoint as checkpoints
 from beautynet import health
-from beautynet.dataset import Dataset
+from beautynet.config import TrainConfig
+from beautynet.dataset import Dataset, Photos
 from beautynet.errors import BeautyError
 from beautynet.media import Film
 from beautynet.networks import Generator
@@ -267,6 +269,41 @@ def test_out_of_memory_halves_the_batch_for_good(
     short_of_memory(error, 0, monkeypatch)
     with pytest.raises(BeautyError, match=r"batch 1.*--size or --preset"):
         small(batch=5, steps=6)
+
+
+@pytest.mark.parametrize(
+    ("error", "batch", "said"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), 2, "going on with batches of 2"),
+        (NotImplementedError("no such compiler"), 4, r"no code was made for this GPU \(NotImplementedError\)"),
+    ],
+)
+def test_a_compiler_that_fails_is_done_without(
+    error: Exception,
+    batch: int,
+    said: str,
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def compile(network: Any, **_: Any) -> Any:
+        def limited(pictures: Tensor) -> Any:
+            if len(pictures) > 2:
+                raise error
+            return network(pictures)
+
+        return limited
+
+    monkeypatch.setattr(torch, "compile", compile)
+    cpu, dataset = torch.device("cpu"), Dataset.open(photos)
+    run = Run(TrainConfig(size=64, batch=4).for_device("cpu"), dataset, Path("run"), cpu, time.monotonic())
+    loaded = Photos.load(dataset.photos, 64, cpu)
+    run.compile(loaded)
+    assert run.batch == batch
+    assert (run.paint is run.generator) == (batch == 4)
+    assert re.search(said, capfd.readouterr().err)
+    assert run._step(loaded)["g"].isfinite()
+    assert run.progress.images == batch
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -44,6 +44,7 @@ from beautynet.panel import TrainPanel
 from beautynet.replay import Replay
 from beautynet.translator import Translator
 
+T = TypeVar("T")
 SAMPLED_PHOTOS = 4
 SAMPLES_WANTED = 60
 """How many grids a run leaves for the training film, if their cost allows."""
@@ -331,13 +332,17 @@ class Run:
 
     def compile(self, photos: Photos) -> None:
         """Have torch make code of the generator and the eyes for this GPU; where it cannot, all stays as it was."""
-        self.paint, self.look = (torch.compile(network, dynamic=False) for network in (self.generator, self.eyes))
+
+        def tried() -> None:
+            shown, photo = self._pairs(photos, Random(0))
+            with autocast(self.device):
+                unlike = losses.perceptual(self.look(photo), self.look(self.paint(shown)))
+            unlike.backward(inputs=list(self.generator.parameters()))  # type: ignore[no-untyped-call]
+
         try:
+            self.paint, self.look = (torch.compile(network, dynamic=False) for network in (self.generator, self.eyes))
             with console.status("making code for this GPU, which takes about a minute"):
-                shown, photo = self._pairs(photos, Random(0))
-                with autocast(self.device):
-                    unlike = losses.perceptual(self.look(photo), self.look(self.paint(shown)))
-                unlike.backward(inputs=list(self.generator.parameters()))  # type: ignore[no-untyped-call]
+                self._that_fits(tried)
         except Exception as error:  # there are as many as there are compilers
             self.paint, self.look = self.generator, self.eyes
             complaint = f"no code was made for this GPU ({type(error).__name__}): training takes longer"
@@ -376,9 +381,13 @@ class Run:
 
     def _step_that_fits(self, photos: Photos) -> dict[str, Tensor]:
         """One step; where the memory does not do for it, with half the batch from here on."""
+        return self._that_fits(lambda: self._step(photos))
+
+    def _that_fits(self, work: Callable[[], T]) -> T:
+        """What `work` returns; it is called again with half the batch where the memory does not do for it."""
         while True:
             try:
-                return self._step(photos)
+                return work()
             except RuntimeError as error:
                 if not isinstance(error, torch.OutOfMemoryError) and not OUT_OF_MEMORY.search(str(error)):
                     raise
