@@ -105,18 +105,20 @@ class Up(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
         """(N, C, H, W) and the skip (N, C', 2H, 2W) -> (N, C'', 2H, 2W)."""
-        x = enlarge(self.narrow(x))
-        if _is_compiled(x):
-            x = x + self.noise(x).to(x.dtype) * self.strength.to(x.dtype)[:, None, None]
-            return self.mix(x if skip is None else torch.cat([x, skip], dim=1))  # type: ignore[no-any-return]
-        count, channels, height, width = x.shape
-        # pixels × channels + noise × strength: one product, whose gradient is one too, where a sum would take five
-        pixels = x.permute(0, 2, 3, 1).reshape(-1, channels)
-        noise = self.noise(x).to(x.dtype).expand(count, 1, height, width).reshape(-1, 1)
-        pixels = torch.addmm(pixels, noise, self.strength.to(x.dtype)[None])
-        x = pixels.view(count, height, width, channels).permute(0, 3, 1, 2)
+        x = self.with_noise(enlarge(self.narrow(x)))
         mixed: Tensor = self.mix(x if skip is None else torch.cat([x, skip], dim=1))
         return mixed
+
+    def with_noise(self, x: Tensor) -> Tensor:
+        """Features (N, C, H, W), each channel with its strength of the same noise added."""
+        noise, strength = self.noise(x).to(x.dtype), self.strength.to(x.dtype)
+        if _is_compiled(x):
+            return x + noise * strength[:, None, None]
+        # pixels × channels + noise × strength: one product, whose gradient is one too, where a sum would take five
+        count, channels, height, width = x.shape
+        pixels = x.permute(0, 2, 3, 1).reshape(-1, channels)
+        pixels = torch.addmm(pixels, noise.expand(count, 1, height, width).reshape(-1, 1), strength[None])
+        return pixels.view(count, height, width, channels).permute(0, 3, 1, 2)
 
     def noise(self, x: Tensor) -> Tensor:
         """Standard normal noise (N or 1, 1, H, W) for features (N, C, H, W)."""

@@ -343,10 +343,15 @@ class Run:
             self.paint, self.look = (torch.compile(network, dynamic=False) for network in (self.generator, self.eyes))
             with console.status("making code for this GPU, which takes about a minute"):
                 self._that_fits(tried)
-        except Exception as error:  # there are as many as there are compilers
+        except BeautyError:
+            raise
+        except (
+            Exception
+        ) as error:  # torch's, triton's, those of the C compiler that is not there: no class has them all
             self.paint, self.look = self.generator, self.eyes
-            complaint = f"no code was made for this GPU ({type(error).__name__}): training takes longer"
-            console.print(complaint, style="yellow")
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            complaint = f"training takes longer, as no code could be made for this GPU ({reason})"
+            console.print(complaint, style="yellow", markup=False)
 
     def _worth_compiling(self) -> bool:
         if self.device.type != "cuda":
