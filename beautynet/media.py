@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
@@ -131,7 +131,7 @@ class Batch(NamedTuple):
     """Whether the scene begins with them."""
 
 
-def in_batches(frames: Iterable[Frame], most: int = BATCH) -> Iterator[Batch]:
+def in_batches(frames: Iterable[Frame], most: int = BATCH) -> Generator[Batch]:
     """Up to `most` frames at a time, all of one scene."""
     is_cut = Cuts()
     batch: list[Frame] = []

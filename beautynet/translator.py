@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,19 +19,19 @@ from PIL import Image
 from torch import Tensor
 
 from beautynet import checkpoint as checkpoints
-from beautynet import conditions, images
+from beautynet import conditions, images, networks
 from beautynet.conditions import Condition
 from beautynet.config import STEADY
 from beautynet.decode import Unreadable, decode
 from beautynet.devices import autocast, free_memory, pick_device
 from beautynet.errors import BeautyError
 from beautynet.files import Paths, listed
-from beautynet.networks import Generator, bytes_per_pixel
+from beautynet.pipeline import ahead, computing
 from beautynet.steady import Moment, lean
 from beautynet.tiles import tiled
 
 if TYPE_CHECKING:
-    from beautynet.media import Frame
+    from beautynet.media import Batch, Frame
 
 
 class Memory(NamedTuple):
@@ -37,6 +39,21 @@ class Memory(NamedTuple):
 
     seen: conditions.Memory
     moment: Moment | None
+
+
+class Dreamt(NamedTuple):
+    """Neighbouring frames of a film, and what became of them."""
+
+    frames: list[Frame]
+    dreams: np.ndarray
+    """uint8 RGB (N, H, W, 3)."""
+    memory: Memory
+    """For what comes after them."""
+
+
+def _as_large(dreams: Tensor, height: int, width: int) -> np.ndarray:
+    """Dreams (N, 3, h, w) in [-1, 1] as uint8 (N, height, width, 3)."""
+    return images.resize_uint8(images.to_uint8(dreams), height, width)
 
 
 def _pictures(paths: Paths, size: int) -> Iterator[Tensor]:
@@ -64,7 +81,7 @@ class Translator:
     """
 
     def __init__(
-        self, generator: Generator, condition: Condition, device: torch.device, precision: str = "auto"
+        self, generator: networks.Generator, condition: Condition, device: torch.device, precision: str = "auto"
     ) -> None:
         self.device, self.precision = device, precision
         self.generator = generator.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
@@ -137,10 +154,10 @@ class Translator:
 
     def translate(self, frames: np.ndarray, memory: Memory | None = None) -> tuple[Tensor, np.ndarray, Memory]:
         """As `dream`, but first what the network was shown: (N, 3, h, w) in [-1, 1]."""
-        shown, seen = self.see(frames, memory and memory.seen)
-        painted, moment = self.hold(frames, self.paint(shown), memory and memory.moment)
-        height, width = frames.shape[1:3]
-        return shown, images.resize_uint8(images.to_uint8(painted), height, width), Memory(seen, moment)
+        small = self._sized(frames)
+        shown, seen = self.see(small, memory and memory.seen)
+        held, moment = self.hold(small, self.paint(shown), memory and memory.moment)
+        return shown, _as_large(held, *frames.shape[1:3]), Memory(seen, moment)
 
     def film(self, path: str | Path, start: float = 0, end: float | None = None) -> Iterator[Frame]:
         """The film at `path`, or what is between `start` and `end` (seconds) of it, frame by frame as dreamt.
@@ -149,13 +166,47 @@ class Translator:
         """
         from beautynet.media import Film, in_batches
 
-        memory: Memory | None = None
-        with Film(path, start, end) as film:
-            for frames, after_cut in in_batches(film):
-                pictures = np.stack([frame.picture for frame in frames])
-                dreams, memory = self.dream(pictures, None if after_cut else memory)
+        with Film(path, start, end) as film, closing(self.dreams(in_batches(film))) as dreamt:
+            for frames, dreams, _ in dreamt:
                 for frame, dream in zip(frames, dreams, strict=True):
                     yield frame._replace(picture=dream)
+
+    def dreams(self, batches: Generator[Batch], memory: Memory | None = None) -> Generator[Dreamt]:
+        """As `dream` of one batch after the other, which are at hand when they are asked for.
+
+        Finding what the network is shown, painting and steadying go on at the same time, each a batch ahead of the
+        next. Close what is not read to its end: that waits for the work that has begun.
+        """
+        moment = memory and memory.moment
+        holding: Future[Dreamt] | None = None
+        with (
+            computing(1, cores=1) as eyes,
+            ThreadPoolExecutor(1) as hand,
+            closing(ahead(self._seen(batches, memory and memory.seen), eyes)) as seen,
+        ):
+            for batch, small, shown, known in seen:
+                painted = self.paint(shown)  # in the thread that Ctrl-C reaches, since it takes longest
+                if holding:
+                    yield (dreamt := holding.result())
+                    moment = dreamt.memory.moment
+                holding = hand.submit(self._dreamt, batch, small, painted, known, moment)
+            if holding:
+                yield holding.result()
+
+    def _seen(
+        self, batches: Generator[Batch], memory: conditions.Memory
+    ) -> Generator[tuple[Batch, np.ndarray, Tensor, conditions.Memory]]:
+        """Frames, their pictures at the network's scale, what the network is shown, what the condition remembers."""
+        for batch in batches:
+            small = self._sized(np.stack([frame.picture for frame in batch.frames]))
+            shown, memory = self.see(small, None if batch.after_cut else memory)
+            yield batch, small, shown, memory
+
+    def _dreamt(
+        self, batch: Batch, small: np.ndarray, painted: Tensor, seen: conditions.Memory, before: Moment | None
+    ) -> Dreamt:
+        held, moment = self.hold(small, painted, None if batch.after_cut else before)
+        return Dreamt(batch.frames, _as_large(held, *batch.frames[0].picture.shape[:2]), Memory(seen, moment))
 
     @cached_property
     def identity(self) -> str:
@@ -177,11 +228,14 @@ class Translator:
         seen = [torch.from_numpy(packed[name]).to(self.device) for name in sorted(packed) if name.startswith("seen")]
         return Memory(tuple(seen) or None, Moment(packed["frame"], packed["dream"]) if "frame" in packed else None)
 
+    def _sized(self, frames: np.ndarray) -> np.ndarray:
+        """Frames (N, H, W, 3) at the network's own scale; they are as they are if they have it."""
+        height, width = frames.shape[1:3]
+        return images.resize_uint8(frames, *images.scaled_to(height, width, self.size))
+
     def see(self, frames: np.ndarray, memory: conditions.Memory = None) -> tuple[Tensor, conditions.Memory]:
         """What the network is shown for uint8 (N, H, W, 3) frames, at its own scale: (N, 3, h, w) in [-1, 1]."""
-        height, width = frames.shape[1:3]
-        height, width = images.scaled_to(height, width, self.size)
-        photos = images.to_tensor(images.resize_uint8(frames, height, width), self.device)
+        photos = images.to_tensor(self._sized(frames), self.device)
         with torch.inference_mode():
             return self.condition.film(photos, memory)
 
@@ -189,16 +243,21 @@ class Translator:
     def paint(self, shown: Tensor) -> Tensor:
         """Conditions (N, 3, h, w) in [-1, 1], any h and w -> the generator's pictures, same shape and range.
 
-        What memory does not do for is painted picture by picture, and what is too large even so in tiles.
+        What memory does not do for is painted picture by picture, and what is too large even so in tiles. The cores of
+        a CPU share the pictures out.
         """
         pixels = shown.shape[-2] * shown.shape[-1]
-        most = self.most_pixels or free_memory(self.device) // (2 * bytes_per_pixel(self.generator.width))
-        if len(shown) * pixels <= most:
-            return self._paint(shown)
-        if pixels <= most:
-            return torch.cat([self._paint(each[None]) for each in shown])
-        return torch.cat([tiled(self._paint, each[None], math.isqrt(most)) for each in shown])
+        most = self.most_pixels or free_memory(self.device) // (2 * networks.bytes_per_pixel(self.generator.width))
+        together = min(len(shown), max(1, most // pixels))
+        work = self._paint if pixels <= most else partial(tiled, self._paint, side=math.isqrt(most))
+        cores = torch.get_num_threads() if self.device.type == "cpu" else 1
+        hands = min(cores, together)
+        if hands == 1:
+            return torch.cat([work(each) for each in shown.split(together)])
+        with computing(hands, cores // hands) as threads:
+            return torch.cat([*threads.map(work, shown.split(-(-together // hands)))])
 
+    @torch.inference_mode()
     def _paint(self, shown: Tensor) -> Tensor:
         height, width = shown.shape[-2:]
         padded = images.pad_to_multiple(shown, self.generator.multiple).contiguous(memory_format=torch.channels_last)

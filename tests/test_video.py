@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Generator
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from PIL import Image
 from test_media import MEND, UNEVEN, VIDEOS, decoded, hostile, likeness, make_film, needs_videos, packets, photo, rotate
 
 from beautynet.errors import BeautyError
-from beautynet.media import BATCH, Film, Frame
+from beautynet.media import BATCH, Batch, Film, Frame
 from beautynet.rendering import writing
 from beautynet.verbs.video import video
 
@@ -36,7 +37,15 @@ class Negative:
     def unpack(self, packed: dict[str, np.ndarray]) -> int:
         return int(packed["calls"])
 
-    def dream(self, frames: np.ndarray, memory: object = None) -> tuple[np.ndarray, int]:
+    def dreams(
+        self, batches: Generator[Batch], memory: object = None
+    ) -> Generator[tuple[list[Frame], np.ndarray, int]]:
+        for batch in batches:
+            pictures = np.stack([frame.picture for frame in batch.frames])
+            dreams, memory = self.dream(pictures, None if batch.after_cut else memory)
+            yield batch.frames, dreams, memory
+
+    def dream(self, frames: np.ndarray, memory: object) -> tuple[np.ndarray, int]:
         self.calls.append((len(frames), memory))
         if len(self.calls) == self.interrupt_at:
             signal.raise_signal(signal.SIGINT)
@@ -274,7 +283,7 @@ from test_video import Negative, video
 from beautynet import segments
 from pathlib import Path
 class Killed(Negative):
-    def dream(self, frames, memory=None):
+    def dream(self, frames, memory):
         if sum(count for count, _ in self.calls) >= {frames}:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().dream(frames, memory)
@@ -331,7 +340,7 @@ def test_two_renders_of_one_film(tmp_path: Path) -> None:
     source = make_film(tmp_path / "film.mp4")
 
     class Both(Negative):
-        def dream(self, frames: np.ndarray, memory: object = None) -> tuple[np.ndarray, int]:
+        def dream(self, frames: np.ndarray, memory: object) -> tuple[np.ndarray, int]:
             with pytest.raises(BeautyError, match="another run is rendering"):
                 video(source, translator=Negative())
             return super().dream(frames, memory)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,11 +20,13 @@ from beautynet.decode import MADE
 from beautynet.errors import BeautyError
 from beautynet.files import Paths
 from beautynet.layout import compose, composed_size
-from beautynet.media import Film, Frame, in_batches
+from beautynet.media import Batch, Film, Frame, in_batches
 from beautynet.rendering import FORMATS, film_format
 from beautynet.segments import Segments, is_resumable
 
 MOST_FPS = 240
+
+Pictures = NDArray[np.uint8]
 
 
 class Dreamer(Protocol):
@@ -33,8 +36,8 @@ class Dreamer(Protocol):
     def identity(self) -> str:
         """What tells one dream of a film from another: a film is gone on with only if it is the same."""
 
-    def dream(self, frames: NDArray[np.uint8], memory: Any = None) -> tuple[NDArray[np.uint8], Any]:
-        """Consecutive frames, uint8 RGB (N, H, W, 3) -> their dreams, and the memory for the next call."""
+    def dreams(self, batches: Generator[Batch], memory: Any = None) -> Generator[tuple[list[Frame], Pictures, Any]]:
+        """Neighbouring frames, what they become, uint8 RGB (N, H, W, 3), and the memory for those after them."""
 
     def pack(self, memory: Any) -> dict[str, NDArray[Any]]:
         """A memory as arrays."""
@@ -186,39 +189,36 @@ def _target(source: Path, out: Path | None, usual: str) -> Path:
 def _render(film: Film, translator: Dreamer, layout: str, segments: Segments) -> bool:
     """Dream every frame that is not there yet; True if Ctrl-C came between.
 
-    Reading, the network and writing overlap, each at most one batch ahead of the next. The network runs in the calling
-    thread, the one that Ctrl-C reaches: leaving the block waits for the other two, so that whatever happens what is
-    written ends between two frames.
+    Dreaming and writing overlap, one batch ahead of the other, in threads: Ctrl-C reaches the calling one, and leaving
+    the block waits for the others, so that whatever happens what is written ends between two frames.
     """
     already = segments.frames
     with progress("frames") as bar:
         task = bar.add_task("dreaming", total=film.expected, completed=already)
 
-        def write(batch: list[Frame], dreams: NDArray[np.uint8], memory: Any) -> None:
+        def new() -> Generator[Batch]:
+            passed = 0
+            for batch in in_batches(film):
+                passed += len(batch.frames)
+                if passed > already:
+                    yield batch
+
+        def write(frames: list[Frame], dreams: Pictures, memory: Any) -> None:
             pages = [
                 frame._replace(picture=compose(frame.picture, dream, layout, float(frame.time)))
-                for frame, dream in zip(batch, dreams, strict=True)
+                for frame, dream in zip(frames, dreams, strict=True)
             ]
             segments.write(pages, lambda: translator.pack(memory))
             bar.update(task, completed=segments.frames)
 
-        batches = in_batches(film)
         memory = translator.unpack(segments.memory) if already else None
-        passed = 0
         try:
-            with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor(1) as encoding:
-                coming = reading.submit(next, batches, None)
-                going = encoding.submit(lambda: None)
-                while batch := coming.result():
-                    coming = reading.submit(next, batches, None)
-                    passed += len(batch.frames)
-                    if passed <= already:
-                        continue
-                    pictures = np.stack([frame.picture for frame in batch.frames])
-                    dreams, memory = translator.dream(pictures, None if batch.after_cut else memory)
-                    going.result()
-                    going = encoding.submit(write, batch.frames, dreams, memory)
-                going.result()
+            with closing(translator.dreams(new(), memory)) as dreamt, ThreadPoolExecutor(1) as writing:
+                written = writing.submit(lambda: None)
+                for each in dreamt:
+                    written.result()
+                    written = writing.submit(write, *each)
+                written.result()
         except KeyboardInterrupt:
             return True
         return False

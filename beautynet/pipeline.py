@@ -1,0 +1,42 @@
+"""Work that goes on at the same time, in threads."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+
+Item = TypeVar("Item")
+
+
+def ahead(items: Generator[Item], thread: Executor) -> Generator[Item]:
+    """The same items, each made in another thread while the one before it is used.
+
+    Closing it waits for the item that is being made, and closes `items`.
+    """
+    nothing = object()
+    coming = thread.submit(next, items, nothing)
+    try:
+        while (item := coming.result()) is not nothing:
+            coming = thread.submit(next, items, nothing)
+            yield item  # type: ignore[misc]
+    finally:
+        wait([coming])
+        items.close()
+
+
+@contextmanager
+def computing(threads: int, cores: int) -> Iterator[ThreadPoolExecutor]:
+    """So many threads, each of which computes with torch on so many cores.
+
+    Cores that join in on the work of several threads wait for each other: a film took 7 % longer.
+    """
+    own = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(cores,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(own)  # which is also what threads that are begun later find
