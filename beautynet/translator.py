@@ -253,9 +253,9 @@ class Translator:
         cores = torch.get_num_threads() if self.device.type == "cpu" else 1
         hands = min(cores, together)
         if hands == 1:
-            return torch.cat([work(each) for each in shown.split(together)])
+            return torch.cat([work(each) for each in torch.split(shown, together)])
         with computing(hands, cores // hands) as threads:
-            return torch.cat([*threads.map(work, shown.split(-(-together // hands)))])
+            return torch.cat([*threads.map(work, torch.split(shown, -(-together // hands)))])
 
     @torch.inference_mode()
     def _paint(self, shown: Tensor) -> Tensor:
@@ -269,5 +269,6 @@ class Translator:
         """What was painted for the frames of a film, (N, 3, h, w), held still; and what the frame after them needs."""
         if not self.steady:
             return painted, None
-        dreams, moment = lean(frames, painted.permute(0, 2, 3, 1).contiguous().cpu().numpy(), before, self.steady)
+        own = painted.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        dreams, moment = lean(self._sized(frames), own, before, self.steady)
         return torch.from_numpy(dreams).permute(0, 3, 1, 2).to(self.device), moment

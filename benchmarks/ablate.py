@@ -48,6 +48,17 @@ def _no_adversary() -> None:
     losses.generator_hinge = lambda fake: 0.0 * sum(scores.mean() for scores in fake)  # type: ignore[assignment,return-value]
 
 
+def _least_squares() -> None:
+    """LSGAN (Mao et al. 2017)."""
+    from beautynet import losses
+
+    def discriminator(real: Sequence[Any], fake: Sequence[Any]) -> Any:
+        return sum(((r - 1) ** 2).mean() + (f**2).mean() for r, f in zip(real, fake, strict=True)) / len(real)
+
+    losses.discriminator_hinge = discriminator
+    losses.generator_hinge = lambda fake: sum(((scores - 1) ** 2).mean() for scores in fake) / len(fake)  # type: ignore[assignment,return-value]
+
+
 def _no_spectral_norm() -> None:
     from beautynet import networks
 
@@ -68,6 +79,7 @@ PATCHES: dict[str, Callable[[], None]] = {
     "no-randomisation": _no_randomisation,
     "no-noise": _no_noise,
     "no-adversary": _no_adversary,
+    "least-squares": _least_squares,
     "no-spectral-norm": _no_spectral_norm,
     "depth-3": _depth(3),
     "depth-5": _depth(5),
