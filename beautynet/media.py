@@ -20,8 +20,8 @@ from beautynet.errors import BeautyError
 
 CUT = 40
 """Mean difference of neighbouring frames (0..255) from which on they belong to different scenes."""
-BATCH = 4
-"""Frames that the network sees at once."""
+BATCH, BATCH_PIXELS = 8, 1 << 24
+"""Frames that the network sees at once, and the pixels that they may have together: two frames of 4K."""
 USUAL_RATE = Fraction(25)  # frames/s, of films that do not say
 
 
@@ -132,13 +132,14 @@ class Batch(NamedTuple):
 
 
 def in_batches(frames: Iterable[Frame], most: int = BATCH) -> Generator[Batch]:
-    """Up to `most` frames at a time, all of one scene."""
+    """Up to `most` frames at a time, fewer of large ones (BATCH_PIXELS), all of one scene."""
     is_cut = Cuts()
     batch: list[Frame] = []
     after_cut = False
     for frame in frames:
         cut = is_cut(frame.picture)
-        if batch and (cut or len(batch) == most):
+        height, width = frame.picture.shape[:2]
+        if batch and (cut or len(batch) == most or (len(batch) + 1) * height * width > BATCH_PIXELS):
             yield Batch(batch, after_cut)
             batch, after_cut = [], cut
         batch.append(frame)

@@ -1,5 +1,6 @@
 """Picture in, dream out: any size, the same answer to the same question, steady in a film."""
 
+import threading
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -13,9 +14,9 @@ from sklearn.datasets import load_sample_image
 from beautynet import checkpoint as checkpoints
 from beautynet import images
 from beautynet.errors import BeautyError
-from beautynet.media import Frame
+from beautynet.media import BATCH, Frame, in_batches
 from beautynet.rendering import writing
-from beautynet.translator import Translator
+from beautynet.translator import Memory, Translator
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +133,30 @@ def test_a_film_frame_by_frame(translator: Translator, frames: np.ndarray, tmp_p
     assert [float(dream.time) for dream in dreams] == pytest.approx([n / 10 for n in range(len(frames))], abs=0.002)
     assert all(dream.picture.shape == frames.shape[1:] for dream in dreams)
     assert len(list(translator.film(path, 0.1, 0.2))) == 1
+
+
+def test_a_film_in_stages_is_its_frames_one_after_the_other(
+    translator: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = load_sample_image("china.jpg")[200:280, 60:160]
+    film = [np.roll(each, number, axis=1) for each in (scene, 255 - scene) for number in range(BATCH + 2)]
+    frames = [Frame(each, Fraction(number, 25), Fraction(1, 25)) for number, each in enumerate(film)]
+    staged = [*translator.dreams(in_batches(frames))]
+    assert [len(each.frames) for each in staged] == [BATCH, 2, BATCH, 2]
+    memory: Memory | None = None
+    for number, (each, dream) in enumerate(zip(film, np.concatenate([each.dreams for each in staged]), strict=True)):
+        alone, memory = translator.dream(each[None], memory if number != BATCH + 2 else None)
+        # a pixel between two clusters may fall to the other one
+        assert (np.abs(alone[0].astype(int) - dream).max(2) > 2).mean() < 0.01
+    threads, cores = threading.active_count(), torch.get_num_threads()
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(translator, "_paint", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        [*translator.dreams(in_batches(frames))]
+    assert (threading.active_count(), torch.get_num_threads()) == (threads, cores)
 
 
 def test_what_cannot_be_loaded(checkpoint: Path, tmp_path: Path) -> None:
