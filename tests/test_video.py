@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Generator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -17,7 +18,7 @@ from PIL import Image
 from test_media import MEND, UNEVEN, VIDEOS, decoded, hostile, likeness, make_film, needs_videos, packets, photo, rotate
 
 from beautynet.errors import BeautyError
-from beautynet.media import BATCH, Batch, Film, Frame
+from beautynet.media import BATCH, Batch, Film, Frame, in_batches
 from beautynet.rendering import writing
 from beautynet.verbs.video import video
 
@@ -263,6 +264,20 @@ def test_interrupted_film_is_complete_up_to_there_and_goes_on(tmp_path: Path) ->
             assert likeness(255 - before.picture, after.picture) < 8
     assert packets(out) == packets(source)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["film.beauty.mp4", "film.mp4"]
+
+
+def test_a_film_goes_on_in_batches_of_another_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = make_film(tmp_path / "film.mp4", [Fraction(i, 25) for i in range(40)])
+    monkeypatch.setattr("beautynet.verbs.video.in_batches", partial(in_batches, most=5))
+    with pytest.raises(KeyboardInterrupt, match="has the first 10 frames"):
+        video(source, layout="only", translator=Negative(interrupt_at=3))
+    monkeypatch.undo()
+    translator = Negative()
+    summary = video(source, layout="only", translator=translator)
+    assert (summary.frames, summary.new) == (40, 30)
+    assert translator.calls[0] == (2 * BATCH - 10, 2)
+    with Film(source) as film, Film(summary.out) as made:
+        assert [each.time for each in film] == [each.time for each in made]
 
 
 def test_interrupted_gif_is_what_it_is(tmp_path: Path) -> None:

@@ -198,10 +198,11 @@ def _render(film: Film, translator: Dreamer, layout: str, segments: Segments) ->
 
         def new() -> Generator[Batch]:
             passed = 0
-            for batch in in_batches(film):
-                passed += len(batch.frames)
+            for frames, after_cut in in_batches(film):
+                known = max(0, already - passed)  # part of a batch, if the batches were of another size
+                passed += len(frames)
                 if passed > already:
-                    yield batch
+                    yield Batch(frames[known:], after_cut and not known)
 
         def write(frames: list[Frame], dreams: Pictures, memory: Any) -> None:
             pages = [
