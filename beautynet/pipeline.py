@@ -13,16 +13,15 @@ Item = TypeVar("Item")
 
 
 def ahead(items: Generator[Item], thread: Executor) -> Generator[Item]:
-    """The same items, each made in another thread while the one before it is used.
+    """The same items, none of them None, each made in another thread while the one before it is used.
 
     Closing it waits for the item that is being made, and closes `items`.
     """
-    nothing = object()
-    coming = thread.submit(next, items, nothing)
+    coming = thread.submit(next, items, None)
     try:
-        while (item := coming.result()) is not nothing:
-            coming = thread.submit(next, items, nothing)
-            yield item  # type: ignore[misc]
+        while (item := coming.result()) is not None:
+            coming = thread.submit(next, items, None)
+            yield item
     finally:
         wait([coming])
         items.close()

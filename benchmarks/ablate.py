@@ -55,8 +55,10 @@ def _least_squares() -> None:
     def discriminator(real: Sequence[Any], fake: Sequence[Any]) -> Any:
         return sum(((r - 1) ** 2).mean() + (f**2).mean() for r, f in zip(real, fake, strict=True)) / len(real)
 
-    losses.discriminator_hinge = discriminator
-    losses.generator_hinge = lambda fake: sum(((scores - 1) ** 2).mean() for scores in fake) / len(fake)  # type: ignore[assignment,return-value]
+    def generator(fake: Sequence[Any]) -> Any:
+        return sum(((scores - 1) ** 2).mean() for scores in fake) / len(fake)
+
+    losses.discriminator_hinge, losses.generator_hinge = discriminator, generator
 
 
 def _no_spectral_norm() -> None:

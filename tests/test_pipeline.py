@@ -19,8 +19,8 @@ def test_items_are_made_one_ahead_and_in_order() -> None:
 
     def items() -> Generator[int]:
         for number in range(5):
-            begun[number].set()
             made.append(threading.get_ident())
+            begun[number].set()
             yield number
         begun[5].set()
 

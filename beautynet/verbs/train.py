@@ -337,7 +337,7 @@ class Run:
             shown, photo = self._pairs(photos, Random(0))
             with autocast(self.device):
                 unlike = losses.perceptual(self.look(photo), self.look(self.paint(shown)))
-            unlike.backward(inputs=list(self.generator.parameters()))  # type: ignore[no-untyped-call]
+            torch.autograd.backward(unlike, inputs=list(self.generator.parameters()))
 
         try:
             self.paint, self.look = (torch.compile(network, dynamic=False) for network in (self.generator, self.eyes))
@@ -345,9 +345,7 @@ class Run:
                 self._that_fits(tried)
         except BeautyError:
             raise
-        except (
-            Exception
-        ) as error:  # torch's, triton's, those of the C compiler that is not there: no class has them all
+        except Exception as error:  # torch's, triton's, a missing C compiler's: they have no class in common
             self.paint, self.look = self.generator, self.eyes
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             complaint = f"training takes longer, as no code could be made for this GPU ({reason})"
