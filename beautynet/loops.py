@@ -13,7 +13,8 @@ from PIL import Image
 
 from beautynet.errors import BeautyError
 from beautynet.files import atomic
-from beautynet.media import Film, Frame
+from beautynet.frames import Frame
+from beautynet.media import Film
 from beautynet.rendering import writing
 
 BYTES = {".gif": 0.5, ".webp": 0.1}

@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import av
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from beautynet.decode import MAX_PIXELS, WHITE, Unreadable, decode
 from beautynet.errors import BeautyError
+from beautynet.frames import Frame
 
-CUT = 40
-"""Mean difference of neighbouring frames (0..255) from which on they belong to different scenes."""
-BATCH, BATCH_PIXELS = 8, 1 << 24
-"""Frames that the network sees at once, and the pixels that they may have together: two frames of 4K."""
 USUAL_RATE = Fraction(25)  # frames/s, of films that do not say
-
-
-class Frame(NamedTuple):
-    """One frame of a film: an upright picture (uint8 RGB, HWC), when it appears and for how long (seconds)."""
-
-    picture: NDArray[np.uint8]
-    time: Fraction
-    duration: Fraction
 
 
 class Film:
@@ -107,44 +95,6 @@ class Film:
 def _exact(number: float) -> Fraction:
     """What was meant: 0.1 is a tenth, 29.97 is 30000/1001."""
     return Fraction(number).limit_denominator(1001)
-
-
-class Cuts:
-    """Shown the frames of a film one by one, tells where another scene begins."""
-
-    def __init__(self) -> None:
-        self._before: NDArray[np.int16] | None = None
-
-    def __call__(self, picture: NDArray[np.uint8]) -> bool:
-        """Whether this frame (H, W, 3) is of another scene than the one before it."""
-        before, self._before = self._before, picture[::16, ::16].astype(np.int16)
-        if before is None or before.shape != self._before.shape:
-            return before is not None
-        return float(np.abs(self._before - before).mean()) > CUT
-
-
-class Batch(NamedTuple):
-    """Neighbouring frames of one scene."""
-
-    frames: list[Frame]
-    after_cut: bool
-    """Whether the scene begins with them."""
-
-
-def in_batches(frames: Iterable[Frame], most: int = BATCH) -> Generator[Batch]:
-    """Up to `most` frames at a time, fewer of large ones (BATCH_PIXELS), all of one scene."""
-    is_cut = Cuts()
-    batch: list[Frame] = []
-    after_cut = False
-    for frame in frames:
-        cut = is_cut(frame.picture)
-        height, width = frame.picture.shape[:2]
-        if batch and (cut or len(batch) == most or (len(batch) + 1) * height * width > BATCH_PIXELS):
-            yield Batch(batch, after_cut)
-            batch, after_cut = [], cut
-        batch.append(frame)
-    if batch:
-        yield Batch(batch, after_cut)
 
 
 def _part(frames: Iterator[Frame], start: Fraction, end: Fraction | None) -> Iterator[Frame]:

@@ -18,7 +18,8 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from beautynet.errors import BeautyError
 from beautynet.files import atomic, explained
-from beautynet.media import USUAL_RATE, Frame, open_file, origin_of
+from beautynet.frames import Frame
+from beautynet.media import USUAL_RATE, open_file, origin_of
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from beautynet import files
 from beautynet.errors import BeautyError
-from beautynet.media import Frame
+from beautynet.frames import Frame
 from beautynet.rendering import FilmWriter, Part, film_format, join, writing
 
 SECONDS = 20.0

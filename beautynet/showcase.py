@@ -24,7 +24,7 @@ from beautynet import files, images
 from beautynet.console import console
 from beautynet.decode import decode
 from beautynet.errors import BeautyError
-from beautynet.media import Frame
+from beautynet.frames import Frame
 from beautynet.rendering import writing
 from beautynet.translator import Translator
 from beautynet.verbs.image import image

@@ -1,6 +1,6 @@
 """How quick this machine trains and dreams: images/s, arithmetic, the share of the machine that is reached, memory.
 
-What is timed is what runs: the training run's own step, the Translator's own dream. Plain pix2pix stays out of the
+What is timed is what runs: the training run's own step, the Translator's own film. Plain pix2pix stays out of the
 package: where its script is found beside it (in a checkout) it runs in a process of its own, and its row is added.
 """
 
@@ -14,6 +14,8 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from fractions import Fraction
+from itertools import repeat
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -28,6 +30,7 @@ from beautynet.config import TrainConfig
 from beautynet.dataset import Dataset, Photos
 from beautynet.devices import has_bfloat16, pick_device
 from beautynet.errors import BeautyError
+from beautynet.frames import BATCH, Batch, Frame
 from beautynet.networks import PRESETS, Generator, depth_for
 from beautynet.translator import Translator
 from beautynet.verbs.train import Run, peak_memory
@@ -46,7 +49,8 @@ class Speed:
     gflop: float
     """Arithmetic of an image in GFLOP: products only, a multiplication and an addition count two."""
     loader_share: float
-    """Share of the time that goes into data and conditions."""
+    """Share of the time that goes into data and conditions. Of a film they are found meanwhile: above 1 they are what
+    holds it up."""
     startup_seconds: float
     """From the start of the process to the end of the first step."""
     peak_gb: float
@@ -128,7 +132,7 @@ class Work(NamedTuple):
     loading: Callable[[], object]
     """The part of it that is data and conditions."""
     counted: Callable[[], object] | None = None
-    """The same work where the call is replayed, of whose arithmetic nothing is seen."""
+    """The same work where nothing is seen of the call's arithmetic: it is replayed, or done in other threads."""
 
 
 def training(config: TrainConfig, device: torch.device, data: str | Path | None) -> Work:
@@ -156,16 +160,22 @@ def training(config: TrainConfig, device: torch.device, data: str | Path | None)
 
 
 def translating(config: TrainConfig, device: torch.device, data: str | Path | None) -> Work:  # noqa: ARG001
-    """The dream of the frames of a film, 16:9, whose shorter side is the network's."""
+    """The dream of a film of frames, 16:9, whose shorter side is the network's; reading and writing it are left out."""
     assert config.preset
-    frames = np.stack(noise_photos(config.size, 16 / 9)[:8])
+    pictures = noise_photos(config.size, 16 / 9)[:BATCH]
+    batch = Batch([Frame(each, Fraction(n, 25), Fraction(1, 25)) for n, each in enumerate(pictures)], after_cut=False)
     generator = Generator(PRESETS[config.preset], depth_for(config.size))
     translator = Translator(generator, Condition(config.condition, size=config.size), device)
-    _, memory = translator.dream(frames[:1])
+    frames = np.stack(pictures)
+    shown, _, memory = translator.translate(frames)
+    film = translator.dreams((batch for _ in repeat(None)), memory)
     name = f"translate {config.preset}, {frames.shape[2]}×{config.size} px, {_precision(device)}"
-    return Work(
-        name, len(frames), lambda: translator.dream(frames, memory), lambda: translator.see(frames, memory.seen)
-    )
+
+    def counted() -> None:  # one thread paints it, where the counter is
+        for each in torch.split(shown, 1):
+            translator.paint(each)
+
+    return Work(name, len(frames), lambda: next(film), lambda: translator.see(frames, memory.seen), counted)
 
 
 WORK: dict[str, Callable[[TrainConfig, torch.device, str | Path | None], Work]] = {

@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,12 +26,10 @@ from beautynet.decode import Unreadable, decode
 from beautynet.devices import autocast, free_memory, pick_device
 from beautynet.errors import BeautyError
 from beautynet.files import Paths, listed
+from beautynet.frames import Batch, Frame, in_batches
 from beautynet.pipeline import ahead, computing
 from beautynet.steady import Moment, lean
 from beautynet.tiles import tiled
-
-if TYPE_CHECKING:
-    from beautynet.media import Batch, Frame
 
 
 class Memory(NamedTuple):
@@ -162,9 +160,9 @@ class Translator:
     def film(self, path: str | Path, start: float = 0, end: float | None = None) -> Iterator[Frame]:
         """The film at `path`, or what is between `start` and `end` (seconds) of it, frame by frame as dreamt.
 
-        Each `media.Frame` has a picture, uint8 RGB (H, W, 3), its time and its duration. Raises BeautyError.
+        Each `frames.Frame` has a picture, uint8 RGB (H, W, 3), its time and its duration. Raises BeautyError.
         """
-        from beautynet.media import Film, in_batches
+        from beautynet.media import Film
 
         with Film(path, start, end) as film, closing(self.dreams(in_batches(film))) as dreamt:
             for frames, dreams, _ in dreamt:

@@ -28,8 +28,8 @@ from beautynet.console import console
 from beautynet.decode import decode
 from beautynet.errors import BeautyError
 from beautynet.files import Paths
+from beautynet.frames import Cuts
 from beautynet.judge import SUFFIX as JUDGE
-from beautynet.media import Cuts
 from beautynet.reels import Camera, Projector, Reel
 from beautynet.server import receive
 from beautynet.translator import Memory, Translator

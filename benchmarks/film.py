@@ -27,7 +27,8 @@ import torch
 from sklearn.cluster import KMeans
 
 from beautynet import images, metrics
-from beautynet.media import Film, Frame, in_batches
+from beautynet.frames import Frame, in_batches
+from beautynet.media import Film
 from beautynet.rendering import writing
 from beautynet.translator import Memory, Translator
 from beautynet.verbs.video import video

@@ -26,7 +26,8 @@ from websockets.sync.client import ClientConnection, connect
 
 from beautynet import viewing
 from beautynet.errors import BeautyError
-from beautynet.media import Film, Frame
+from beautynet.frames import Frame
+from beautynet.media import Film
 from beautynet.reels import Camera
 from beautynet.rendering import writing
 from beautynet.server import Server

@@ -12,7 +12,8 @@ from PIL import Image, ImageSequence
 from sklearn.datasets import load_sample_image
 
 from beautynet.errors import BeautyError
-from beautynet.media import BATCH, BATCH_PIXELS, Film, Frame, in_batches
+from beautynet.frames import Frame
+from beautynet.media import Film
 from beautynet.rendering import writing
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -246,15 +247,6 @@ def test_animation_is_shown_on_white(tmp_path: Path) -> None:
     assert tuple(first.picture[0, 7]) == (255, 0, 0)
     assert (second.picture == 255).all()
     assert second.time == Fraction(7, 100)
-
-
-@pytest.mark.parametrize(("height", "width", "together"), [(90, 160, BATCH), (2160, 3840, 2), (1, BATCH_PIXELS + 1, 1)])
-def test_large_frames_come_in_small_batches(height: int, width: int, together: int) -> None:
-    same = np.broadcast_to(np.uint8(0), (height, width, 3))
-    frames = [Frame(same, Fraction(number), Fraction(1)) for number in range(2 * together + 1)]
-    batches = [*in_batches(frames)]
-    assert [len(batch.frames) for batch in batches] == [together, together, 1]
-    assert not any(batch.after_cut for batch in batches)
 
 
 def test_picture_as_film() -> None:

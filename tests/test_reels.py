@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from beautynet.errors import BeautyError
-from beautynet.media import Frame
+from beautynet.frames import Frame
 from beautynet.reels import Camera, Projector, Reel
 from beautynet.rendering import writing
 

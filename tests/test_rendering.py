@@ -12,7 +12,8 @@ import pytest
 from test_media import LAST, UNEVEN, decoded, likeness, make_film, packets, pictures, rotate, write
 
 from beautynet.errors import BeautyError
-from beautynet.media import Film, Frame
+from beautynet.frames import Frame
+from beautynet.media import Film
 from beautynet.rendering import FORMATS, Part, film_format, join, writing
 
 

@@ -12,7 +12,8 @@ from test_media import likeness, pictures
 
 from beautynet import segments as module
 from beautynet.errors import BeautyError
-from beautynet.media import Film, Frame
+from beautynet.frames import Frame
+from beautynet.media import Film
 from beautynet.segments import Segments, folder_of, is_resumable
 
 SETTINGS = {"layout": "side"}

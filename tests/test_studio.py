@@ -20,7 +20,7 @@ from beautynet import checkpoint as checkpoints
 from beautynet import images
 from beautynet.conditions import Condition
 from beautynet.decode import decode
-from beautynet.media import Frame
+from beautynet.frames import Frame
 from beautynet.rendering import writing
 from beautynet.server import Server
 from beautynet.verbs.live import routes

@@ -18,7 +18,8 @@ from PIL import Image
 from test_media import MEND, UNEVEN, VIDEOS, decoded, hostile, likeness, make_film, needs_videos, packets, photo, rotate
 
 from beautynet.errors import BeautyError
-from beautynet.media import BATCH, Batch, Film, Frame, in_batches
+from beautynet.frames import BATCH, Batch, Frame, in_batches
+from beautynet.media import Film
 from beautynet.rendering import writing
 from beautynet.verbs.video import video
 

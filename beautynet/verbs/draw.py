@@ -27,7 +27,7 @@ from beautynet.devices import pick_device
 from beautynet.draughtsman import METHODS, Best, Critic, Network, confidence, find
 from beautynet.ellipses import Colour, Style
 from beautynet.errors import BeautyError
-from beautynet.media import Frame
+from beautynet.frames import Frame
 from beautynet.plots import plotted
 from beautynet.rendering import writing
 from beautynet.report import data_url, page

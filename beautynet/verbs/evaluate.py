@@ -393,7 +393,8 @@ def _means(values: Mapping[str, Tensor]) -> dict[str, float]:
 
 def _film(translator: Translator, path: Path) -> tuple[list[Figure], Show]:
     """How restless a film of dreams is, and how sharp, at the network's own scale."""
-    from beautynet.media import Cuts, Film
+    from beautynet.frames import Cuts
+    from beautynet.media import Film
 
     sets: dict[str, list[np.ndarray]] = {REAL: [], CONDITION: [], OUTPUT: [], ALONE: []}
     memory = Memory(None, None)

@@ -534,7 +534,7 @@ class Run:
     def _film(self) -> None:
         """The samples as a film, with the last one held."""
         try:
-            from beautynet.media import Frame
+            from beautynet.frames import Frame
             from beautynet.rendering import writing
         except ModuleNotFoundError as missing:
             console.print(f"no training film: {missing.name} is not installed (`pip install av`)", style="yellow")

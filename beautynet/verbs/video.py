@@ -19,8 +19,9 @@ from beautynet.console import console, progress
 from beautynet.decode import MADE
 from beautynet.errors import BeautyError
 from beautynet.files import Paths
+from beautynet.frames import Batch, Frame, in_batches
 from beautynet.layout import compose, composed_size
-from beautynet.media import Batch, Film, Frame, in_batches
+from beautynet.media import Film
 from beautynet.rendering import FORMATS, film_format
 from beautynet.segments import Segments, is_resumable
 

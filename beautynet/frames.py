@@ -1,0 +1,61 @@
+"""A film's frames as they go from hand to hand: when they are shown, which belong to one scene, how many at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+CUT = 40
+"""Mean difference of neighbouring frames (0..255) from which on they belong to different scenes."""
+BATCH, BATCH_PIXELS = 8, 1 << 24
+"""Frames that the network sees at once, and the pixels that they may have together: two frames of 4K."""
+
+
+class Frame(NamedTuple):
+    """One frame of a film: an upright picture (uint8 RGB, HWC), when it appears and for how long (seconds)."""
+
+    picture: NDArray[np.uint8]
+    time: Fraction
+    duration: Fraction
+
+
+class Cuts:
+    """Shown the frames of a film one by one, tells where another scene begins."""
+
+    def __init__(self) -> None:
+        self._before: NDArray[np.int16] | None = None
+
+    def __call__(self, picture: NDArray[np.uint8]) -> bool:
+        """Whether this frame (H, W, 3) is of another scene than the one before it."""
+        before, self._before = self._before, picture[::16, ::16].astype(np.int16)
+        if before is None or before.shape != self._before.shape:
+            return before is not None
+        return float(np.abs(self._before - before).mean()) > CUT
+
+
+class Batch(NamedTuple):
+    """Neighbouring frames of one scene."""
+
+    frames: list[Frame]
+    after_cut: bool
+    """Whether the scene begins with them."""
+
+
+def in_batches(frames: Iterable[Frame], most: int = BATCH) -> Generator[Batch]:
+    """Up to `most` frames at a time, fewer of large ones (BATCH_PIXELS), all of one scene."""
+    is_cut = Cuts()
+    batch: list[Frame] = []
+    after_cut = False
+    for frame in frames:
+        cut = is_cut(frame.picture)
+        height, width = frame.picture.shape[:2]
+        if batch and (cut or len(batch) == most or (len(batch) + 1) * height * width > BATCH_PIXELS):
+            yield Batch(batch, after_cut)
+            batch, after_cut = [], cut
+        batch.append(frame)
+    if batch:
+        yield Batch(batch, after_cut)
