@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import cv2
@@ -50,27 +50,18 @@ def lean(
         return dreams, Moment(pictures[-1], dreams[-1])
     last = before.dream if before else dreams[0]
     film, own = ([before.frame, *pictures], dreams) if before else (pictures, dreams[1:])
+    find = partial(_motion, size=(width, height))
     blends = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # of all this, only a blend needs the frame before it done
-        for dream, (back, trust) in zip(own, pool.map(_motion, film, film[1:]), strict=True):
-            last = _blend(last, dream, back, strength * trust)
+        for dream, (whence, trust) in zip(own, pool.map(find, film, film[1:]), strict=True):
+            # cubic, since a dream is moved again and again
+            then = cv2.remap(last, whence, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+            share = cv2.merge([strength * trust] * 3)
+            last = np.asarray(cv2.add(dream, cv2.multiply(share, cv2.subtract(then, dream))), np.float32)
             blends.append(last)
         crisp = [*pool.map(_as_crisp, blends, own)]
     # what is left is not what was made crisp: sharpened again and again, flat areas grow specks
     return np.stack(crisp if before else [dreams[0], *crisp]), Moment(pictures[-1], last)
-
-
-def _blend(
-    last: NDArray[np.float32], dream: NDArray[np.float32], back: NDArray[np.float32], trust: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """The last dream moved along, (h, w, 3), where it is trusted; `back` and `trust` (h', w') may be smaller."""
-    height, width = dream.shape[:2]
-    if trust.shape != (height, width):
-        stretch = np.array([width / trust.shape[1], height / trust.shape[0]], np.float32)
-        back, trust = (np.asarray(cv2.resize(each, (width, height)), np.float32) for each in (back * stretch, trust))
-    # cubic, since a dream is moved again and again
-    then = cv2.remap(last, _grid(width, height) + back, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(cv2.add(dream, cv2.multiply(cv2.merge([trust] * 3), cv2.subtract(then, dream))), np.float32)
 
 
 @lru_cache(maxsize=4)
@@ -79,8 +70,12 @@ def _grid(width: int, height: int) -> NDArray[np.float32]:
     return np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=2).astype(np.float32)
 
 
-def _motion(before: NDArray[np.uint8], frame: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Where each pixel of a frame was in the one before it, (h, w, 2) in px from its place, and how sure that is, 0..1.
+def _motion(
+    before: NDArray[np.uint8], frame: NDArray[np.uint8], size: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The place (x, y) that each pixel of a frame had in the one before it, (h, w, 2), and how sure that is, 0..1.
+
+    For a picture of `size` (width, height), which may be larger than the frames.
 
     Not where it looks different there; nor where it came in at the border; nor where the way back from there leads
     elsewhere, which is what was covered (Sundaram, Brox and Keutzer 2010).
@@ -98,7 +93,11 @@ def _motion(before: NDArray[np.uint8], frame: NDArray[np.uint8]) -> tuple[NDArra
     error = cv2.blur(missed, (5, 5)) / (0.05 * moved + ASTRAY)
     x, y = cv2.split(whence)
     inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
-    return back, np.asarray(cv2.exp(change / np.float32(-TRUST) - error) * inside, np.float32)
+    trust = cv2.exp(change / np.float32(-TRUST) - error) * inside
+    if size == (width, height):
+        return whence, trust
+    stretched = cv2.resize(back * np.array([size[0] / width, size[1] / height], np.float32), size)
+    return _grid(*size) + stretched, np.asarray(cv2.resize(trust, size), np.float32)
 
 
 def _as_crisp(blend: NDArray[np.float32], dream: NDArray[np.float32]) -> NDArray[np.float32]:
