@@ -80,9 +80,8 @@ def find_any(model: str | Path | None = None) -> tuple[Path, Kind]:
 
 def save_model(path: Path, generator: networks.Generator, header: dict[str, Any]) -> None:
     """Write the generator with `header` (JSON: condition, size, config, progress) atomically as safetensors."""
-    write_model(
-        path, generator.state_dict(), {"generator": {"width": generator.width, "depth": generator.depth}, **header}
-    )
+    shape = {"width": generator.width, "depth": generator.depth, "groups": generator.groups}
+    write_model(path, generator.state_dict(), {"generator": shape, **header})
 
 
 def write_model(path: Path, weights: Mapping[str, Tensor], header: dict[str, Any], kind: Kind = GENERATOR) -> None:
@@ -141,8 +140,10 @@ def load_generator(path: Path) -> tuple[networks.Generator, dict[str, Any]]:
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (not a dict)
     with rebuilding(path):
         # whatever size it claims, memory is taken for what is there only
-        if header["generator"] != (there := networks.size_of(shapes)):
-            raise ValueError(f"its weights are of {there}, it claims {header['generator']}")
+        claimed = {"groups": networks.GROUPS_BEFORE, **header["generator"]}
+        there = {**networks.size_of(shapes), "groups": claimed["groups"]}
+        if claimed != there:
+            raise ValueError(f"its weights are of {there}, it claims {claimed}")
         generator = networks.Generator(**there)
     load_weights(generator, path)
     return generator, header

@@ -37,19 +37,25 @@ or it stays behind as grain."""
 
 
 class Generator(nn.Module):
-    """U-Net: condition (N, 3, H, W) -> picture (N, 3, H, W), both in [-1, 1]; H and W are multiples of `multiple`."""
+    """U-Net: condition (N, 3, H, W) -> picture (N, 3, H, W), both in [-1, 1]; H and W are multiples of `multiple`.
 
-    def __init__(self, width: int = 64, depth: int = 5) -> None:
+    `groups` are those of its norm; ValueError where channels cannot be shared out so.
+    """
+
+    def __init__(self, width: int = 64, depth: int = 5, groups: int = 1) -> None:
         super().__init__()
-        self.width, self.depth = width, depth
+        self.width, self.depth, self.groups = width, depth, groups
+        last = max(16, width // 4)
+        if groups < 1 or width % groups or last % groups:
+            raise ValueError(f"{width} and {last} channels in {groups} groups")
         widths = [3] + [width * min(8, 2**level) for level in range(depth)]
         self.down = nn.ModuleList(
-            nn.Sequential(Conv(widths[i], widths[i + 1], 4, stride=2), Norm(), nn.LeakyReLU(0.2)) for i in range(depth)
+            nn.Sequential(Conv(widths[i], widths[i + 1], 4, stride=2), Norm(groups), nn.LeakyReLU(0.2))
+            for i in range(depth)
         )
-        self.middle = nn.Sequential(Residual(widths[-1]), Residual(widths[-1]))
-        self.up = nn.ModuleList(Up(widths[i + 1], widths[i], skip=widths[i]) for i in reversed(range(1, depth)))
-        last = max(16, width // 4)
-        self.finish = Up(width, last)
+        self.middle = nn.Sequential(Residual(widths[-1], groups), Residual(widths[-1], groups))
+        self.up = nn.ModuleList(Up(widths[i + 1], widths[i], widths[i], groups) for i in reversed(range(1, depth)))
+        self.finish = Up(width, last, 0, groups)
         self.paint = Conv(last, 3, 3)
 
     @property
@@ -96,10 +102,10 @@ class Up(nn.Module):
 
     tile: Tensor
 
-    def __init__(self, inputs: int, outputs: int, skip: int = 0) -> None:
+    def __init__(self, inputs: int, outputs: int, skip: int, groups: int) -> None:
         super().__init__()
         self.narrow = nn.Conv2d(inputs, outputs, 1, bias=False)
-        self.mix = nn.Sequential(Conv(outputs + skip, outputs, 3), Norm(), nn.LeakyReLU(0.2))
+        self.mix = nn.Sequential(Conv(outputs + skip, outputs, 3), Norm(groups), nn.LeakyReLU(0.2))
         self.strength = nn.Parameter(torch.full((outputs,), NOISE if skip else FINE_NOISE))
         self.register_buffer("tile", torch.randn(1, 1, NOISE_TILE, NOISE_TILE))
 
@@ -133,9 +139,10 @@ class Up(nn.Module):
 class Residual(nn.Module):
     """Two convolutions beside a shortcut."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, groups: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(Conv(width, width, 3), Norm(), nn.LeakyReLU(0.2), Conv(width, width, 3), Norm())
+        first, second = Conv(width, width, 3), Conv(width, width, 3)
+        self.body = nn.Sequential(first, Norm(groups), nn.LeakyReLU(0.2), second, Norm(groups))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W), same shape out."""
@@ -197,26 +204,31 @@ def _as_it_is(x: Tensor) -> torch.autocast:
     return torch.autocast(x.device.type, enabled=False)
 
 
-NORM_GROUPS = 8
+GROUPS_BEFORE = 8
+"""Groups in the norm of networks of before 2026-11-26, which say nothing of it."""
 
 
 class Norm(nn.Module):
-    """Groups of channels to zero mean and unit variance over each picture (group norm; Wu and He 2018).
+    """All channels together to zero mean and unit variance over each picture (group norm; Wu and He 2018), or groups.
 
     It knows nothing of the rest of the batch: the same in training, at inference and at any batch size. Normalising
     each pixel by itself (layer norm over channels) would not know the rest of the frame either, but forgets how strong
     a texture is: flat areas come out as grain.
     """
 
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W), same shape out."""
         if _is_compiled(x):
-            groups = torch.unflatten(x, 1, (NORM_GROUPS, -1)).float()
+            groups = torch.unflatten(x, 1, (self.groups, -1)).float()
             variance, mean = torch.var_mean(groups, dim=(2, 3, 4), correction=0, keepdim=True)
             normed: Tensor = (groups - mean) * (variance + 1e-5).rsqrt()
             return normed.flatten(1, 2).to(x.dtype)
         with _as_it_is(x):
-            return F.group_norm(x, NORM_GROUPS)
+            return F.group_norm(x, self.groups)
 
 
 class Discriminator(nn.Module):

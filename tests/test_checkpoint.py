@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from beautynet import checkpoint as checkpoints
 from beautynet.errors import BeautyError
-from beautynet.networks import Generator
+from beautynet.networks import Generator, Norm
 
 
 def test_a_model_file_rebuilds_itself(checkpoint: Path, tmp_path: Path) -> None:
@@ -47,6 +47,7 @@ def test_files_of_another_kind_are_refused(checkpoint: Path, tmp_path: Path) -> 
     whole = checkpoint.read_bytes()
     weights = load_file(checkpoint)
     _, header = checkpoints.load_generator(checkpoint)
+    shape = header["generator"]
 
     def safetensors(metadata: dict[str, str] | None) -> bytes:
         save_file(weights, tmp_path / "made", metadata=metadata)
@@ -66,6 +67,8 @@ def test_files_of_another_kind_are_refused(checkpoint: Path, tmp_path: Path) -> 
         "foreign": safetensors({"beautynet": json.dumps({**header, "generator": {"layers": 3}})}),
         "negative": safetensors({"beautynet": json.dumps({**header, "generator": {"width": -8, "depth": 3}})}),
         "boast": safetensors({"beautynet": json.dumps({**header, "generator": {"width": 10**6, "depth": 5}})}),
+        "ungrouped": safetensors({"beautynet": json.dumps({**header, "generator": {**shape, "groups": 7}})}),
+        "groupless": safetensors({"beautynet": json.dumps({**header, "generator": {**shape, "groups": 0}})}),
         "misfit": safetensors({"beautynet": json.dumps({**header, "generator": {"width": 8, "depth": 3}})}),
     }
     for name, data in files.items():
@@ -98,6 +101,16 @@ def test_files_without_a_checksum_are_taken(checkpoint: Path, tmp_path: Path) ->
     header = json.dumps(checkpoints.read_header(checkpoint))
     save_file(load_file(checkpoint), tmp_path / "old", metadata={"beautynet": header})
     assert checkpoints.load_generator(tmp_path / "old")[1] == json.loads(header)
+
+
+def test_networks_of_before_keep_their_norm(checkpoint: Path, tmp_path: Path) -> None:
+    header = checkpoints.read_header(checkpoint)
+    assert header["generator"].pop("groups") == 1
+    save_file(load_file(checkpoint), tmp_path / "old", metadata={"beautynet": json.dumps(header)})
+    old, _ = checkpoints.load_generator(tmp_path / "old")
+    assert {norm.groups for norm in old.modules() if isinstance(norm, Norm)} == {8}
+    checkpoints.save_model(tmp_path / "copy", old, {})
+    assert checkpoints.load_generator(tmp_path / "copy")[0].groups == 8
 
 
 def test_a_flipped_bit_in_a_state_is_found(tmp_path: Path) -> None:

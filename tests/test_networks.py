@@ -71,7 +71,8 @@ def test_what_is_compiled_computes_the_same_and_keeps_channels_last(monkeypatch:
     works = (
         (wide, networks.enlarge),
         (wide, lambda x: networks.pad(x, 2)),
-        (wide, networks.Norm()),
+        (wide, networks.Norm(1)),
+        (wide, networks.Norm(8)),
         (colours, small()),
     )
     for x, work in works:

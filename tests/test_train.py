@@ -217,6 +217,18 @@ def test_a_finished_run_says_so_and_takes_more() -> None:
     assert small(steps=3).steps == 3
 
 
+def test_a_run_of_other_networks_is_not_gone_on_with() -> None:
+    folder = small(steps=2).folder
+    for change in ({"groups": 8}, {"generator": {}}):
+        state = checkpoints.load_state(folder)
+        assert state is not None
+        checkpoints.save_state(folder, {**state, **change})
+        with pytest.raises(BeautyError, match="begun by a beautynet with other networks"):
+            small(steps=3)
+        checkpoints.save_state(folder, state)
+    assert small(steps=3).steps == 3
+
+
 def test_changed_settings_are_named() -> None:
     small(steps=2, l1=7.0)
     with pytest.raises(BeautyError, match=r"\(batch: 2 then, 3 now; l1: 7.0 then, 5.0 now\).*--name"):

@@ -39,7 +39,7 @@ from beautynet.decode import Unreadable, decode
 from beautynet.devices import autocast, pick_device
 from beautynet.errors import BeautyError
 from beautynet.health import Finding
-from beautynet.networks import PRESETS, Discriminator, Generator, depth_for
+from beautynet.networks import GROUPS_BEFORE, PRESETS, Discriminator, Generator, depth_for
 from beautynet.panel import TrainPanel
 from beautynet.replay import Replay
 from beautynet.translator import Translator
@@ -472,6 +472,7 @@ class Run:
             "progress": asdict(self.progress),
             "photos": photos,
             "batch": self.batch,
+            "groups": self.generator.groups,
             "generator": self.generator.state_dict(),
             "discriminator": self.discriminator.state_dict(),
             "average": self.average.state_dict(),
@@ -482,6 +483,8 @@ class Run:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a saved state. Raises BeautyError where its networks are other ones."""
         try:
+            if state.get("groups", GROUPS_BEFORE) != self.generator.groups:
+                raise ValueError("another norm")
             self.generator.load_state_dict(state["generator"])
             self.discriminator.load_state_dict(state["discriminator"])
             self.average.load_state_dict(state["average"])
