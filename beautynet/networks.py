@@ -209,7 +209,7 @@ GROUPS_BEFORE = 8
 
 
 class Norm(nn.Module):
-    """All channels together to zero mean and unit variance over each picture (group norm; Wu and He 2018), or groups.
+    """All channels together to zero mean and unit variance over each picture, or groups of them (Wu and He 2018).
 
     It knows nothing of the rest of the batch: the same in training, at inference and at any batch size. Normalising
     each pixel by itself (layer norm over channels) would not know the rest of the frame either, but forgets how strong

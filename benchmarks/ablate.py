@@ -24,14 +24,11 @@ REPO = Path(__file__).parents[1]
 FIGURES = ("kid", "perceptual", "swd", "dream", "everyday_edges", "everyday_luminance", "warping", "sharpness")
 
 
-def _groups() -> None:
-    """Eight groups of channels in the norm, as before."""
-    from functools import partial
-
-    from beautynet.networks import Generator
+def _eight_groups() -> None:
+    """As before 2026-11-26."""
     from beautynet.verbs import train
 
-    train.Generator = partial(Generator, groups=8)  # type: ignore[attr-defined,assignment]
+    train._groups = lambda state, init: 8  # noqa: ARG005
 
 
 def _no_randomisation() -> None:
@@ -81,7 +78,7 @@ def _depth(levels: int) -> Callable[[], None]:
 
 
 PATCHES: dict[str, Callable[[], None]] = {
-    "eight-groups": _groups,
+    "eight-groups": _eight_groups,
     "no-randomisation": _no_randomisation,
     "no-noise": _no_noise,
     "no-adversary": _no_adversary,

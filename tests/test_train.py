@@ -217,16 +217,14 @@ def test_a_finished_run_says_so_and_takes_more() -> None:
     assert small(steps=3).steps == 3
 
 
-def test_a_run_of_other_networks_is_not_gone_on_with() -> None:
+def test_what_began_with_eight_groups_in_its_norm_goes_on_with_them() -> None:
     folder = small(steps=2).folder
-    for change in ({"groups": 8}, {"generator": {}}):
-        state = checkpoints.load_state(folder)
-        assert state is not None
-        checkpoints.save_state(folder, {**state, **change})
-        with pytest.raises(BeautyError, match="begun by a beautynet with other networks"):
-            small(steps=3)
-        checkpoints.save_state(folder, state)
-    assert small(steps=3).steps == 3
+    state = checkpoints.load_state(folder)
+    assert state is not None
+    assert state.pop("groups") == 1
+    checkpoints.save_state(folder, state)
+    for run in (small(steps=3), small(steps=4), small(name="tuned", init=folder, steps=1)):
+        assert checkpoints.load_generator(run.model)[0].groups == 8
 
 
 def test_changed_settings_are_named() -> None:

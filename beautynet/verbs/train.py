@@ -127,13 +127,22 @@ def train(
     state = checkpoints.load_state(folder)
     if state is not None:
         _check_resumable(state, config, folder)
-    run = Run(config, dataset, folder, chosen, clock)
+    run = Run(config, dataset, folder, chosen, clock, _groups(state, init))
     run.preview = files.listed(preview)
     if state is not None:
         run.restore(state)
     elif init is not None:
         run.start_from(checkpoints.find(init))
     return run()
+
+
+def _groups(state: dict[str, Any] | None, init: str | Path | None) -> int:
+    """In how many groups of channels the generator's norm is: as many as where it goes on, or starts from, has."""
+    if state is not None:
+        return int(state.get("groups", GROUPS_BEFORE))
+    if init is not None:
+        return checkpoints.load_generator(checkpoints.find(init))[0].groups
+    return 1
 
 
 def _check_resumable(state: dict[str, Any], config: TrainConfig, folder: Path) -> None:
@@ -156,7 +165,15 @@ def _check_resumable(state: dict[str, Any], config: TrainConfig, folder: Path) -
 class Run:
     """One training run: its networks, its photos, its folder."""
 
-    def __init__(self, config: TrainConfig, dataset: Dataset, folder: Path, device: torch.device, clock: float) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        dataset: Dataset,
+        folder: Path,
+        device: torch.device,
+        clock: float,
+        groups: int = 1,
+    ) -> None:
         self.config, self.dataset, self.folder, self.device = config, dataset, folder, device
         self.clock = clock
         assert config.batch
@@ -172,7 +189,7 @@ class Run:
         self._epoch, self._order = -1, list[int]()
         torch.manual_seed(config.seed)
         layout: dict[str, Any] = {"device": device, "memory_format": torch.channels_last}
-        self.generator = Generator(PRESETS[config.preset], depth_for(config.size)).to(**layout)
+        self.generator = Generator(PRESETS[config.preset], depth_for(config.size), groups).to(**layout)
         self.eyes = Eyes().to(device)
         self.discriminator = Discriminator(self.eyes.channels).to(**layout)
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
@@ -483,8 +500,6 @@ class Run:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a saved state. Raises BeautyError where its networks are other ones."""
         try:
-            if state.get("groups", GROUPS_BEFORE) != self.generator.groups:
-                raise ValueError("another norm")
             self.generator.load_state_dict(state["generator"])
             self.discriminator.load_state_dict(state["discriminator"])
             self.average.load_state_dict(state["average"])
