@@ -36,13 +36,17 @@ NOISE, FINE_NOISE = 0.3, 0.1
 or it stays behind as grain."""
 
 
+GROUPS, GROUPS_BEFORE = 1, 8
+"""Groups of channels in the generator's norm; and in those of before 2026-11-26, which say nothing of it."""
+
+
 class Generator(nn.Module):
     """U-Net: condition (N, 3, H, W) -> picture (N, 3, H, W), both in [-1, 1]; H and W are multiples of `multiple`.
 
     `groups` are those of its norm; ValueError where channels cannot be shared out so.
     """
 
-    def __init__(self, width: int = 64, depth: int = 5, groups: int = 1) -> None:
+    def __init__(self, width: int = 64, depth: int = 5, groups: int = GROUPS) -> None:
         super().__init__()
         self.width, self.depth, self.groups = width, depth, groups
         last = max(16, width // 4)
@@ -202,10 +206,6 @@ def _is_compiled(x: Tensor) -> bool:
 def _as_it_is(x: Tensor) -> torch.autocast:
     """No mixed precision, which would go to float32 and back for this."""
     return torch.autocast(x.device.type, enabled=False)
-
-
-GROUPS_BEFORE = 8
-"""Groups in the norm of networks of before 2026-11-26, which say nothing of it."""
 
 
 class Norm(nn.Module):

@@ -39,7 +39,7 @@ from beautynet.decode import Unreadable, decode
 from beautynet.devices import autocast, pick_device
 from beautynet.errors import BeautyError
 from beautynet.health import Finding
-from beautynet.networks import GROUPS_BEFORE, PRESETS, Discriminator, Generator, depth_for
+from beautynet.networks import GROUPS, GROUPS_BEFORE, PRESETS, Discriminator, Generator, depth_for
 from beautynet.panel import TrainPanel
 from beautynet.replay import Replay
 from beautynet.translator import Translator
@@ -142,7 +142,7 @@ def _groups(state: dict[str, Any] | None, init: str | Path | None) -> int:
         return int(state.get("groups", GROUPS_BEFORE))
     if init is not None:
         return checkpoints.load_generator(checkpoints.find(init))[0].groups
-    return 1
+    return GROUPS
 
 
 def _check_resumable(state: dict[str, Any], config: TrainConfig, folder: Path) -> None:
@@ -172,7 +172,7 @@ class Run:
         folder: Path,
         device: torch.device,
         clock: float,
-        groups: int = 1,
+        groups: int = GROUPS,
     ) -> None:
         self.config, self.dataset, self.folder, self.device = config, dataset, folder, device
         self.clock = clock
