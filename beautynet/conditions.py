@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import accumulate
 from random import Random
 
@@ -40,6 +41,9 @@ RANK_TOLERANCE = 4.0
 
 LABEL_INERTIA = 1.5
 """In a film a pixel changes its cluster only for one whose centre is nearer by this much, in Lab."""
+LENDER_INERTIA, GLIDE = 5.0, 0.08
+"""A film borrows the colours of another photo only once the lights and darks of that fit better by this much, in L* on
+average; and then goes over to them by this share a frame."""
 INERTIA = 0.8
 """How much of the last frame stays in a film, in the threshold for edges and where a pixel hardly changes."""
 NOISE = 0.05
@@ -94,6 +98,8 @@ class Condition:
         if len({len(lender) for lender in lenders}) > 1:
             raise BeautyError("all lenders of colours need the same number of clusters")
         object.__setattr__(self, "lenders", lenders)
+        if not self._bank.isfinite().all():  # made now: what is first made inside an export is no real tensor
+            raise BeautyError("lenders of colours need finite numbers")
 
     def __call__(self, photos: Tensor, memory: Memory = None) -> tuple[Tensor, Memory]:
         """Photos (N, 3, H, W) in [-1, 1] -> conditions of the same shape and range, and the new memory."""
@@ -118,6 +124,11 @@ class Condition:
     def clusters(self) -> int:
         """Number of clusters."""
         return self.k if self.k is not None else round(10.6 - 6 * self.abstraction)
+
+    @cached_property
+    def _bank(self) -> Tensor:
+        """The lenders' centres, (M, k, 3); a film asks for them at each frame."""
+        return torch.tensor(self.lenders)
 
     @property
     def own(self) -> Condition:
@@ -157,8 +168,9 @@ class Condition:
 def clusters(recipe: Condition, photos: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
     """Colour clusters: k-means in Lab on the smoothed photo, painted by luminance rank or by mean colour.
 
-    The memory is the centres in rank order, float (N, k, 3) in Lab, and beside them what is borrowed, (N, k, 6) in all;
-    and each pixel's label, (N, P). A memory of one picture serves a whole batch.
+    The memory is the centres in rank order, float (N, k, 3) in Lab, and beside them, where colours are borrowed, the
+    lender's and those shown, (N, k, 9) in all; and each pixel's label, (N, P). A memory of one picture serves a whole
+    batch.
     """
     lab = recipe._lab(photos)
     return _clustered(recipe, lab, _fresh(recipe, lab, memory), memory)
@@ -188,7 +200,7 @@ def _clustered(recipe: Condition, lab: Tensor, fresh: Tensor, memory: Memory) ->
     before: Tensor | None = None
     if memory is None:
         centres = fresh
-        known = torch.cat([centres, borrowed(centres, recipe.lenders)], dim=2) if recipe.lenders else centres
+        colours = [borrowed(centres, recipe._bank)] * 2 if recipe.lenders else []
     else:
         known, before = (each.expand(lab.shape[0], *each.shape[1:]) for each in memory)
         pull = torch.lerp(known[..., :3], fresh, FRESH_SHARE)
@@ -196,10 +208,14 @@ def _clustered(recipe: Condition, lab: Tensor, fresh: Tensor, memory: Memory) ->
         order = rank_order(centres)
         centres = centres.gather(1, order[..., None].expand_as(centres))
         before = order.argsort(dim=1).gather(1, before)
-        known = torch.cat([centres, known[..., 3:]], dim=2)  # a film keeps what it has borrowed until a cut
+        colours = []
+        if recipe.lenders:
+            lender = borrowed(centres, recipe._bank, known[..., 3:6])
+            colours = [lender, torch.lerp(known[..., 6:], lender, GLIDE)]
+    known = torch.cat([centres, *colours], dim=2)
     labels = assign(lab.flatten(2), centres, before)
-    colours = PALETTES[recipe.palette](known[..., -3:])
-    painted = colours.mT.gather(2, labels[:, None].expand(-1, 3, -1))
+    palette = PALETTES[recipe.palette](known[..., -3:])
+    painted = palette.mT.gather(2, labels[:, None].expand(-1, 3, -1))
     return painted.reshape(lab.shape), (known, labels)
 
 
@@ -313,13 +329,21 @@ def mean_palette(centres: Tensor) -> Tensor:
     return lab_to_rgb(centres.mT[..., None])[..., 0].mT
 
 
-def borrowed(centres: Tensor, lenders: tuple[tuple[tuple[float, float, float], ...], ...]) -> Tensor:
-    """The centres (N, k, 3) in Lab of the lender whose luminances are nearest, rank for rank: same shape."""
-    bank = centres.new_tensor(lenders)
+def borrowed(centres: Tensor, lenders: Tensor, before: Tensor | None = None) -> Tensor:
+    """Of lenders (M, k', 3) the one whose luminances are nearest the centres' (N, k, 3), rank for rank: as the centres.
+
+    Or the lender `before`, (N, k, 3), unless another's are clearly nearer (LENDER_INERTIA). All in Lab.
+    """
+    bank = lenders.to(centres)
     ranks = torch.linspace(0, bank.shape[1] - 1, centres.shape[1], device=bank.device).round().long()
     bank = bank[:, ranks]
-    unlike = (centres[:, None, :, 0] - bank[:, :, 0]).abs().sum(2)  # N, lenders
-    return bank[unlike.argmin(1)]
+    unlike = (centres[:, None, :, 0] - bank[:, :, 0]).abs().mean(2)  # N, lenders
+    least, nearest = unlike.min(1)
+    found = bank[nearest]
+    if before is None:
+        return found
+    held = (centres[..., 0] - before[..., 0]).abs().mean(1)
+    return torch.where((held > least + LENDER_INERTIA)[:, None, None], found, before)
 
 
 PALETTES: dict[str, Callable[[Tensor], Tensor]] = {

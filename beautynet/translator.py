@@ -31,6 +31,9 @@ from beautynet.pipeline import ahead, computing
 from beautynet.steady import Moment, lean
 from beautynet.tiles import tiled
 
+MEMORY_VERSION = 2
+"""Goes up when a film remembers something else: a render that was interrupted before that begins anew."""
+
 
 class Memory(NamedTuple):
     """What a frame of a film leaves to the next: what its condition remembers, and what became of it."""
@@ -209,7 +212,7 @@ class Translator:
     @cached_property
     def identity(self) -> str:
         """What decides how a film is dreamt, as a digest: the network, its condition, size and steadiness."""
-        digest = hashlib.sha256(repr((self.condition, self.size, self.steady, self.precision)).encode())
+        digest = hashlib.sha256(repr((MEMORY_VERSION, self.condition, self.size, self.steady, self.precision)).encode())
         for name, weights in self.generator.state_dict().items():
             digest.update(name.encode())
             digest.update(weights.cpu().flatten().contiguous().view(torch.uint8).numpy())

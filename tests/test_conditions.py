@@ -174,9 +174,25 @@ def test_what_learns_is_shown_its_own_colours(crops: Tensor) -> None:
 def test_a_film_keeps_its_lender(crops: Tensor) -> None:
     lent = Condition(size=192, palette="borrowed").lent_by(crops.split(1))
     shown, memory = lent(crops[:1])
-    for light in (1.0, 0.6, 0.3):  # alone, the darker frame would borrow elsewhere
+    for light in (1.0, 0.95, 0.9, 1.0):
         now, memory = lent((crops[:1] + 1) * light - 1, memory)
         assert seen(now) <= seen(shown)
+
+
+def test_a_film_that_fades_in_goes_over_to_the_colours_of_its_light(crops: Tensor) -> None:
+    """Not to be dark to its end because it began so; and step by step, since nothing was cut."""
+    lenders = [(crops[-1:] + 1) * light - 1 for light in (0.1, 0.4, 1)]
+    lent = Condition(size=192, palette="borrowed").lent_by(lenders)
+    alone, _ = lent(crops[-1:])
+    before, memory = lent(lenders[0])
+    assert (before - alone).abs().mean() > 0.2
+    steps = []
+    for _ in range(100):
+        now, memory = lent(crops[-1:], memory)
+        steps.append((now - before).abs().mean().item())
+        before = now
+    assert (now - alone).abs().mean() < 0.05
+    assert max(steps[20:]) < 0.05, "no jump, once the clusters have found the picture"
 
 
 def test_lenders_of_another_number_of_clusters(crops: Tensor) -> None:
@@ -191,6 +207,8 @@ def test_lenders_survive_json(crops: Tensor) -> None:
     assert Condition(**json.loads(json.dumps(asdict(lent)))) == lent
     with pytest.raises(BeautyError, match="same number"):
         Condition(palette="borrowed", lenders=(((0, 0, 0),), ((0, 0, 0), (1, 0, 0))))
+    with pytest.raises(BeautyError, match="finite"):
+        Condition(palette="borrowed", lenders=(((0, 0, float("nan")),),))
 
 
 @pytest.mark.parametrize("recipe", [Condition(palette="ranked"), Condition(palette="mean"), Condition("edges")])
