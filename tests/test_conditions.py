@@ -172,11 +172,14 @@ def test_what_learns_is_shown_its_own_colours(crops: Tensor) -> None:
 
 
 def test_a_film_keeps_its_lender(crops: Tensor) -> None:
-    lent = Condition(size=192, palette="borrowed").lent_by(crops.split(1))
-    shown, memory = lent(crops[:1])
-    for light in (1.0, 0.95, 0.9, 1.0):
-        now, memory = lent((crops[:1] + 1) * light - 1, memory)
+    lights = [(crops[:1] + 1) * light - 1 for light in (1.0, 0.95, 0.9)]
+    lent = Condition(size=192, palette="borrowed").lent_by(lights)
+    shown, memory = lent(lights[0])
+    for dimmed in lights[1:]:
+        now, memory = lent(dimmed, memory)
         assert seen(now) <= seen(shown)
+        alone, _ = lent(dimmed)
+        assert not seen(alone) <= seen(shown), "by itself it borrows elsewhere"
 
 
 def test_a_film_that_fades_in_goes_over_to_the_colours_of_its_light(crops: Tensor) -> None:

@@ -217,6 +217,17 @@ def test_a_finished_run_says_so_and_takes_more() -> None:
     assert small(steps=3).steps == 3
 
 
+def test_a_run_of_other_networks_is_not_gone_on_with() -> None:
+    folder = small(steps=2).folder
+    state = checkpoints.load_state(folder)
+    assert state is not None
+    checkpoints.save_state(folder, {**state, "generator": {}})
+    with pytest.raises(BeautyError, match="begun by a beautynet with other networks"):
+        small(steps=3)
+    checkpoints.save_state(folder, state)
+    assert small(steps=3).steps == 3
+
+
 def test_what_began_with_eight_groups_in_its_norm_goes_on_with_them() -> None:
     folder = small(steps=2).folder
     state = checkpoints.load_state(folder)
