@@ -327,31 +327,35 @@ def pairs(dataset: str | None, max_: int | None, **settings: Any) -> None:
 
 
 @main.command()
-@click.option("--data", help="A dataset's folder, or its name in data/.  [default: the newest in data/]")
+@click.argument("dataset", required=False)
+@click.option("--data", help="The same as DATASET.")  # all there was until 2026-11-27: scripts have it
 @click.option("--name", help="The run: checkpoints/NAME.  [default: the dataset's name]")
 @click.option("--hours", type=float, help="The budget in hours instead of minutes.")
 @device
 @click.option("--init", help="Start from this checkpoint instead of from nothing (fine-tuning).")
 @click.option("--preview", multiple=True, type=click.Path(path_type=Path), help="A picture to watch; repeats.")
 @settings_of(TrainConfig)
-def train(hours: float | None, **given: Any) -> None:
-    """Train the network on a dataset, within a time budget, into checkpoints/NAME/.
+def train(dataset: str | None, data: str | None, hours: float | None, **given: Any) -> None:
+    """Train the network on DATASET (the newest in data/; a name there, or a folder of photos), into checkpoints/NAME/.
 
-    The same command again resumes. Ctrl-C saves and stops.
+    It takes the time that it is given. The same command again resumes. Ctrl-C saves and stops.
 
     \b
     Examples:
       beautynet train --hours 2 --device cuda
-      beautynet train --data flowers --minutes 30 --size 128 --preview dump.jpg
-      beautynet train --data mine --init flowers --minutes 20
+      beautynet train flowers --minutes 30 --size 128 --preview dump.jpg
+      beautynet train ~/Pictures/roses --init flowers --minutes 20
     """
+    if dataset is not None and data is not None:
+        raise click.UsageError("give DATASET or --data, not both")
     if hours is not None and given["minutes"] is not None:
         raise click.UsageError("give --hours or --minutes, not both")
     if hours is not None:
         given["minutes"] = hours * 60
     from beautynet.verbs.train import train as run
 
-    summary = run(started=STARTED, **{name: value for name, value in given.items() if value is not None})
+    settings = {name: value for name, value in given.items() if value is not None}
+    summary = run(dataset or data, started=STARTED, **settings)
     click.echo(
         f"{summary.model}: {summary.images:,} images in {summary.seconds / 60:.1f} minutes "
         f"({summary.images_per_second:.1f} images/s), peak memory {(summary.peak_memory or 0) / 1e9:.1f} GB"

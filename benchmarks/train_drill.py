@@ -35,7 +35,7 @@ REPO = Path(__file__).parents[1]
 SAVE_EVERY = 1.0
 SLACK = 3.0
 """Seconds that a save and a log line may take on a busy machine."""
-COMMAND = [sys.executable, "-m", "beautynet.cli", "train", "--data", "photos", "--device", "cpu"]
+COMMAND = [sys.executable, "-m", "beautynet.cli", "train", "photos", "--device", "cpu"]
 COMMAND += ["--size", "64", "--preset", "S", "--batch", "2", f"--save-every={SAVE_EVERY}"]
 
 

@@ -112,12 +112,22 @@ def test_choices_are_those_that_exist() -> None:
     assert list(cli.BACKBONE_NAMES) == list(backbones.BACKBONES)
 
 
-@pytest.mark.parametrize("words", [["train"], ["pairs"], ["pairs", "flowers"], ["train", "--data", "flowers"]])
+@pytest.mark.parametrize("words", [["train"], ["pairs"], ["pairs", "f"], ["train", "f"], ["train", "--data", "f"]])
 def test_no_dataset_names_the_next_command(words: list[str]) -> None:
     result = run(*words)
     assert result.exit_code == 1
     assert "`beautynet scrape flowers --max 1000`" in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [["roses"], ["--data", "roses"]])
+def test_train_takes_its_dataset_either_way(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def telling(data: str | None, **_: Any) -> None:
+        raise BeautyError(f"asked for {data}")
+
+    monkeypatch.setattr(training, "train", telling)
+    assert "asked for roses" in run("train", *words).stderr
+    assert run("train", "roses", "--data", "tulips").exit_code == 2
 
 
 @pytest.mark.parametrize("words", [["export"], ["image", "a.png"], ["video", "a.gif"]])

@@ -177,7 +177,7 @@ def test_kill_at_any_moment_leaves_what_a_resume_needs() -> None:
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_save_and_say_so(number: signal.Signals, status: int) -> None:
-    command = [sys.executable, "-m", "beautynet.cli", "train", "--data", "photos", "--steps", "100000", *OPTIONS]
+    command = [sys.executable, "-m", "beautynet.cli", "train", "photos", "--steps", "100000", *OPTIONS]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": REPO}) as run:
         log_file = Path("checkpoints/photos") / checkpoints.LOG
         for _ in range(600):
