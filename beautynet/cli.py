@@ -354,8 +354,8 @@ def train(dataset: str | None, data: str | None, hours: float | None, **given: A
         given["minutes"] = hours * 60
     from beautynet.verbs.train import train as run
 
-    settings = {name: value for name, value in given.items() if value is not None}
-    summary = run(dataset or data, started=STARTED, **settings)
+    given["data"] = data if dataset is None else dataset
+    summary = run(started=STARTED, **{name: value for name, value in given.items() if value is not None})
     click.echo(
         f"{summary.model}: {summary.images:,} images in {summary.seconds / 60:.1f} minutes "
         f"({summary.images_per_second:.1f} images/s), peak memory {(summary.peak_memory or 0) / 1e9:.1f} GB"

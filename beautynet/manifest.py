@@ -73,6 +73,8 @@ _key: Callable[[bytes], int] = hash  # of 64 bits; rows with the same key are to
 
 def named(dataset: str | Path) -> Path:
     """The folder of a dataset, a path or a name in `DATA`. Raises BeautyError where there is none."""
+    if dataset == "":  # which a path would take for the folder one is in
+        raise BeautyError("the dataset has an empty name: give one in data/, or a folder")
     folder = Path(dataset)
     for place in (folder, DATA / folder):
         if place.is_dir():

@@ -120,6 +120,16 @@ def test_no_dataset_names_the_next_command(words: list[str]) -> None:
     assert len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("words", [["train", ""], ["train", "--data", ""], ["pairs", ""], ["curate", ""]])
+def test_an_empty_name_is_not_the_folder_one_is_in(words: list[str]) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (64, 64)).save("a.png")
+    result = run(*words)
+    assert result.exit_code == 1
+    assert "empty name" in result.stderr
+
+
 @pytest.mark.parametrize("words", [["roses"], ["--data", "roses"]])
 def test_train_takes_its_dataset_either_way(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def telling(data: str | None, **_: Any) -> None:
