@@ -348,13 +348,13 @@ def train(dataset: str | None, data: str | None, hours: float | None, **given: A
     """
     if dataset is not None and data is not None:
         raise click.UsageError("give DATASET or --data, not both")
+    given["data"] = data if dataset is None else dataset
     if hours is not None and given["minutes"] is not None:
         raise click.UsageError("give --hours or --minutes, not both")
     if hours is not None:
         given["minutes"] = hours * 60
     from beautynet.verbs.train import train as run
 
-    given["data"] = data if dataset is None else dataset
     summary = run(started=STARTED, **{name: value for name, value in given.items() if value is not None})
     click.echo(
         f"{summary.model}: {summary.images:,} images in {summary.seconds / 60:.1f} minutes "

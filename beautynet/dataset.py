@@ -46,9 +46,10 @@ class Dataset:
         """The dataset in `folder`, a path or a name in `data/`; None is the newest in `data/`. Needs one photo."""
         place = _newest() if folder is None else manifest.named(folder)
         photos = tuple(_kept(place) if (place / manifest.NAME).exists() else pictures_in(place))
+        dataset = cls(place, photos)
         if not photos:
-            raise BeautyError(f"no photos in {place}: gather some with `beautynet scrape {place.name} --max 1000`")
-        return cls(place, photos)
+            raise BeautyError(f"no photos in {place}: gather some with `beautynet scrape {dataset.name} --max 1000`")
+        return dataset
 
     @property
     def name(self) -> str:

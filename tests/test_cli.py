@@ -130,6 +130,14 @@ def test_an_empty_name_is_not_the_folder_one_is_in(words: list[str]) -> None:
     assert "empty name" in result.stderr
 
 
+def test_an_empty_folder_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("tulips").mkdir()
+    monkeypatch.chdir("tulips")
+    result = run("train", ".")
+    assert result.exit_code == 1
+    assert "`beautynet scrape tulips --max 1000`" in result.stderr
+
+
 @pytest.mark.parametrize("words", [["roses"], ["--data", "roses"]])
 def test_train_takes_its_dataset_either_way(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def telling(data: str | None, **_: Any) -> None:
