@@ -271,13 +271,15 @@ def _check_file(path: Path) -> None:
         raise BeautyError(f"{path} is empty: fetch or record it again")
 
 
+_ANY_METADATA: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+"""Titles that are no text must not keep a film from being opened; PyAV 19 reads them only when it is asked for them."""
+
+
 def open_file(path: Path) -> Any:
     """A film file opened by libav, which may follow no links to other places than files."""
     try:
         # "file:" keeps names such as "concat:x" from being taken for protocols
-        return av.open(
-            f"file:{path.resolve()}", metadata_errors="replace", options={"protocol_whitelist": "file,crypto,data"}
-        )
+        return av.open(f"file:{path.resolve()}", options={"protocol_whitelist": "file,crypto,data"}, **_ANY_METADATA)
     except (av.FFmpegError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise BeautyError(f"{path} is not a readable film ({reason}): choose another") from error
