@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 failed, with one line that says why; 2 wrong usage; 3 done
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -59,6 +60,8 @@ def _one_line(error: Exception) -> str | None:
         return "torch and torchvision do not match: `pip install --upgrade torch torchvision` installs a pair"
     if isinstance(error, ModuleNotFoundError):
         return f"{error.name} is missing: `pip install beautynet` installs what every command needs"
+    if isinstance(error, ImportError) and (library := re.match(r"(lib\S+): cannot open shared object", str(error))):
+        return f"{library[1]} is missing, which OpenCV needs: `apt-get install libgl1 libglib2.0-0` on Debian, Ubuntu"
     if isinstance(error, RuntimeError) and ("out of memory" in str(error) or "allocate memory" in str(error)):
         return "out of memory: try a smaller --batch, --size or --preset"
     if isinstance(error, MemoryError):

@@ -177,6 +177,7 @@ def fail_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
         (OSError(28, "No space left on device"), "disk full"),
         (PermissionError(13, "Permission denied", "x.png"), "x.png: Permission denied"),
         (ModuleNotFoundError("No module named 'av'", name="av"), "av is missing: `pip install"),
+        (ImportError("libGL.so.1: cannot open shared object file: No such file"), "libGL.so.1 is missing"),
     ],
 )
 def test_expected_failures_are_one_line(error: Exception, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
