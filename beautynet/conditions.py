@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from random import Random
 
@@ -26,6 +26,7 @@ from torch import Tensor
 
 from beautynet.errors import BeautyError
 
+CPU = torch.device("cpu")
 MOST_CLUSTERS = 32
 FIT_GRID = 64
 """The centres are fitted on FIT_GRID² = 4,096 pixels of each picture."""
@@ -49,11 +50,15 @@ INERTIA = 0.8
 NOISE = 0.05
 """Hardly: by less than this, of -1..1."""
 
+Values = tuple[float, ...] | tuple[tuple[float, ...], ...]
 Memory = tuple[Tensor, ...] | None
 """What a frame of a film leaves to the next, the batch first; see each condition."""
 
-RANKED_COLOURS = ("#12122b", "#4a1c6f", "#a31c62", "#e2472f", "#f59d1b", "#d8dd5a", "#f4fbe8")
-"""Colours for clusters from the darkest to the lightest: fixed, so that a colour means a rank and nothing else."""
+RANKED_COLOURS = tuple(
+    tuple(int(colour[i : i + 2], 16) / 127.5 - 1 for i in (0, 2, 4))
+    for colour in ("12122b", "4a1c6f", "a31c62", "e2472f", "f59d1b", "d8dd5a", "f4fbe8")
+)
+"""Colours for clusters from the darkest to the lightest, in [-1, 1]: fixed, so that a colour means a rank."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ class Condition:
         if len({len(lender) for lender in lenders}) > 1:
             raise BeautyError("all lenders of colours need the same number of clusters")
         object.__setattr__(self, "lenders", lenders)
-        if not self._bank.isfinite().all():  # made now: what is first made inside an export is no real tensor
+        if not self._banks[CPU].isfinite().all():  # made now: what is first made inside an export is no real tensor
             raise BeautyError("lenders of colours need finite numbers")
 
     def __call__(self, photos: Tensor, memory: Memory = None) -> tuple[Tensor, Memory]:
@@ -126,9 +131,16 @@ class Condition:
         return self.k if self.k is not None else round(10.6 - 6 * self.abstraction)
 
     @cached_property
-    def _bank(self) -> Tensor:
-        """The lenders' centres, (M, k, 3); a film asks for them at each frame."""
-        return torch.tensor(self.lenders)
+    def _banks(self) -> dict[torch.device, Tensor]:
+        """The lenders' centres, (M, k, 3), on each device where they were asked for."""
+        return {CPU: torch.tensor(self.lenders)}
+
+    def _bank(self, like: Tensor) -> Tensor:
+        """The lenders' centres, (M, k, 3), where another tensor is; a film asks for them at each frame."""
+        if like.device not in self._banks:
+            with torch.inference_mode(mode=False):
+                self._banks[like.device] = torch.tensor(self.lenders, device=like.device)
+        return self._banks[like.device]
 
     @property
     def own(self) -> Condition:
@@ -200,7 +212,7 @@ def _clustered(recipe: Condition, lab: Tensor, fresh: Tensor, memory: Memory) ->
     before: Tensor | None = None
     if memory is None:
         centres = fresh
-        colours = [borrowed(centres, recipe._bank)] * 2 if recipe.lenders else []
+        colours = [borrowed(centres, recipe._bank(centres))] * 2 if recipe.lenders else []
     else:
         known, before = (each.expand(lab.shape[0], *each.shape[1:]) for each in memory)
         pull = torch.lerp(known[..., :3], fresh, FRESH_SHARE)
@@ -210,7 +222,7 @@ def _clustered(recipe: Condition, lab: Tensor, fresh: Tensor, memory: Memory) ->
         before = order.argsort(dim=1).gather(1, before)
         colours = []
         if recipe.lenders:
-            lender = borrowed(centres, recipe._bank, known[..., 3:6])
+            lender = borrowed(centres, recipe._bank(centres), known[..., 3:6])
             colours = [lender, torch.lerp(known[..., 6:], lender, GLIDE)]
     known = torch.cat([centres, *colours], dim=2)
     labels = assign(lab.flatten(2), centres, before)
@@ -319,9 +331,9 @@ def rank_order(centres: Tensor) -> Tensor:
 
 def ranked_palette(centres: Tensor) -> Tensor:
     """Fixed colours from dark to light for k ranks: (N, k, 3) in [-1, 1], the same for every picture."""
-    anchors = torch.tensor([[int(c[i : i + 2], 16) / 127.5 - 1 for i in (1, 3, 5)] for c in RANKED_COLOURS])
+    anchors = constant(RANKED_COLOURS, centres)
     colours = F.interpolate(anchors.T[None], size=centres.shape[1], mode="linear", align_corners=True)[0].T
-    return colours.to(centres).expand(centres.shape[0], -1, -1)
+    return colours.expand(centres.shape[0], -1, -1)
 
 
 def mean_palette(centres: Tensor) -> Tensor:
@@ -334,9 +346,8 @@ def borrowed(centres: Tensor, lenders: Tensor, before: Tensor | None = None) -> 
 
     Or the lender `before`, (N, k, 3), unless another's are clearly nearer (LENDER_INERTIA). All in Lab.
     """
-    bank = lenders.to(centres)
-    ranks = torch.linspace(0, bank.shape[1] - 1, centres.shape[1], device=bank.device).round().long()
-    bank = bank[:, ranks]
+    ranks = torch.linspace(0, lenders.shape[1] - 1, centres.shape[1], device=lenders.device).round().long()
+    bank = lenders[:, ranks]
     unlike = (centres[:, None, :, 0] - bank[:, :, 0]).abs().mean(2)  # N, lenders
     least, nearest = unlike.min(1)
     found = bank[nearest]
@@ -371,7 +382,7 @@ def edges(recipe: Condition, photos: Tensor, memory: Memory) -> tuple[Tensor, Me
         grey = at_rest(grey, memory[0])
     magnitude, is_ridge = gradient_ridges((grey + 1) * 127.5)
     if recipe.thresholds:
-        low, high = (magnitude.new_tensor(each).view(1, 1, 1, 1) for each in recipe.thresholds)
+        low, high = constant(recipe.thresholds, magnitude).view(2, 1, 1, 1, 1)
     else:
         high = otsu(magnitude) * recipe.sensitivity
         if memory:
@@ -387,9 +398,12 @@ def at_rest(now: Tensor, before: Tensor) -> Tensor:
     return torch.lerp(now, before, INERTIA * same)
 
 
+SOBEL = ((-1, 0, 1), (-2, 0, 2), (-1, 0, 1))
+
+
 def gradient_ridges(grey: Tensor) -> tuple[Tensor, Tensor]:
     """Sobel gradient magnitude of (N, 1, H, W) grey in 0..255, and where it is a maximum across the edge."""
-    sobel = grey.new_tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
+    sobel = constant(SOBEL, grey)
     gradient = F.conv2d(F.pad(grey, (1, 1, 1, 1), mode="replicate"), torch.stack([sobel, sobel.T])[:, None])
     gx, gy = gradient[:, :1], gradient[:, 1:]
     magnitude = (gx**2 + gy**2).sqrt()
@@ -485,6 +499,21 @@ FILMS = {"clusters": film_clusters}
 # --- colour and smoothing -------------------------------------------------------------------------------------------
 
 
+def constant(values: Values, like: Tensor) -> Tensor:
+    """Numbers as a tensor like another.
+
+    Kept on a GPU, which would be waited for to take them again, and where no recording could do that. Not on a CPU:
+    what is first made inside an export is no real tensor.
+    """
+    return _kept(values, like.device, like.dtype) if like.is_cuda else like.new_tensor(values)
+
+
+@lru_cache(maxsize=64)
+def _kept(values: Values, device: torch.device, dtype: torch.dtype) -> Tensor:
+    with torch.inference_mode(mode=False):
+        return torch.tensor(values, device=device, dtype=dtype)
+
+
 MOST_SHIFTS = 32
 """Radius in px up to which sums of shifted pictures are quicker than matrix products."""
 
@@ -498,14 +527,14 @@ def smooth(batch: Tensor, sigma: float) -> Tensor:
     if sigma <= 0:
         return batch
     radius = math.ceil(4 * sigma)
-    weights = [math.exp(-(offset**2) / (2 * sigma**2)) for offset in range(-radius, radius + 1)]
     if batch.device.type == "cpu" and radius <= MOST_SHIFTS:
+        weights = [math.exp(-(offset**2) / (2 * sigma**2)) for offset in range(-radius, radius + 1)]
         return _shifted_sums(_shifted_sums(batch, weights, 2), weights, 3)
 
     def kernel(length: int) -> Tensor:
-        position = torch.arange(length, device=batch.device)
-        offsets = position - position[:, None] + radius
-        taps = batch.new_tensor([*weights, 0.0])[offsets.clamp(-1, 2 * radius + 1)]
+        position = torch.arange(length, device=batch.device, dtype=batch.dtype)
+        away = (position - position[:, None]).abs()
+        taps = torch.exp(away.square() * (-0.5 / sigma**2)) * (away <= radius)
         return taps / taps.sum(1, keepdim=True)
 
     height, width = batch.shape[-2:]
@@ -525,15 +554,18 @@ def _shifted_sums(batch: Tensor, weights: list[float], axis: int) -> Tensor:
     return total / (inside if axis == 3 else inside[:, None])
 
 
+LUMA = (0.299, 0.587, 0.114)
+
+
 def luma(batch: Tensor) -> Tensor:
     """Grey of (N, 3, H, W) by ITU-R BT.601: (N, 1, H, W), the range kept."""
-    return (batch * batch.new_tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1, keepdim=True)
+    return (batch * constant(LUMA, batch).view(3, 1, 1)).sum(1, keepdim=True)
 
 
 RGB_TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
 WHITE = (0.950456, 1.0, 1.088754)
 """sRGB primaries and the D65 white point."""
-XYZ_TO_RGB: list[list[float]] = torch.linalg.inv(torch.tensor(RGB_TO_XYZ, dtype=torch.float64)).tolist()
+XYZ_TO_RGB = tuple(map(tuple, torch.linalg.inv(torch.tensor(RGB_TO_XYZ, dtype=torch.float64)).tolist()))
 
 
 _DARK = 2 * 0.04045 - 1
@@ -549,7 +581,7 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
     """
     bright = rgb.clamp(_DARK, 1.0) * (0.5 / 1.055) + 0.555 / 1.055
     linear = torch.add(_power(bright, 2.4), rgb.clamp(-1.0, _DARK) - _DARK, alpha=0.5 / 12.92)
-    matrix = rgb.new_tensor(RGB_TO_XYZ) / rgb.new_tensor(WHITE)[:, None]
+    matrix = constant(RGB_TO_XYZ, rgb) / constant(WHITE, rgb)[:, None]
     xyz = (matrix @ linear.flatten(2)).view_as(rgb)
     f = torch.add(_power(xyz.clamp_min(_LOW), 1 / 3), xyz.clamp_max(_LOW) - _LOW, alpha=7.787)
     x, y, z = f.unbind(1)
@@ -567,7 +599,7 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
     y = (luminance + 16) / 116
     f = torch.stack([y + a / 500, y, y - b / 200], dim=1)
     xyz = torch.where(f > 0.206893, f**3, (f - 16 / 116) / 7.787)
-    matrix = lab.new_tensor(XYZ_TO_RGB) * lab.new_tensor(WHITE)
+    matrix = constant(XYZ_TO_RGB, lab) * constant(WHITE, lab)
     linear = (matrix @ xyz.flatten(2)).view_as(lab).clamp(0, 1)
     unit = torch.where(linear > 0.0031308, 1.055 * linear.clamp_min(1e-8).pow(1 / 2.4) - 0.055, linear * 12.92)
     return unit * 2 - 1

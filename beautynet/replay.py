@@ -20,8 +20,9 @@ WARM_UP = 3
 class Replay(Generic[T]):
     """A function of tensors, which are of one shape most of the time.
 
-    The function may change what it likes on the device, but must not look at it (no `item`). What it returns is
-    overwritten by the next call. Random numbers are new each time, and follow `torch.manual_seed`.
+    The function may change what it likes on the device, but must not look at it (no `item`), nor fetch anything for it
+    from the processor. What it returns is overwritten by the next call. Random numbers are new each time, and follow
+    `torch.manual_seed`.
     """
 
     def __init__(self, work: Callable[..., T], device: torch.device) -> None:
@@ -31,6 +32,7 @@ class Replay(Generic[T]):
 
     def forget(self) -> None:
         """Begin anew, and let go of the memory: what the function works with is other now."""
+        self.shapes: list[torch.Size] = []
         self.calls = 0
         self.graph: torch.cuda.CUDAGraph | None = None
         self.inputs: tuple[Tensor, ...] = ()
@@ -39,27 +41,31 @@ class Replay(Generic[T]):
 
     def __call__(self, *given: Tensor) -> T:
         """What the function makes of these tensors."""
-        if self.graph and any(new.shape != old.shape for new, old in zip(given, self.inputs, strict=True)):
-            self.forget()
-        self.calls += 1
-        if self.calls > WARM_UP and self.graph is None and self.recordable:
-            self._record(given)
-        if self.graph is None:
-            # on the recording's stream: what autograd remembers of streams must be the same then
-            self.stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(self.stream):
-                made = self.work(*given)
-            torch.cuda.current_stream().wait_stream(self.stream)
-            return made
+        shapes = [each.shape for each in given]
+        if self.graph is None or shapes != [each.shape for each in self.inputs]:
+            self.calls = self.calls + 1 if shapes == self.shapes else 1
+            self.shapes = shapes
+            if self.calls <= WARM_UP or not self.recordable or not self._record(given):
+                return self._called(given)
         for old, new in zip(self.inputs, given, strict=True):
             old.copy_(new)
+        assert self.graph is not None
         self.graph.replay()
         assert self.made is not None
         return self.made
 
-    def _record(self, given: tuple[Tensor, ...]) -> None:
-        """Nothing is computed here yet."""
+    def _called(self, given: tuple[Tensor, ...]) -> T:
+        # on the recording's stream: what autograd remembers of streams must be the same then
+        self.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.stream):
+            made = self.work(*given)
+        torch.cuda.current_stream().wait_stream(self.stream)
+        return made
+
+    def _record(self, given: tuple[Tensor, ...]) -> bool:
+        """Record the work on tensors of these shapes, instead of others. Nothing is computed here yet."""
         now = torch.cuda.current_stream()
+        self.graph = self.made = None
         self.inputs = tuple(each.clone() for each in given)
         graph = torch.cuda.CUDAGraph()
         try:
@@ -68,5 +74,6 @@ class Replay(Generic[T]):
         except RuntimeError:  # a recording has memory of its own, and there may be too little: go on as it began
             torch.cuda.set_stream(now)
             self.inputs, self.made, self.recordable = (), None, False
-        else:
-            self.graph = graph
+            return False
+        self.graph = graph
+        return True

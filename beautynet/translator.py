@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -28,6 +28,7 @@ from beautynet.errors import BeautyError
 from beautynet.files import Paths, listed
 from beautynet.frames import Batch, Frame, in_batches
 from beautynet.pipeline import ahead, computing
+from beautynet.replay import Replay
 from beautynet.steady import Moment, lean
 from beautynet.tiles import tiled
 
@@ -198,10 +199,27 @@ class Translator:
         self, batches: Generator[Batch], memory: conditions.Memory
     ) -> Generator[tuple[Batch, np.ndarray, Tensor, conditions.Memory]]:
         """Frames, their pictures at the network's scale, what the network is shown, what the condition remembers."""
+        see = self._seeing()
         for batch in batches:
             small = self._sized(np.stack([frame.picture for frame in batch.frames]))
-            shown, memory = self.see(small, None if batch.after_cut else memory)
+            shown, memory = see(images.to_tensor(small, self.device), None if batch.after_cut else memory)
             yield batch, small, shown, memory
+
+    def _seeing(self) -> Callable[[Tensor, conditions.Memory], tuple[Tensor, conditions.Memory]]:
+        """As the condition's `film` of one batch after the other; what a GPU is to do is recorded and replayed."""
+        film = torch.inference_mode()(self.condition.film)
+        if self.device.type != "cuda":
+            return film
+        recorded = Replay(lambda frames, *memory: film(frames, memory), self.device)
+
+        @torch.inference_mode()
+        def see(frames: Tensor, memory: conditions.Memory) -> tuple[Tensor, conditions.Memory]:
+            if memory is None:
+                return film(frames, memory)
+            shown, left = recorded(frames, *memory)
+            return shown.clone(), left and tuple(each.clone() for each in left)
+
+        return see
 
     def _dreamt(
         self, batch: Batch, small: np.ndarray, painted: Tensor, seen: conditions.Memory, before: Moment | None
@@ -267,9 +285,9 @@ class Translator:
         return painted[:, :, :height, :width].float()
 
     def hold(self, frames: np.ndarray, painted: Tensor, before: Moment | None) -> tuple[Tensor, Moment | None]:
-        """What was painted for the frames of a film, (N, 3, h, w), held still; and what the frame after them needs."""
+        """What was painted for the frames of a film, (N, 3, h, w), held still by the CPU; what the next frame needs."""
         if not self.steady:
             return painted, None
         own = painted.permute(0, 2, 3, 1).contiguous().cpu().numpy()
         dreams, moment = lean(self._sized(frames), own, before, self.steady)
-        return torch.from_numpy(dreams).permute(0, 3, 1, 2).to(self.device), moment
+        return torch.from_numpy(dreams).permute(0, 3, 1, 2), moment

@@ -1,10 +1,18 @@
 """Replayed work does what it does when called: the same numbers, other dice, any shape. Needs a CUDA GPU."""
 
+from fractions import Fraction
+
+import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_sample_image
 from torch import Tensor
 
+from beautynet.conditions import Condition
+from beautynet.frames import BATCH, Frame, in_batches
+from beautynet.networks import Generator
 from beautynet.replay import WARM_UP, Replay
+from beautynet.translator import Memory, Translator
 
 DEVICE = torch.device("cuda")
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
@@ -39,3 +47,25 @@ def test_dice_are_new_each_time_and_follow_the_seed() -> None:
         rolled.append(roll(at).clone())
     assert len({tuple(each.tolist()) for each in rolled}) == WARM_UP + 2
     assert torch.equal(rolled[0], rolled[WARM_UP + 2])
+
+
+def test_what_comes_in_another_shape_between_is_right_too() -> None:
+    double = Replay(lambda x: 2 * x, DEVICE)
+    for size in [4] * (WARM_UP + 2) + [2, 4, 3, 4] + [2] * (WARM_UP + 2) + [4]:
+        given = torch.rand(size, device=DEVICE)
+        assert torch.equal(double(given), 2 * given)
+
+
+@pytest.mark.parametrize("kind", ["clusters", "edges", "blur"])
+def test_a_film_whose_conditions_are_replayed_is_its_frames_one_after_the_other(kind: str) -> None:
+    scene = load_sample_image("china.jpg")[200:280, 60:160]
+    photos = torch.rand(3, 1, 3, 64, 64, device=DEVICE) * 2 - 1
+    condition = Condition(kind, size=80).lent_by(photos)
+    translator = Translator(Generator(8, 3), condition, DEVICE, "float32")
+    pictures = [np.roll(scene, number, axis=1) for number in range((WARM_UP + 3) * BATCH)]
+    batches = in_batches([Frame(each, Fraction(n, 25), Fraction(1, 25)) for n, each in enumerate(pictures)])
+    dreams = np.concatenate([each.dreams for each in translator.dreams(batches)])
+    memory: Memory | None = None
+    for picture, dream in zip(pictures, dreams, strict=True):
+        alone, memory = translator.dream(picture[None], memory)
+        assert (np.abs(alone[0].astype(int) - dream).max(2) > 2).mean() < 0.01
