@@ -22,5 +22,5 @@ def generator_hinge(fake: Sequence[Tensor]) -> Tensor:
 
 def perceptual(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
     """L1 between the features of photo and output, mean over scales (Johnson et al. 2016)."""
-    distances = [F.l1_loss(f, r.detach()) for r, f in zip(real, fake, strict=True)]
+    distances = [(f - r.detach()).abs().mean(dtype=torch.float32) for r, f in zip(real, fake, strict=True)]
     return torch.stack(distances).mean()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -171,24 +172,76 @@ class Conv(nn.Module):
 def pad(x: Tensor, p: int) -> Tensor:
     """Repeat the edge of (N, C, H, W) p px in each direction."""
     if _is_compiled(x):
-        left, right = x[..., :1].expand(*x.shape[:3], p), x[..., -1:].expand(*x.shape[:3], p)
-        x = torch.cat([left, x, right], dim=3)
-        width = x.shape[3]
-        above, below = x[:, :, :1].expand(-1, -1, p, width), x[:, :, -1:].expand(-1, -1, p, width)
-        return torch.cat([above, x, below], dim=2).contiguous(memory_format=torch.channels_last)
+        padded: Tensor = _Padded.apply(x, p)  # type: ignore[no-untyped-call]
+        return padded.contiguous(memory_format=torch.channels_last)
     with _as_it_is(x):
         return F.pad(x, (p, p, p, p), mode="replicate")
+
+
+def _at(x: Tensor, axis: int, places: Tensor) -> Tensor:
+    """What lies at these places of an axis (2 or 3), or at the border where they are beyond it.
+
+    A compiler reads it from there as it is needed, and joins that with what comes before and after.
+    """
+    within = places.clamp(0, x.shape[axis] - 1)
+    found: Tensor = torch.ops.aten._unsafe_index(x, [None] * axis + [within])
+    return found
+
+
+class _Padded(torch.autograd.Function):
+    """As `pad`, for a compiler."""
+
+    @staticmethod
+    def forward(x: Tensor, p: int) -> Tensor:
+        for axis in (2, 3):
+            x = _at(x, axis, torch.arange(-p, x.shape[axis] + p, device=x.device))
+        return x
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:  # noqa: ARG004
+        ctx.p = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (x,) = gradients
+        for axis in (2, 3):
+            length = x.shape[axis] - 2 * ctx.p
+            before, after = (x.narrow(axis, at, ctx.p).sum(axis, keepdim=True) for at in (0, length + ctx.p))
+            place = torch.arange(length, device=x.device).view(-1, *[1] * (3 - axis))
+            x = x.narrow(axis, ctx.p, length) + before * (place == 0) + after * (place == length - 1)
+        return x, None
+
+
+class _Enlarged(torch.autograd.Function):
+    """As `enlarge`, for a compiler."""
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        for axis in (2, 3):
+            place = torch.arange(2 * x.shape[axis], device=x.device)
+            here, beside = place // 2, place // 2 + place % 2 * 2 - 1
+            x = 0.75 * _at(x, axis, here) + 0.25 * _at(x, axis, beside)
+        return x
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # noqa: ARG004
+        (x,) = gradients
+        for axis in (2, 3):
+            first = 2 * torch.arange(x.shape[axis] // 2, device=x.device)
+            near, far = (_at(x, axis, first + a) + _at(x, axis, first + b) for a, b in ((0, 1), (-1, 2)))
+            x = 0.75 * near + 0.25 * far
+        return x
 
 
 def enlarge(x: Tensor) -> Tensor:
     """(N, C, H, W) -> (N, C, 2H, 2W), bilinear."""
     if _is_compiled(x):
-        for axis in (2, 3):
-            length = x.shape[axis]
-            padded = torch.cat([x.narrow(axis, 0, 1), x, x.narrow(axis, length - 1, 1)], dim=axis)
-            before, after = padded.narrow(axis, 0, length), padded.narrow(axis, 2, length)
-            x = torch.stack([0.25 * before + 0.75 * x, 0.75 * x + 0.25 * after], dim=axis + 1).flatten(axis, axis + 1)
-        return x.contiguous(memory_format=torch.channels_last)
+        enlarged: Tensor = _Enlarged.apply(x)  # type: ignore[no-untyped-call]
+        return enlarged.contiguous(memory_format=torch.channels_last)
     with _as_it_is(x):
         return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
@@ -196,9 +249,8 @@ def enlarge(x: Tensor) -> Tensor:
 def _is_compiled(x: Tensor) -> bool:
     """Whether a compiler makes GPU code of this now.
 
-    It would have gradients add up where they meet, one by one, for torch's own padding and interpolation; sums of
-    shifted pictures it joins with what comes before and after. And it keeps channels last only where each operation
-    does, else every convolution copies what it is given and what it gives.
+    It would have gradients add up where they meet, one by one, for torch's own padding and interpolation. And it keeps
+    channels last only where each operation does, else every convolution copies what it is given and what it gives.
     """
     return x.is_cuda and torch.compiler.is_compiling()
 
@@ -223,10 +275,10 @@ class Norm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W), same shape out."""
         if _is_compiled(x):
-            groups = torch.unflatten(x, 1, (self.groups, -1)).float()
-            variance, mean = torch.var_mean(groups, dim=(2, 3, 4), correction=0, keepdim=True)
+            groups = torch.unflatten(x.permute(0, 2, 3, 1), 3, (self.groups, -1)).float()  # as they lie in memory
+            variance, mean = torch.var_mean(groups, dim=(1, 2, 4), correction=0, keepdim=True)
             normed: Tensor = (groups - mean) * (variance + 1e-5).rsqrt()
-            return normed.flatten(1, 2).to(x.dtype)
+            return normed.flatten(3).permute(0, 3, 1, 2).to(x.dtype)
         with _as_it_is(x):
             return F.group_norm(x, self.groups)
 
@@ -252,11 +304,20 @@ class Discriminator(nn.Module):
             for scale, inputs in enumerate(channels)
         )
 
-    def forward(self, condition: Tensor, features: Sequence[Tensor]) -> list[Tensor]:
-        """Condition (N, 3, H, W) in [-1, 1] and the features of a picture -> a map of scores (N, 1, h, w) for each."""
-        scores = []
-        for head, seen in zip(self.heads, features, strict=True):
-            height, width = seen.shape[-2:]
-            shown = F.adaptive_avg_pool2d(condition, (height, width)).to(seen.dtype)
-            scores.append(head(torch.cat([seen, shown], dim=1)).float())
+    def forward(self, condition: Tensor, *pictures: Sequence[Tensor]) -> list[list[Tensor]]:
+        """Condition (N, 3, H, W) in [-1, 1], features of pictures -> for each picture, maps of scores (N, 1, h, w)."""
+        scores: list[list[Tensor]] = [[] for _ in pictures]
+        for head, *features in zip(self.heads, *pictures, strict=True):
+            first, *rest = head
+            # a GPU's matrix units take channels by eights: the others are zeros there
+            spare = -first.in_channels % 8 if condition.is_cuda else 0
+            weight, shown = first.weight, F.adaptive_avg_pool2d(condition, features[0].shape[-2:])
+            if spare:
+                weight, shown = (F.pad(each, (0, 0, 0, 0, 0, spare)) for each in (weight, shown))
+            shown = shown.to(features[0].dtype)
+            for found, seen in zip(scores, features, strict=True):
+                x = F.conv2d(torch.cat([seen, shown], dim=1), weight, first.bias)
+                for layer in rest:
+                    x = layer(x)
+                found.append(x.float())
         return scores

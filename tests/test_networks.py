@@ -93,7 +93,7 @@ def test_every_weight_learns() -> None:
     features = [torch.rand(2, 5, 48, 48), torch.rand(2, 7, 6, 6)]
     outputs = {
         (generator := small().train()): [generator(condition)],
-        (discriminator := Discriminator((5, 7))): discriminator(condition, features),
+        (discriminator := Discriminator((5, 7))): discriminator(condition, features)[0],
     }
     for network, output in outputs.items():
         sum(each.square().mean() for each in output).backward()
@@ -105,9 +105,9 @@ def test_the_discriminator_looks_at_condition_and_features_at_every_scale() -> N
     discriminator = Discriminator((5, 7)).eval()
     a, b = torch.rand(2, 2, 3, 80, 80)
     seen, other = ([torch.rand(2, 5, 40, 40), torch.rand(2, 7, 5, 5)] for _ in range(2))
-    scores = discriminator(a, seen)
+    scores, others = discriminator(a, seen, other)
     assert [each.shape[:2] for each in scores] == [(2, 1), (2, 1)]
-    for changed in (discriminator(b, seen), discriminator(a, other)):
+    for changed in (discriminator(b, seen)[0], others):
         assert not any(torch.allclose(x, y) for x, y in zip(scores, changed, strict=True))
 
 
@@ -115,7 +115,7 @@ def test_the_discriminator_looks_at_condition_and_features_at_every_scale() -> N
 def test_the_smallest_squares_have_scores_at_every_scale(size: int) -> None:
     picture = torch.rand(1, 3, size, size)
     eyes = Eyes()
-    assert all(each.numel() for each in Discriminator(eyes.channels)(picture, eyes(picture)))
+    assert all(each.numel() for each in Discriminator(eyes.channels)(picture, eyes(picture))[0])
 
 
 def test_presets_grow() -> None:

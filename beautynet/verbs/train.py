@@ -322,7 +322,7 @@ class Run:
         with autocast(self.device), parametrize.cached():  # one spectral norm for both looks
             painted = self.paint(shown)
             wanted, features = self.look(photo), self.look(painted)
-            real, fake = self.discriminator(shown, wanted), self.discriminator(shown, features)
+            real, fake = self.discriminator(shown, wanted, features)
             # the discriminator tells photo from painting; the generator convinces it, and stays near the photo
             loss_d = losses.discriminator_hinge(real, fake)
             convince = losses.generator_hinge(fake)
@@ -378,7 +378,7 @@ class Run:
     def score(self, shown: Tensor, pictures: Tensor) -> Tensor:
         """How real the discriminator thinks that pictures (N, 3, H, W) of these conditions are: their mean score."""
         self.discriminator.eval()  # in training every look moves its spectral norm's estimate on
-        scores = self.discriminator(shown, self.eyes(pictures))
+        (scores,) = self.discriminator(shown, self.eyes(pictures))
         self.discriminator.train()
         return -losses.generator_hinge(scores)
 
