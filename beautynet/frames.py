@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 CUT = 40
 """Mean difference of neighbouring frames (0..255) from which on they belong to different scenes."""
-BATCH, BATCH_PIXELS = 8, 1 << 24
-"""Frames that the network sees at once, and the pixels that they may have together: two frames of 4K."""
+BATCH, BATCH_GPU, BATCH_PIXELS = 8, 16, 1 << 24
+"""Frames that the network sees at once, and on a GPU; and the pixels that they may have together: two frames of 4K."""
 
 
 class Frame(NamedTuple):

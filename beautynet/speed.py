@@ -30,7 +30,7 @@ from beautynet.config import TrainConfig
 from beautynet.dataset import Dataset, Photos
 from beautynet.devices import has_bfloat16, pick_device
 from beautynet.errors import BeautyError
-from beautynet.frames import BATCH, Batch, Frame
+from beautynet.frames import Batch, Frame
 from beautynet.networks import PRESETS, Generator, depth_for
 from beautynet.translator import Translator
 from beautynet.verbs.train import Run, peak_memory
@@ -162,10 +162,10 @@ def training(config: TrainConfig, device: torch.device, data: str | Path | None)
 def translating(config: TrainConfig, device: torch.device, data: str | Path | None) -> Work:  # noqa: ARG001
     """The dream of a film of frames, 16:9, whose shorter side is the network's; reading and writing it are left out."""
     assert config.preset
-    pictures = noise_photos(config.size, 16 / 9)[:BATCH]
-    batch = Batch([Frame(each, Fraction(n, 25), Fraction(1, 25)) for n, each in enumerate(pictures)], after_cut=False)
     generator = Generator(PRESETS[config.preset], depth_for(config.size))
     translator = Translator(generator, Condition(config.condition, size=config.size), device)
+    pictures = noise_photos(config.size, 16 / 9)[: translator.batch]
+    batch = Batch([Frame(each, Fraction(n, 25), Fraction(1, 25)) for n, each in enumerate(pictures)], after_cut=False)
     frames = np.stack(pictures)
     shown, _, memory = translator.translate(frames)
     film = translator.dreams((batch for _ in repeat(None)), memory)

@@ -26,7 +26,7 @@ from beautynet.decode import Unreadable, decode
 from beautynet.devices import autocast, free_memory, pick_device
 from beautynet.errors import BeautyError
 from beautynet.files import Paths, listed
-from beautynet.frames import Batch, Frame, in_batches
+from beautynet.frames import BATCH, BATCH_GPU, Batch, Frame, in_batches
 from beautynet.pipeline import ahead, computing
 from beautynet.replay import Replay
 from beautynet.steady import Moment, lean
@@ -168,7 +168,7 @@ class Translator:
         """
         from beautynet.media import Film
 
-        with Film(path, start, end) as film, closing(self.dreams(in_batches(film))) as dreamt:
+        with Film(path, start, end) as film, closing(self.dreams(in_batches(film, self.batch))) as dreamt:
             for frames, dreams, _ in dreamt:
                 for frame, dream in zip(frames, dreams, strict=True):
                     yield frame._replace(picture=dream)
@@ -226,6 +226,11 @@ class Translator:
     ) -> Dreamt:
         held, moment = self.hold(small, painted, None if batch.after_cut else before)
         return Dreamt(batch.frames, _as_large(held, *batch.frames[0].picture.shape[:2]), Memory(seen, moment))
+
+    @property
+    def batch(self) -> int:
+        """How many frames of a film it had best be given at once."""
+        return BATCH if self.device.type == "cpu" else BATCH_GPU
 
     @cached_property
     def identity(self) -> str:

@@ -67,7 +67,7 @@ def forward(film: Path, translator: Translator) -> float:
     """Seconds of the network alone, on what it is shown of each frame, in the command's batches."""
     seconds, memory = 0.0, None
     with Film(film) as frames:
-        for batch, after_cut in in_batches(frames):
+        for batch, after_cut in in_batches(frames, translator.batch):
             shown, memory = translator.see(np.stack([frame.picture for frame in batch]), None if after_cut else memory)
             start = time.perf_counter()
             translator.paint(shown).cpu()

@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Generator
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 
 import av
@@ -18,7 +17,7 @@ from PIL import Image
 from test_media import MEND, UNEVEN, VIDEOS, decoded, hostile, likeness, make_film, needs_videos, packets, photo, rotate
 
 from beautynet.errors import BeautyError
-from beautynet.frames import BATCH, Batch, Frame, in_batches
+from beautynet.frames import BATCH, Batch, Frame
 from beautynet.media import Film
 from beautynet.rendering import writing
 from beautynet.verbs.video import video
@@ -32,6 +31,7 @@ class Negative:
         self.interrupt_at = interrupt_at
 
     identity = "negative"
+    batch = BATCH
 
     def pack(self, memory: int) -> dict[str, np.ndarray]:
         return {"calls": np.array(memory)}
@@ -267,12 +267,12 @@ def test_interrupted_film_is_complete_up_to_there_and_goes_on(tmp_path: Path) ->
     assert sorted(path.name for path in tmp_path.iterdir()) == ["film.beauty.mp4", "film.mp4"]
 
 
-def test_a_film_goes_on_in_batches_of_another_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_film_goes_on_in_batches_of_another_size(tmp_path: Path) -> None:
     source = make_film(tmp_path / "film.mp4", [Fraction(i, 25) for i in range(40)])
-    monkeypatch.setattr("beautynet.verbs.video.in_batches", partial(in_batches, most=5))
+    in_fives = Negative(interrupt_at=3)
+    in_fives.batch = 5
     with pytest.raises(KeyboardInterrupt, match="has the first 10 frames"):
-        video(source, layout="only", translator=Negative(interrupt_at=3))
-    monkeypatch.undo()
+        video(source, layout="only", translator=in_fives)
     translator = Negative()
     summary = video(source, layout="only", translator=translator)
     assert (summary.frames, summary.new) == (40, 30)

@@ -37,6 +37,10 @@ class Dreamer(Protocol):
     def identity(self) -> str:
         """What tells one dream of a film from another: a film is gone on with only if it is the same."""
 
+    @property
+    def batch(self) -> int:
+        """How many frames it had best be given at once."""
+
     def dreams(self, batches: Generator[Batch], memory: Any = None) -> Generator[tuple[list[Frame], Pictures, Any]]:
         """Neighbouring frames, what they become, uint8 RGB (N, H, W, 3), and the memory for those after them."""
 
@@ -199,7 +203,7 @@ def _render(film: Film, translator: Dreamer, layout: str, segments: Segments) ->
 
         def new() -> Generator[Batch]:
             passed = 0
-            for frames, after_cut in in_batches(film):
+            for frames, after_cut in in_batches(film, translator.batch):
                 known = max(0, already - passed)  # part of a batch, if the batches were of another size
                 passed += len(frames)
                 if passed > already:
