@@ -156,9 +156,9 @@ def test_verdicts_say_what_they_mean() -> None:
 def test_clicks_on_the_sheet_teach_the_judge(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: queue.Queue[str] = queue.Queue()
     monkeypatch.setattr(webbrowser, "open", opened.put)
-    thread = threading.Thread(target=look, args=(dataset,), kwargs={"judge": curate})
-    thread.start()
+    thread = threading.Thread(target=look, args=(dataset,), kwargs={"judge": curate}, daemon=True)
     with browser(tmp_path) as page:
+        thread.start()
         page.get(opened.get(timeout=20))
         for width, height in ((390, 844), (1280, 900)):  # with a button more than other sheets
             page.fits(width, height)
