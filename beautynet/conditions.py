@@ -26,7 +26,6 @@ from torch import Tensor
 
 from beautynet.errors import BeautyError
 
-CPU = torch.device("cpu")
 MOST_CLUSTERS = 32
 FIT_GRID = 64
 """The centres are fitted on FIT_GRID² = 4,096 pixels of each picture."""
@@ -50,7 +49,7 @@ INERTIA = 0.8
 NOISE = 0.05
 """Hardly: by less than this, of -1..1."""
 
-Values = tuple[float, ...] | tuple[tuple[float, ...], ...]
+Values = tuple[float, ...] | tuple["Values", ...]
 Memory = tuple[Tensor, ...] | None
 """What a frame of a film leaves to the next, the batch first; see each condition."""
 
@@ -103,7 +102,7 @@ class Condition:
         if len({len(lender) for lender in lenders}) > 1:
             raise BeautyError("all lenders of colours need the same number of clusters")
         object.__setattr__(self, "lenders", lenders)
-        if not self._banks[CPU].isfinite().all():  # made now: what is first made inside an export is no real tensor
+        if not self._bank.isfinite().all():  # made now: what is first made inside an export is no real tensor
             raise BeautyError("lenders of colours need finite numbers")
 
     def __call__(self, photos: Tensor, memory: Memory = None) -> tuple[Tensor, Memory]:
@@ -131,16 +130,13 @@ class Condition:
         return self.k if self.k is not None else round(10.6 - 6 * self.abstraction)
 
     @cached_property
-    def _banks(self) -> dict[torch.device, Tensor]:
-        """The lenders' centres, (M, k, 3), on each device where they were asked for."""
-        return {CPU: torch.tensor(self.lenders)}
+    def _bank(self) -> Tensor:
+        """The lenders' centres, (M, k, 3), on the CPU; a film asks for them at each frame."""
+        return torch.tensor(self.lenders)
 
-    def _bank(self, like: Tensor) -> Tensor:
-        """The lenders' centres, (M, k, 3), where another tensor is; a film asks for them at each frame."""
-        if like.device not in self._banks:
-            with torch.inference_mode(mode=False):
-                self._banks[like.device] = torch.tensor(self.lenders, device=like.device)
-        return self._banks[like.device]
+    def _lent(self, like: Tensor) -> Tensor:
+        """The lenders' centres, (M, k, 3), where another tensor is."""
+        return constant(self.lenders, like) if like.is_cuda else self._bank.to(like)
 
     @property
     def own(self) -> Condition:
@@ -212,7 +208,7 @@ def _clustered(recipe: Condition, lab: Tensor, fresh: Tensor, memory: Memory) ->
     before: Tensor | None = None
     if memory is None:
         centres = fresh
-        colours = [borrowed(centres, recipe._bank(centres))] * 2 if recipe.lenders else []
+        colours = [borrowed(centres, recipe._lent(centres))] * 2 if recipe.lenders else []
     else:
         known, before = (each.expand(lab.shape[0], *each.shape[1:]) for each in memory)
         pull = torch.lerp(known[..., :3], fresh, FRESH_SHARE)
@@ -222,7 +218,7 @@ def _clustered(recipe: Condition, lab: Tensor, fresh: Tensor, memory: Memory) ->
         before = order.argsort(dim=1).gather(1, before)
         colours = []
         if recipe.lenders:
-            lender = borrowed(centres, recipe._bank(centres), known[..., 3:6])
+            lender = borrowed(centres, recipe._lent(centres), known[..., 3:6])
             colours = [lender, torch.lerp(known[..., 6:], lender, GLIDE)]
     known = torch.cat([centres, *colours], dim=2)
     labels = assign(lab.flatten(2), centres, before)

@@ -192,14 +192,11 @@ class _Padded(torch.autograd.Function):
     """As `pad`, for a compiler."""
 
     @staticmethod
-    def forward(x: Tensor, p: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, p: int) -> Tensor:
+        ctx.p = p
         for axis in (2, 3):
             x = _at(x, axis, torch.arange(-p, x.shape[axis] + p, device=x.device))
         return x
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:  # noqa: ARG004
-        ctx.p = inputs[1]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
@@ -216,7 +213,7 @@ class _Enlarged(torch.autograd.Function):
     """As `enlarge`, for a compiler."""
 
     @staticmethod
-    def forward(x: Tensor) -> Tensor:
+    def forward(_ctx: Any, x: Tensor) -> Tensor:
         for axis in (2, 3):
             place = torch.arange(2 * x.shape[axis], device=x.device)
             here, beside = place // 2, place // 2 + place % 2 * 2 - 1
@@ -224,11 +221,7 @@ class _Enlarged(torch.autograd.Function):
         return x
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        pass
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # noqa: ARG004
+    def backward(_ctx: Any, *gradients: Tensor) -> Tensor:
         (x,) = gradients
         for axis in (2, 3):
             first = 2 * torch.arange(x.shape[axis] // 2, device=x.device)
