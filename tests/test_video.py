@@ -313,8 +313,8 @@ video(Path({str(source)!r}), layout="only", translator=Killed())
 def test_killed_film_goes_on(suffix: str, tmp_path: Path) -> None:
     times = [Fraction(i * 41 + i % 3, 1000) for i in range(40)]
     source = make_film(tmp_path / f"film{suffix}", times, sound="aac" if suffix == ".mp4" else "libopus")
-    for frames in (9, 17):  # from where the one before was killed, the batch in the air lost
-        killed(source, frames)
+    for _ in range(2):  # from where the one before was killed, the batch in the air lost, or written in time
+        killed(source, 9)
         assert not (tmp_path / f"film.beauty{suffix}").exists()
     translator = Negative()
     summary = video(source, layout="only", translator=translator)
