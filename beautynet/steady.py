@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
@@ -17,7 +17,7 @@ ASTRAY = 0.5
 """Square px that a flow may miss the place where it began by: there, trust is 1/e."""
 FINE, AROUND = 2.0, 15
 """Px: detail is what a blur so wide takes away, and its strength is compared over squares of this side."""
-_TAPS = (13, 13)  # up to three sigma
+TAPS = 13  # up to three sigma
 MOST_GAIN = 2.5
 """Detail is at most so many times as strong as it was left: what is gone is gone."""
 SMALLEST, FLOW = 32, 128
@@ -42,18 +42,16 @@ def lean(
     `strength` (0..1) parts the last one, moved alike; where something was uncovered, changed or came in at the border,
     it is itself. The result is the dreams and what they leave to the frame after them.
     """
-    height, width = dreams.shape[1:3]
-    scale = min(1.0, FLOW / min(height, width))
-    small = max(1, round(width * scale)), max(1, round(height * scale))
-    pictures = [np.asarray(cv2.resize(each, small, interpolation=cv2.INTER_AREA), np.uint8) for each in frames]
-    if min(height, width) < SMALLEST:
+    size = height, width = dreams.shape[1:3]
+    pictures = at_flow_scale(frames, *size)
+    if min(size) < SMALLEST:
         return dreams, Moment(pictures[-1], dreams[-1])
     last = before.dream if before else dreams[0]
     film, own = ([before.frame, *pictures], dreams) if before else (pictures, dreams[1:])
-    find = partial(_motion, size=(width, height))
     blends = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # of all this, only a blend needs the frame before it done
-        for dream, (whence, trust) in zip(own, pool.map(find, film, film[1:]), strict=True):
+        found = pool.map(lambda *two: _enlarged(motion(*two), width, height), film, film[1:])
+        for dream, (whence, trust) in zip(own, found, strict=True):
             # cubic, since a dream is moved again and again
             then = cv2.remap(last, whence, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
             share = cv2.merge([strength * trust] * 3)
@@ -64,21 +62,27 @@ def lean(
     return np.stack(crisp if before else [dreams[0], *crisp]), Moment(pictures[-1], last)
 
 
-@lru_cache(maxsize=4)
-def _grid(width: int, height: int) -> NDArray[np.float32]:
-    """The place (x, y) of each pixel: (h, w, 2)."""
-    return np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=2).astype(np.float32)
+def at_flow_scale(frames: NDArray[np.uint8], height: int, width: int) -> list[NDArray[np.uint8]]:
+    """Frames (N, H, W, 3) at the scale in which flow is looked for, where dreams are of this size: (h', w', 3) each."""
+    scale = min(1.0, FLOW / min(height, width))
+    small = max(1, round(width * scale)), max(1, round(height * scale))
+    return [np.asarray(cv2.resize(each, small, interpolation=cv2.INTER_AREA), np.uint8) for each in frames]
 
 
-def _motion(
-    before: NDArray[np.uint8], frame: NDArray[np.uint8], size: tuple[int, int]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The place (x, y) that each pixel of a frame had in the one before it, (h, w, 2), and how sure that is, 0..1.
+class Motion(NamedTuple):
+    """What moved from one frame to the next, at the scale of the flow."""
 
-    For a picture of `size` (width, height), which may be larger than the frames.
+    back: NDArray[np.float32]
+    """How far (x, y), in px, each pixel was away in the frame before: (h', w', 2)."""
+    trust: NDArray[np.float32]
+    """How sure that is, 0..1: (h', w')."""
 
-    Not where it looks different there; nor where it came in at the border; nor where the way back from there leads
-    elsewhere, which is what was covered (Sundaram, Brox and Keutzer 2010).
+
+def motion(before: NDArray[np.uint8], frame: NDArray[np.uint8]) -> Motion:
+    """Find what moved between two frames (h', w', 3).
+
+    Trust is little where the picture looks different there; where it came in at the border; and where the way back
+    from there leads elsewhere, which is what was covered (Sundaram, Brox and Keutzer 2010).
     """
     height, width = frame.shape[:2]
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
@@ -93,18 +97,30 @@ def _motion(
     error = cv2.blur(missed, (5, 5)) / (0.05 * moved + ASTRAY)
     x, y = cv2.split(whence)
     inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
-    trust = cv2.exp(change / np.float32(-TRUST) - error) * inside
-    if size == (width, height):
-        return whence, trust
-    stretched = cv2.resize(back * np.array([size[0] / width, size[1] / height], np.float32), size)
-    return _grid(*size) + stretched, np.asarray(cv2.resize(trust, size), np.float32)
+    return Motion(np.asarray(back, np.float32), cv2.exp(change / np.float32(-TRUST) - error) * inside)
+
+
+def _enlarged(found: Motion, width: int, height: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The place (x, y) that each pixel of a dream of this size had before, (h, w, 2), and the trust in it, (h, w)."""
+    rows, columns = found.trust.shape
+    if (rows, columns) == (height, width):
+        return _grid(width, height) + found.back, found.trust
+    larger = np.array([width / columns, height / rows], np.float32)
+    back, trust = (cv2.resize(each, (width, height)) for each in (found.back * larger, found.trust))
+    return _grid(width, height) + back, np.asarray(trust, np.float32)
+
+
+@lru_cache(maxsize=4)
+def _grid(width: int, height: int) -> NDArray[np.float32]:
+    """The place (x, y) of each pixel: (h, w, 2)."""
+    return np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=2).astype(np.float32)
 
 
 def _as_crisp(blend: NDArray[np.float32], dream: NDArray[np.float32]) -> NDArray[np.float32]:
     """The blend with its detail as strong as the dream's: two textures that do not quite meet blur each other."""
-    detail = cv2.subtract(blend, cv2.GaussianBlur(blend, _TAPS, FINE))
+    detail = cv2.subtract(blend, cv2.GaussianBlur(blend, (TAPS, TAPS), FINE))
     grey = cv2.cvtColor(dream, cv2.COLOR_RGB2GRAY)
-    wanted = cv2.subtract(grey, cv2.GaussianBlur(grey, _TAPS, FINE))
+    wanted = cv2.subtract(grey, cv2.GaussianBlur(grey, (TAPS, TAPS), FINE))
     has, should = (
         cv2.blur(cv2.absdiff(each, 0.0), (AROUND, AROUND))
         for each in (cv2.cvtColor(detail, cv2.COLOR_RGB2GRAY), wanted)

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from beautynet import checkpoint as checkpoints
-from beautynet import conditions, images, networks
+from beautynet import conditions, images, networks, steady_gpu
 from beautynet.conditions import Condition
 from beautynet.config import STEADY
 from beautynet.decode import Unreadable, decode
@@ -290,9 +290,11 @@ class Translator:
         return painted[:, :, :height, :width].float()
 
     def hold(self, frames: np.ndarray, painted: Tensor, before: Moment | None) -> tuple[Tensor, Moment | None]:
-        """What was painted for the frames of a film, (N, 3, h, w), held still by the CPU; what the next frame needs."""
+        """What was painted for the frames of a film, (N, 3, h, w), held still; what the next frame needs."""
         if not self.steady:
             return painted, None
+        if painted.is_cuda:
+            return steady_gpu.lean(self._sized(frames), painted, before, self.steady)
         own = painted.permute(0, 2, 3, 1).contiguous().cpu().numpy()
         dreams, moment = lean(self._sized(frames), own, before, self.steady)
         return torch.from_numpy(dreams).permute(0, 3, 1, 2), moment

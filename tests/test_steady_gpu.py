@@ -1,0 +1,35 @@
+"""What a GPU holds still is what a CPU does; its arithmetic is tried on a CPU, too."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_sample_image
+
+from beautynet import steady, steady_gpu
+
+DEVICES = [
+    "cpu",
+    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")),
+]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("size", [(1, 1), (31, 40), (33, 50), (64, 96), (150, 140)])
+def test_it_is_what_a_cpu_does(size: tuple[int, int], device: str) -> None:
+    height, width = size
+    photo = load_sample_image("china.jpg")[::2, ::2]
+    frames = np.stack([photo[20:][:height, 3 * i :][:, :width] for i in range(7)])
+    frames[4:, height // 2 :] = 255 - frames[4:, height // 2 :]  # a part that changes
+    noise = np.random.default_rng(0).normal(0, 0.1, frames.shape)
+    own = (1 - frames / 127.5 + noise).astype(np.float32)
+    one = other = None
+    for part in (slice(0, 1), slice(1, 4), slice(4, 7)):
+        wanted, one = steady.lean(frames[part], own[part], one, 0.85)
+        dreams = torch.from_numpy(own[part]).permute(0, 3, 1, 2).to(device)
+        held, other = steady_gpu.lean(frames[part], dreams, other, 0.85)
+        assert held.device == dreams.device
+        # a GPU may blur with ten bits, and some OpenCV look places up by 32nds of a px
+        assert np.abs(held.permute(0, 2, 3, 1).cpu().numpy() - wanted).mean() < 2e-3
+        assert np.abs(other.dream - one.dream).mean() < 2e-3
+        assert np.array_equal(other.frame, one.frame)
+        assert part.start == 0 or min(size) < steady.SMALLEST or not np.allclose(wanted, own[part], atol=0.02)
