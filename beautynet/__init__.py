@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from beautynet.verbs.scrape import scrape as scrape
     from beautynet.verbs.train import train as train
     from beautynet.verbs.video import video as video
+    from beautynet.verbs.video import videos as videos
 
 _HOMES = {
     "BeautyError": "beautynet.errors",
@@ -50,6 +51,7 @@ _HOMES = {
     "bench": "beautynet.speed",
     "demo": "beautynet.showcase",
     "draw_gallery": "beautynet.verbs.draw",
+    "videos": "beautynet.verbs.video",
     **{
         verb: f"beautynet.verbs.{verb}"
         for verb in (

@@ -393,7 +393,7 @@ def image(paths: tuple[Path, ...], layout: str | None, **given: Any) -> None:
 
 
 @main.command()
-@click.argument("film", type=click.Path(path_type=Path))
+@click.argument("films", nargs=-1, required=True, metavar="FILMS...", type=click.Path(path_type=Path))
 @layout("side", "; of raw frames only")
 @click.option(
     "--steady",
@@ -415,8 +415,10 @@ def image(paths: tuple[Path, ...], layout: str | None, **given: Any) -> None:
     help="Shorter side in px for the network, 32 to 4096; default: as trained.",
 )
 @dreaming
-def video(film: Path, size: int | tuple[int, int] | None, layout: str | None, force: bool, **given: Any) -> None:
-    """Show the network a film: input.mp4 becomes input.beauty.mp4, the original beside the dream.
+def video(
+    films: tuple[Path, ...], size: int | tuple[int, int] | None, layout: str | None, force: bool, **given: Any
+) -> None:
+    """Show the network films, or folders of them: input.mp4 becomes input.beauty.mp4, the original beside the dream.
 
     The same command again goes on with a film that was not completed.
 
@@ -429,22 +431,32 @@ def video(film: Path, size: int | tuple[int, int] | None, layout: str | None, fo
       beautynet video walk.mov --layout only -o dream.webm
       beautynet video walk.mov --start 1:30 --end 1:36 --layout wipe --loop 8
       beautynet video clip.mp4 -c flowers --size 384
+      beautynet video holiday/ -o dreams/
       beautynet video - --size 640x360 -o -
     """
-    if str(film) == "-":
+    if [*map(str, films)] == ["-"]:
         return raw(size, layout=layout or "only", **given)
     if isinstance(size, tuple):
         raise click.UsageError("--size 640x360 is for raw frames on standard input (`-`): else give the shorter side")
+    from beautynet.verbs.video import Skipped, videos
     from beautynet.verbs.video import video as run
 
     def ask(path: Path) -> bool:
         return force or (sys.stdin.isatty() and click.confirm(f"{path} exists. Replace it?", err=True))
 
-    summary = run(film, size=size, layout=layout or "side", force=ask, **given)
-    for warning in summary.warnings:
-        click.secho(f"warning: {warning}", fg="yellow", err=True)
-    click.echo(f"{summary.out}: {summary.frames} frames, {summary.rate:.1f} frames/s")
-    sys.exit(PARTLY if summary.warnings else 0)
+    given |= {"size": size, "layout": layout or "side"}
+    alone = len(films) == 1 and not films[0].is_dir()
+    made, perfect = False, True
+    for each in [run(films[0], force=ask, **given)] if alone else videos(films, force=force, **given):
+        if isinstance(each, Skipped):
+            click.echo(f"skipped {each.source}: {each.reason}", err=True)
+            perfect = False
+            continue
+        for warning in each.warnings:
+            click.secho(f"warning: {warning}", fg="yellow", err=True)
+        click.echo(f"{each.out}: {each.frames} frames, {each.rate:.1f} frames/s")
+        made, perfect = True, perfect and not each.warnings
+    sys.exit(0 if perfect else PARTLY if made else 1)
 
 
 def raw(size: int | tuple[int, int] | None, out: Path | None, layout: str, **given: Any) -> None:

@@ -19,6 +19,10 @@ from beautynet.errors import BeautyError
 from beautynet.frames import Frame
 
 USUAL_RATE = Fraction(25)  # frames/s, of films that do not say
+SUFFIXES = {
+    *(".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv", ".3gp", ".mts", ".m2ts")
+}
+"""Names of films end in these, where names are all there is to go by."""
 
 
 class Film:

@@ -13,14 +13,16 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 from test_media import MEND, UNEVEN, VIDEOS, decoded, hostile, likeness, make_film, needs_videos, packets, photo, rotate
 
+from beautynet.cli import PARTLY, main
 from beautynet.errors import BeautyError
 from beautynet.frames import BATCH, Batch, Frame
 from beautynet.media import Film
 from beautynet.rendering import writing
-from beautynet.verbs.video import video
+from beautynet.verbs.video import Skipped, video, videos
 
 
 class Negative:
@@ -202,6 +204,33 @@ def test_memory_goes_from_batch_to_batch_and_not_across_a_cut(tmp_path: Path) ->
     translator = Negative()
     video(tmp_path / "film.mp4", translator=translator)
     assert translator.calls == [(BATCH, None), (1, 1), (BATCH, None), (2, 3)]
+
+
+def test_folders_of_films(tmp_path: Path) -> None:
+    clips = tmp_path / "clips"
+    (clips / "deep").mkdir(parents=True)
+    for name in ("a.mp4", "A.mov", "deep/b.webm", ".hidden.mp4", "c.beauty.mp4"):
+        make_film(clips / name)
+    (clips / "broken.mp4").write_bytes(b"no film")
+    (clips / "notes.txt").write_text("no film")
+    out = tmp_path / "dreams"
+
+    def told() -> dict[str, str]:
+        every = videos([clips, tmp_path / "gone.mp4"], out, translator=Negative())
+        return {each.reason if isinstance(each, Skipped) else f"{each.out.relative_to(out)}": "" for each in every}
+
+    first = [*told()]
+    made = [name for name in first if name.endswith(".beauty.mp4") or name.endswith(".beauty.webm")]
+    assert made == ["A.beauty.mp4", "a-2.beauty.mp4", "deep/b.beauty.webm"]
+    assert len(first) == 5
+    assert sorted(path.suffix for path in out.rglob("*.*")) == [".mp4", ".mp4", ".webm"]
+    assert sum("exists" in reason for reason in told()) == 3  # nothing is replaced unasked, nor named anew
+    with pytest.raises(BeautyError, match="fps"):
+        next(videos(clips, translator=Negative(), fps=0))
+    with pytest.raises(BeautyError, match="no films"):
+        next(videos(out / "deep", translator=Negative()))
+    with pytest.raises(BeautyError, match="no folder"):
+        next(videos(clips, tmp_path / "one.mp4", translator=Negative()))
 
 
 def test_the_film_itself_is_never_written_to(tmp_path: Path) -> None:
@@ -433,3 +462,17 @@ def test_real_network(checkpoint: Path, tmp_path: Path) -> None:
     with av.open(str(summary.out)) as file:
         assert (file.streams.video[0].width, file.streams.video[0].height) == (214, 66)
         assert file.streams.video[0].frames == len(UNEVEN)
+
+
+def test_folders_from_the_shell(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    make_film(tmp_path / "clips" / "a.mp4", times=UNEVEN[:3])
+    command = ["video", str(tmp_path / "clips"), "-c", str(checkpoint), "--size", "64", "--device", "cpu"]
+    done = CliRunner().invoke(main, command)
+    assert (done.exit_code, done.stdout.count("a.beauty.mp4: 3 frames")) == (0, 1)
+    make_film(tmp_path / "clips" / "b.mp4", times=UNEVEN[:3])
+    more = CliRunner().invoke(main, command)
+    assert more.exit_code == PARTLY
+    assert "b.beauty.mp4: 3 frames" in more.stdout
+    assert "a.beauty.mp4 exists" in more.stderr
+    assert CliRunner().invoke(main, command).exit_code == 1

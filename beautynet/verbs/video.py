@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +17,12 @@ from numpy.typing import NDArray
 from beautynet import loops
 from beautynet.config import STEADY
 from beautynet.console import console, progress
-from beautynet.decode import MADE
+from beautynet.decode import MADE, named_in
 from beautynet.errors import BeautyError
-from beautynet.files import Paths
+from beautynet.files import Paths, listed
 from beautynet.frames import Batch, Frame, in_batches
 from beautynet.layout import compose, composed_size
-from beautynet.media import Film
+from beautynet.media import SUFFIXES, Film
 from beautynet.rendering import FORMATS, film_format
 from beautynet.segments import Segments, is_resumable
 
@@ -101,13 +102,9 @@ def video(
     """
     source = Path(source)
     target = _target(source, None if out is None else Path(out), ".mp4" if loop is None else ".gif")
-    composed_size((1, 1), layout)
-    if start < 0 or (end is not None and end <= start):
-        raise BeautyError(f"--start {start:g} and --end {end} will not do: a part begins at 0 or later and ends later")
-    if fps is not None and not 0 < fps <= MOST_FPS:
-        raise BeautyError(f"--fps {fps:g} will not do: it has to be over 0 and at most {MOST_FPS}")
-    if loop is not None and (loop <= 0 or film_format(target).sound):
-        raise BeautyError(f"a loop of {loop:g} MB in {target.name} will not do: name a .gif or .webp, and more than 0")
+    _check(layout, start, end, fps, loop)
+    if loop is not None and film_format(target).sound:
+        raise BeautyError(f"a loop in {target.name} will not do: name a .gif or .webp")
     with Film(source, start, end, fps or (loop and min(loops.FPS, _rate(source)))) as film:
         if translator is None:
             from beautynet.translator import Translator
@@ -156,6 +153,72 @@ def video(
             segments.forget()
         seconds = time.perf_counter() - began
         return VideoSummary(target, segments.frames, segments.frames - already, seconds, (*film.warnings, *lost))
+
+
+class Skipped(NamedTuple):
+    """A film that there is no dream of, and why."""
+
+    source: Path
+    reason: str
+
+
+def videos(
+    paths: Paths, out: str | Path | None = None, *, translator: Dreamer | None = None, **settings: Any
+) -> Iterator[VideoSummary | Skipped]:
+    """Dream several films, and all in folders, one after the other, each as `video` does with the same settings.
+
+    `out` is a folder; None puts each dream beside its film. What became of a film is told when it is done; one that
+    fails is skipped, and the next one goes on. BeautyError where none could do.
+    """
+    _check(**{name: value for name, value in settings.items() if name in ("layout", "start", "end", "fps", "loop")})
+    asked = listed(paths)
+    sources = [
+        (film, film.parent.relative_to(path) if path.is_dir() else Path())
+        for path in asked
+        for film in (named_in(path, SUFFIXES) if path.is_dir() else [path])
+    ]
+    if not sources:
+        raise BeautyError(f"no films in {', '.join(map(str, asked)) or 'nothing'}: name films or folders of them")
+    if out is not None and (Path(out).is_file() or Path(out).suffix.lower() in FORMATS):
+        raise BeautyError(f"{out} is no folder, which several films need: choose another name")
+    network = {name: settings.pop(name) for name in NETWORK if name in settings}
+    if translator is None:
+        from beautynet.translator import Translator
+
+        translator = Translator.load(network.pop("checkpoint", None), **network)
+    taken: set[str] = set()
+    for source, inside in sources:
+        beside = _target(source, None, ".mp4" if settings.get("loop") is None else ".gif")
+        place = beside.parent if out is None else Path(out, inside)
+        names = chain([beside.name], (f"{source.stem}-{n}{MADE}{beside.suffix}" for n in count(2)))
+        # lower case, since some systems hold names that differ in case for the same
+        target = next(path for name in names if str(path := place / name).lower() not in taken)
+        taken.add(str(target).lower())
+        try:
+            yield video(source, target, translator=translator, **settings)
+        except BeautyError as error:
+            yield Skipped(source, str(error))
+
+
+NETWORK = ("checkpoint", "device", "size", "abstraction", "colors", "steady")
+"""Arguments of `video` that say which network, and how it works."""
+
+
+def _check(
+    layout: str = "side",
+    start: float = 0,
+    end: float | None = None,
+    fps: float | None = None,
+    loop: float | None = None,
+) -> None:
+    """BeautyError for what no film can be dreamt with."""
+    composed_size((1, 1), layout)
+    if start < 0 or (end is not None and end <= start):
+        raise BeautyError(f"--start {start:g} and --end {end} will not do: a part begins at 0 or later and ends later")
+    if fps is not None and not 0 < fps <= MOST_FPS:
+        raise BeautyError(f"--fps {fps:g} will not do: it has to be over 0 and at most {MOST_FPS}")
+    if loop is not None and loop <= 0:
+        raise BeautyError(f"--loop {loop:g} will not do: it has to be over 0")
 
 
 def _rate(source: Path) -> float:
