@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from beautynet.verbs.scrape import scrape as scrape
     from beautynet.verbs.train import train as train
     from beautynet.verbs.video import video as video
-    from beautynet.verbs.video import videos as videos
 
 _HOMES = {
     "BeautyError": "beautynet.errors",
@@ -51,7 +50,6 @@ _HOMES = {
     "bench": "beautynet.speed",
     "demo": "beautynet.showcase",
     "draw_gallery": "beautynet.verbs.draw",
-    "videos": "beautynet.verbs.video",
     **{
         verb: f"beautynet.verbs.{verb}"
         for verb in (
