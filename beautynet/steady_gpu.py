@@ -27,16 +27,15 @@ def lean(frames: NDArray[np.uint8], dreams: Tensor, before: Moment | None, stren
         return dreams, Moment(pictures[-1], _as_frame(dreams[-1]))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         back, trust = map(np.stack, zip(*pool.map(steady.motion, film, film[1:]), strict=True))
-    whence = _places(back, dreams)
-    share = strength * _enlarged(trust[..., None], dreams)
     last = torch.from_numpy(before.dream).to(dreams.device).permute(2, 0, 1)[None] if before else dreams[:1]
-    blends = []
-    for dream, place, part in zip(*(torch.split(each, 1) for each in (own, whence, share)), strict=True):
-        then = F.grid_sample(last, place, mode="bicubic", padding_mode="border", align_corners=False)
-        last = torch.lerp(dream, then, part)
-        blends.append(last)
-    crisp = _as_crisp(torch.cat(blends), own)
-    return crisp if before else torch.cat([dreams[:1], crisp]), Moment(pictures[-1], _as_frame(last[0]))
+    held = [] if before else [last]
+    moved = (torch.from_numpy(each).to(dreams.device) for each in (back.transpose(0, 3, 1, 2), trust[:, None]))
+    # frame by frame, since a large one takes much memory
+    for dream, flow, sure in zip(*(torch.split(each, 1) for each in (own, *moved)), strict=True):
+        then = F.grid_sample(last, _places(flow, dream), mode="bicubic", padding_mode="border", align_corners=False)
+        last = torch.lerp(dream, then, strength * _enlarged(sure, dream))
+        held.append(_as_crisp(last, dream))
+    return torch.cat(held), Moment(pictures[-1], _as_frame(last[0]))
 
 
 def _as_frame(dream: Tensor) -> NDArray[np.float32]:
@@ -44,26 +43,24 @@ def _as_frame(dream: Tensor) -> NDArray[np.float32]:
     return dream.permute(1, 2, 0).contiguous().cpu().numpy()
 
 
-def _enlarged(maps: NDArray[np.float32], like: Tensor) -> Tensor:
-    """Maps (N, h', w', C) as (N, C, h, w), where other pictures are and as large."""
-    batch = torch.from_numpy(maps).to(like.device).permute(0, 3, 1, 2)
-    return F.interpolate(batch, size=like.shape[2:], mode="bilinear", align_corners=False)
+def _enlarged(small: Tensor, like: Tensor) -> Tensor:
+    """Maps (N, C, h', w') as large as other pictures are: (N, C, h, w)."""
+    return F.interpolate(small, size=like.shape[2:], mode="bilinear", align_corners=False)
 
 
-def _places(back: NDArray[np.float32], like: Tensor) -> Tensor:
-    """Where each pixel was before, (N, h, w, 2), in -1..1 from border to border; `back` in px of its own size."""
-    height, width = like.shape[2:]
-    share = _enlarged(back, like).permute(0, 2, 3, 1) / constant((back.shape[2] / 2, back.shape[1] / 2), like)
-    y, x = (torch.arange(1, 2 * side, 2, device=like.device) / side - 1 for side in (height, width))
+def _places(flow: Tensor, like: Tensor) -> Tensor:
+    """Where each pixel was before, (N, h, w, 2), in -1..1 from border to border; the flow (N, 2, h', w') in its px."""
+    share = _enlarged(flow, like).permute(0, 2, 3, 1) / constant((flow.shape[3] / 2, flow.shape[2] / 2), like)
+    y, x = (torch.arange(1, 2 * side, 2, device=like.device) / side - 1 for side in like.shape[2:])
     return share + torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=2)
 
 
-def _as_crisp(blends: Tensor, dreams: Tensor) -> Tensor:
-    """Blends (N, 3, h, w) with their detail as strong as the dreams'."""
-    detail, wanted = (each - _blurred(each) for each in (blends, luma(dreams)))
+def _as_crisp(blend: Tensor, dream: Tensor) -> Tensor:
+    """A blend (N, 3, h, w) with its detail as strong as the dream's."""
+    detail, wanted = (each - _blurred(each) for each in (blend, luma(dream)))
     has, should = (_around(each.abs()) for each in (luma(detail), wanted))
     gain = (should / has.clamp_min(1e-6)).clamp(1, steady.MOST_GAIN)
-    return torch.addcmul(blends, gain - 1, detail)
+    return torch.addcmul(blend, gain - 1, detail)
 
 
 def _blurred(batch: Tensor) -> Tensor:

@@ -27,6 +27,8 @@ from beautynet.rendering import FORMATS, film_format
 from beautynet.segments import Segments, is_resumable
 
 MOST_FPS = 240
+NETWORK = ("checkpoint", "device", "size", "abstraction", "colors", "steady")
+"""Arguments of `video` that say which network, and how it works."""
 
 Pictures = NDArray[np.uint8]
 
@@ -198,10 +200,6 @@ def videos(
             yield video(source, target, translator=translator, **settings)
         except BeautyError as error:
             yield Skipped(source, str(error))
-
-
-NETWORK = ("checkpoint", "device", "size", "abstraction", "colors", "steady")
-"""Arguments of `video` that say which network, and how it works."""
 
 
 def _check(
