@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from beautynet.errors import BeautyError
+from beautynet.files import MADE
 
 MAX_PIXELS = 100_000_000
 HASHABLE = 128
@@ -37,8 +38,6 @@ _UPRIGHT = {
 _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "TIFF", "BMP", "JPEG2000", "MPO", "PPM")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
-MADE = ".beauty"
-"""Before the last suffix of what we made: such pictures are none to begin with."""
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".gif", ".heic"}
 """Names of pictures end in these, where names are all there is to go by."""
 

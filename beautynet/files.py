@@ -1,4 +1,4 @@
-"""Writing files so that a reader finds the whole old one or the whole new one, whatever happens in between."""
+"""Where what we make goes, and writing it so that a reader finds the whole old one or the whole new one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain, count
 from pathlib import Path
 
 from beautynet.errors import BeautyError
@@ -25,6 +26,29 @@ Paths = str | Path | Sequence[str | Path]
 def listed(paths: Paths) -> list[Path]:
     """One path or several as a list."""
     return [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+
+
+MADE = ".beauty"
+"""Before the last suffix of what we made: such pictures and films are none to begin with."""
+
+
+def dreams_of(sources: Sequence[tuple[Path, Path]], out: Path | None, suffix: Callable[[Path], str]) -> Iterator[Path]:
+    """Where the dream of each source goes: into `out`, in the source's folder there (relative), or beside the source.
+
+    No name comes twice, nor is it one of the sources'. `suffix` tells that of a source's dream.
+    """
+
+    def known(path: Path) -> str:
+        return str(path.absolute()).lower()  # some systems hold names that differ in case for the same
+
+    taken = {known(source) for source, _ in sources}
+    for source, inside in sources:
+        place = source.parent if out is None else out / inside
+        endings = chain([""], (f"-{number}" for number in count(2)))
+        names = (place / f"{source.stem}{ending}{MADE}{suffix(source)}" for ending in endings)
+        target = next(name for name in names if known(name) not in taken)
+        taken.add(known(target))
+        yield target
 
 
 _MANY = 4

@@ -172,10 +172,15 @@ class Conv(nn.Module):
 def pad(x: Tensor, p: int) -> Tensor:
     """Repeat the edge of (N, C, H, W) p px in each direction."""
     if _is_compiled(x):
-        padded: Tensor = _Padded.apply(x, p)  # type: ignore[no-untyped-call]
-        return padded.contiguous(memory_format=torch.channels_last)
+        return _compiled(_Padded, x, p)
     with _as_it_is(x):
         return F.pad(x, (p, p, p, p), mode="replicate")
+
+
+def _compiled(function: type[torch.autograd.Function], *given: Any) -> Tensor:
+    """What a function for a compiler makes, with channels last."""
+    made: Tensor = function.apply(*given)  # type: ignore[no-untyped-call]
+    return made.contiguous(memory_format=torch.channels_last)
 
 
 def _at(x: Tensor, axis: int, places: Tensor) -> Tensor:
@@ -233,8 +238,7 @@ class _Enlarged(torch.autograd.Function):
 def enlarge(x: Tensor) -> Tensor:
     """(N, C, H, W) -> (N, C, 2H, 2W), bilinear."""
     if _is_compiled(x):
-        enlarged: Tensor = _Enlarged.apply(x)  # type: ignore[no-untyped-call]
-        return enlarged.contiguous(memory_format=torch.channels_last)
+        return _compiled(_Enlarged, x)
     with _as_it_is(x):
         return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 

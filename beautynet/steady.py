@@ -17,7 +17,7 @@ ASTRAY = 0.5
 """Square px that a flow may miss the place where it began by: there, trust is 1/e."""
 FINE, AROUND = 2.0, 15
 """Px: detail is what a blur so wide takes away, and its strength is compared over squares of this side."""
-TAPS = 13  # up to three sigma
+_TAPS = (13, 13)  # up to three sigma
 MOST_GAIN = 2.5
 """Detail is at most so many times as strong as it was left: what is gone is gone."""
 SMALLEST, FLOW = 32, 128
@@ -118,9 +118,9 @@ def _grid(width: int, height: int) -> NDArray[np.float32]:
 
 def _as_crisp(blend: NDArray[np.float32], dream: NDArray[np.float32]) -> NDArray[np.float32]:
     """The blend with its detail as strong as the dream's: two textures that do not quite meet blur each other."""
-    detail = cv2.subtract(blend, cv2.GaussianBlur(blend, (TAPS, TAPS), FINE))
+    detail = cv2.subtract(blend, cv2.GaussianBlur(blend, _TAPS, FINE))
     grey = cv2.cvtColor(dream, cv2.COLOR_RGB2GRAY)
-    wanted = cv2.subtract(grey, cv2.GaussianBlur(grey, (TAPS, TAPS), FINE))
+    wanted = cv2.subtract(grey, cv2.GaussianBlur(grey, _TAPS, FINE))
     has, should = (
         cv2.blur(cv2.absdiff(each, 0.0), (AROUND, AROUND))
         for each in (cv2.cvtColor(detail, cv2.COLOR_RGB2GRAY), wanted)

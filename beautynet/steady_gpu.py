@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from beautynet import steady
-from beautynet.conditions import constant, luma
+from beautynet.conditions import constant, luma, smooth
 from beautynet.steady import Moment
 
 
@@ -57,22 +57,11 @@ def _places(flow: Tensor, like: Tensor) -> Tensor:
 
 def _as_crisp(blend: Tensor, dream: Tensor) -> Tensor:
     """A blend (N, 3, h, w) with its detail as strong as the dream's."""
-    detail, wanted = (each - _blurred(each) for each in (blend, luma(dream)))
-    has, should = (_around(each.abs()) for each in (luma(detail), wanted))
+    both = torch.cat([blend, luma(dream)], dim=1)
+    detail, wanted = torch.tensor_split(both - smooth(both, steady.FINE), (3,), dim=1)
+    strengths = torch.cat([luma(detail), wanted], dim=1).abs()
+    margin = (steady.AROUND // 2,) * 4
+    around = F.avg_pool2d(F.pad(strengths, margin, mode="reflect"), steady.AROUND, stride=1)
+    has, should = torch.split(around, 1, dim=1)
     gain = (should / has.clamp_min(1e-6)).clamp(1, steady.MOST_GAIN)
     return torch.addcmul(blend, gain - 1, detail)
-
-
-def _blurred(batch: Tensor) -> Tensor:
-    """OpenCV's Gaussian blur of (N, C, H, W)."""
-    reach = steady.TAPS // 2
-    away = torch.arange(-reach, reach + 1, device=batch.device)
-    taps = torch.softmax(away.square() * (-0.5 / steady.FINE**2), dim=0)
-    lines = F.pad(batch, (reach,) * 4, mode="reflect").flatten(0, 1)[:, None]
-    blurred: Tensor = F.conv2d(F.conv2d(lines, taps.view(1, 1, -1, 1)), taps.view(1, 1, 1, -1))
-    return blurred.view_as(batch)
-
-
-def _around(batch: Tensor) -> Tensor:
-    """The mean over squares around each pixel of (N, 1, H, W)."""
-    return F.avg_pool2d(F.pad(batch, (steady.AROUND // 2,) * 4, mode="reflect"), steady.AROUND, stride=1)

@@ -22,8 +22,9 @@ from beautynet import checkpoint as checkpoints
 from beautynet import health, images, manifest
 from beautynet.conditions import Condition
 from beautynet.dataset import PAIRS, Dataset
-from beautynet.decode import MADE, as_jpeg, decode
+from beautynet.decode import as_jpeg, decode
 from beautynet.errors import BeautyError
+from beautynet.files import MADE
 from beautynet.manifest import DATA
 from beautynet.rendering import FORMATS
 from beautynet.sheet import thumbnail

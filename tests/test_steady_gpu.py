@@ -28,7 +28,7 @@ def test_it_is_what_a_cpu_does(size: tuple[int, int], device: str) -> None:
         dreams = torch.from_numpy(own[part]).permute(0, 3, 1, 2).to(device)
         held, other = steady_gpu.lean(frames[part], dreams, other, 0.85)
         assert held.device == dreams.device
-        # a GPU may blur with ten bits, and some OpenCV look places up by 32nds of a px
+        # the border is blurred otherwise, a GPU may do so with ten bits, some OpenCV look places up by 32nds of a px
         assert np.abs(held.permute(0, 2, 3, 1).cpu().numpy() - wanted).mean() < 2e-3
         assert np.abs(other.dream - one.dream).mean() < 2e-3
         assert np.array_equal(other.frame, one.frame)

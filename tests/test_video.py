@@ -225,6 +225,11 @@ def test_folders_of_films(tmp_path: Path) -> None:
     assert len(first) == 5
     assert sorted(path.suffix for path in out.rglob("*.*")) == [".mp4", ".mp4", ".webm"]
     assert sum("exists" in reason for reason in told()) == 3  # nothing is replaced unasked, nor named anew
+    sources = [clips / "c.beauty.mp4", make_film(clips / "c.mp4")]
+    before = sources[0].read_bytes()
+    renamed = [each for each in videos(sources, translator=Negative(), force=True) if not isinstance(each, Skipped)]
+    assert [each.out.name for each in renamed] == ["c.beauty.beauty.mp4", "c-2.beauty.mp4"]
+    assert sources[0].read_bytes() == before  # an input is never written over
     with pytest.raises(BeautyError, match="fps"):
         next(videos(clips, translator=Negative(), fps=0))
     with pytest.raises(BeautyError, match="no films"):

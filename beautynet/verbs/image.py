@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from beautynet.console import progress
-from beautynet.decode import MADE, Unreadable, decode
+from beautynet.decode import Unreadable, decode
 from beautynet.errors import BeautyError
-from beautynet.files import Paths, atomic, listed
+from beautynet.files import MADE, Paths, atomic, dreams_of, listed
 from beautynet.layout import compose, composed_size
 
 FORMATS: dict[str, dict[str, Any]] = {
@@ -107,18 +106,11 @@ def _targets(sources: list[tuple[Path, Path]], out: Path | None, named: bool) ->
         return [out]
     if out is not None and out.exists() and not out.is_dir():
         raise BeautyError(f"{out} is a file, but several dreams need a folder: choose another name")
-    # lower case, since some systems hold names that differ in case for the same
-    taken = {str(source.absolute()).lower() for source, _ in sources}
-    targets = []
-    for source, folder in sources:
-        suffix = source.suffix if source.suffix.lower() in (".jpg", ".jpeg") else ".png"
-        place = source.parent if out is None else out / folder
-        endings = chain([""], (f"-{number}" for number in count(2)))
-        names = (place / f"{source.stem}{ending}{MADE}{suffix}" for ending in endings)
-        target = next(name for name in names if str(name.absolute()).lower() not in taken)
-        taken.add(str(target.absolute()).lower())
-        targets.append(target)
-    return targets
+    return list(dreams_of(sources, out, lambda source: source.suffix if _is_jpeg(source) else ".png"))
+
+
+def _is_jpeg(path: Path) -> bool:
+    return path.suffix.lower() in (".jpg", ".jpeg")
 
 
 def _save(picture: np.ndarray, target: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain, count
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from beautynet import loops
 from beautynet.config import STEADY
 from beautynet.console import console, progress
-from beautynet.decode import MADE, named_in
+from beautynet.decode import named_in
 from beautynet.errors import BeautyError
-from beautynet.files import Paths, listed
+from beautynet.files import Paths, dreams_of, listed
 from beautynet.frames import Batch, Frame, in_batches
 from beautynet.layout import compose, composed_size
 from beautynet.media import SUFFIXES, Film
@@ -103,7 +103,7 @@ def video(
     with the frames so far, too, and KeyboardInterrupt raised with a sentence that says so.
     """
     source = Path(source)
-    target = _target(source, None if out is None else Path(out), ".mp4" if loop is None else ".gif")
+    target = _target(source, None if out is None else Path(out), loop)
     _check(layout, start, end, fps, loop)
     if loop is not None and film_format(target).sound:
         raise BeautyError(f"a loop in {target.name} will not do: name a .gif or .webp")
@@ -188,14 +188,8 @@ def videos(
         from beautynet.translator import Translator
 
         translator = Translator.load(network.pop("checkpoint", None), **network)
-    taken: set[str] = set()
-    for source, inside in sources:
-        beside = _target(source, None, ".mp4" if settings.get("loop") is None else ".gif")
-        place = beside.parent if out is None else Path(out, inside)
-        names = chain([beside.name], (f"{source.stem}-{n}{MADE}{beside.suffix}" for n in count(2)))
-        # lower case, since some systems hold names that differ in case for the same
-        target = next(path for name in names if str(path := place / name).lower() not in taken)
-        taken.add(str(target).lower())
+    targets = dreams_of(sources, None if out is None else Path(out), partial(_suffix, loop=settings.get("loop")))
+    for (source, _), target in zip(sources, targets, strict=True):
         try:
             yield video(source, target, translator=translator, **settings)
         except BeautyError as error:
@@ -238,14 +232,16 @@ def _ask(target: Path, force: bool | Callable[[Path], bool]) -> None:
         raise BeautyError(f"{target} exists: --force replaces it, -o chooses another name")
 
 
-def _target(source: Path, out: Path | None, usual: str) -> Path:
-    """Where the dream goes; a BeautyError if that is no film's name, or the film itself."""
+def _suffix(source: Path, loop: float | None) -> str:
+    """The format of the dream of a film that nothing else was asked for."""
     suffix = source.suffix.lower()
-    name = f"{source.stem}{MADE}{suffix if suffix in FORMATS and usual == '.mp4' else usual}"
-    if out is None:
-        out = source.with_name(name)
-    elif out.is_dir():
-        out = out / name
+    return ".gif" if loop is not None else suffix if suffix in FORMATS else ".mp4"
+
+
+def _target(source: Path, out: Path | None, loop: float | None) -> Path:
+    """Where the dream goes; a BeautyError if that is no film's name, or the film itself."""
+    if out is None or out.is_dir():
+        (out,) = dreams_of([(source, Path())], out, partial(_suffix, loop=loop))
     film_format(out)
     if out.exists() and source.exists() and out.samefile(source):
         raise BeautyError(f"{out} is the film itself: choose another name for the dream")
