@@ -145,13 +145,12 @@ def load_generator(path: Path) -> tuple[networks.Generator, dict[str, Any]]:
         if claimed != there:
             raise ValueError(f"its weights are of {there}, it claims {claimed}")
         generator = networks.Generator(**there)
-    load_weights(generator, path)
+    fill(generator, read_weights(path), path)
     return generator, header
 
 
-def load_weights(module: nn.Module, path: Path) -> None:
-    """Fill `module` with the weights in `path`; a BeautyError if they are not its own."""
-    weights = read_weights(path)
+def fill(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Fill `module` with the weights from `path`; a BeautyError if they are not its own."""
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:

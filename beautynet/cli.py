@@ -449,7 +449,7 @@ def video(
     made, perfect = False, True
     for each in [run(films[0], force=ask, **given)] if alone else videos(films, force=force, **given):
         if isinstance(each, Skipped):
-            click.echo(f"skipped {each.source}: {each.reason}", err=True)
+            click.echo(f"skipped: {each.reason}", err=True)
             perfect = False
             continue
         for warning in each.warnings:

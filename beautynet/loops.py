@@ -50,7 +50,8 @@ def loop(film: Path, out: Path, most_bytes: float) -> None:
                 return
             if size > most_bytes and scale <= least:
                 raise BeautyError(
-                    f"{size / 1e6:.1f} MB even at {SMALLEST} px: allow more, or cut a part out by --start and --end"
+                    f"{out} would have {size / 1e6:.1f} MB even at {SMALLEST} px: "
+                    "allow more, or cut a part out by --start and --end"
                 )
             scale *= (0.9 * most_bytes / size) ** 0.5
 

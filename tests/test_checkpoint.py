@@ -94,7 +94,7 @@ def test_a_flipped_bit_is_found_wherever_it_is(checkpoint: Path, tmp_path: Path)
         assert all(map(torch.equal, generator.state_dict().values(), again.state_dict().values()))
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     with pytest.raises(BeautyError, match="checksum"):
-        checkpoints.load_weights(generator, path)
+        checkpoints.load_generator(path)
 
 
 def test_files_without_a_checksum_are_taken(checkpoint: Path, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_flipped_bit_in_a_state_is_found(tmp_path: Path) -> None:
 
 def test_weights_of_another_size_are_refused(checkpoint: Path) -> None:
     with pytest.raises(BeautyError, match="--preset"):
-        checkpoints.load_weights(Generator(8, 3), checkpoint)
+        checkpoints.fill(Generator(8, 3), checkpoints.read_weights(checkpoint), checkpoint)
 
 
 def test_state_falls_back_to_the_one_before(tmp_path: Path) -> None:

@@ -127,22 +127,18 @@ def train(
     state = checkpoints.load_state(folder)
     if state is not None:
         _check_resumable(state, config, folder)
-    run = Run(config, dataset, folder, chosen, clock, _groups(state, init))
-    run.preview = files.listed(preview)
+    # the generator's norm has as many groups as where it goes on, or starts from, has
     if state is not None:
+        run = Run(config, dataset, folder, chosen, clock, int(state.get("groups", GROUPS_BEFORE)))
         run.restore(state)
     elif init is not None:
-        run.start_from(checkpoints.find(init))
+        other, _ = checkpoints.load_generator(model := checkpoints.find(init))
+        run = Run(config, dataset, folder, chosen, clock, other.groups)
+        run.start_from(other, model)
+    else:
+        run = Run(config, dataset, folder, chosen, clock)
+    run.preview = files.listed(preview)
     return run()
-
-
-def _groups(state: dict[str, Any] | None, init: str | Path | None) -> int:
-    """In how many groups of channels the generator's norm is: as many as where it goes on, or starts from, has."""
-    if state is not None:
-        return int(state.get("groups", GROUPS_BEFORE))
-    if init is not None:
-        return checkpoints.load_generator(checkpoints.find(init))[0].groups
-    return GROUPS
 
 
 def _check_resumable(state: dict[str, Any], config: TrainConfig, folder: Path) -> None:
@@ -517,10 +513,10 @@ class Run:
             f"resuming {self.folder} after {self.progress.steps} steps, {self.progress.seconds / 60:.1f} minutes"
         )
 
-    def start_from(self, model: Path) -> None:
+    def start_from(self, other: Generator, model: Path) -> None:
         """Start with the weights of another checkpoint (fine-tuning)."""
         for network in (self.generator, self.average):
-            checkpoints.load_weights(network, model)
+            checkpoints.fill(network, other.state_dict(), model)
         console.print(f"starting from {model}")
 
     def _log(self, figures: dict[str, Tensor], also: dict[str, float]) -> dict[str, float | None]:
