@@ -33,9 +33,11 @@ FRESH_STEPS, WARM_STEPS = 16, 3
 """Lloyd iterations for a first picture, and for a frame that starts from the centres of the one before."""
 CENTRE_INERTIA = 0.6
 """How much of the last frame's centres stays in a film: steadier colours against a slower reaction to change."""
-FRESH_SHARE = 0.1
-"""How far a film's centres are drawn, each frame, to those that the frame would have alone: a centre that lost all its
-pixels as the scene changed finds others."""
+FRESH_PULL, FRESH_SHARE = 0.2, (0.1, 0.5)
+"""How far a film's centres are drawn, each frame, to those that the frame would have alone: in proportion to how much
+better these fit, within bounds. So a centre that lost all its pixels as the scene changed finds others."""
+UNSEEN = 0.25
+"""Nobody sees a mean squared error of this, in Lab²; what centres fit better than to this is nothing to go after."""
 RANK_TOLERANCE = 4.0
 """In a film the ranks of two clusters swap only once the darker is this much (in L*) the lighter one."""
 
@@ -211,8 +213,9 @@ def _clustered(recipe: Condition, lab: Tensor, fresh: Tensor, memory: Memory) ->
         colours = [borrowed(centres, recipe._lent(centres))] * 2 if recipe.lenders else []
     else:
         known, before = (each.expand(lab.shape[0], *each.shape[1:]) for each in memory)
-        pull = torch.lerp(known[..., :3], fresh, FRESH_SHARE)
-        centres = torch.lerp(lloyd(sample(lab), pull, WARM_STEPS), pull, CENTRE_INERTIA)
+        pixels = sample(lab)
+        pull = torch.lerp(known[..., :3], fresh, _share_of_fresh(pixels, known[..., :3], fresh))
+        centres = torch.lerp(lloyd(pixels, pull, WARM_STEPS), pull, CENTRE_INERTIA)
         order = rank_order(centres)
         centres = centres.gather(1, order[..., None].expand_as(centres))
         before = order.argsort(dim=1).gather(1, before)
@@ -225,6 +228,13 @@ def _clustered(recipe: Condition, lab: Tensor, fresh: Tensor, memory: Memory) ->
     palette = PALETTES[recipe.palette](known[..., -3:])
     painted = palette.mT.gather(2, labels[:, None].expand(-1, 3, -1))
     return painted.reshape(lab.shape), (known, labels)
+
+
+def _share_of_fresh(pixels: Tensor, known: Tensor, fresh: Tensor) -> Tensor:
+    """How far a film's known centres (N, k, 3) are drawn to the fresh ones of its pixels (N, 3, P): (N, 1, 1)."""
+    held, alone = (error(pixels, centres) for centres in (known, fresh))
+    better = (held - alone) / alone.clamp_min(UNSEEN)
+    return (FRESH_PULL * better).clamp(*FRESH_SHARE)[:, None, None]
 
 
 def sample(lab: Tensor) -> Tensor:
@@ -277,6 +287,11 @@ def lloyd(pixels: Tensor, centres: Tensor, steps: int) -> Tensor:
 def relative_distances(pixels: Tensor, centres: Tensor) -> Tensor:
     """Squared distances of (N, C, P) pixels to (N, k, C) centres, less a term that is the same for all centres."""
     return torch.baddbmm(centres.square().sum(2, keepdim=True), centres, pixels, alpha=-2)
+
+
+def error(pixels: Tensor, centres: Tensor) -> Tensor:
+    """Mean squared distance of (N, C, P) pixels to the nearest of the centres (N, k, C): (N,)."""
+    return (relative_distances(pixels, centres).amin(1) + pixels.square().sum(1)).mean(1)
 
 
 def assign(pixels: Tensor, centres: Tensor, before: Tensor | None = None) -> Tensor:

@@ -5,7 +5,8 @@
 speed    The whole command, the network's own forward passes on the same frames, and the plain loop that most would
          write: OpenCV's capture, scikit-learn's KMeans on each frame, one forward pass a frame, OpenCV's writer.
 memory   The command's peak for ten seconds and for ten minutes of the film, each in a process of its own.
-steady   Warping error and sharpness of `--steady`, over those of each frame by itself.
+steady   Warping error and sharpness of `--steady`, over those of each frame by itself. With --colors all frames borrow
+         those of one picture; else each by itself borrows its own, and is as sharp as these have contrast.
 """
 
 from __future__ import annotations
@@ -159,10 +160,11 @@ def main() -> None:
     parser.add_argument("films", type=Path)
     parser.add_argument("-c", "--checkpoint", required=True)
     parser.add_argument("--size", type=int)
+    parser.add_argument("--colors", type=Path, nargs="+", default=())
     parser.add_argument("--frames", type=int, default=100)
     parser.add_argument("--only", nargs="+", choices=("speed", "memory", "steady"), default=("speed", "steady"))
     given = parser.parse_args()
-    translator = Translator.load(given.checkpoint, size=given.size)
+    translator = Translator.load(given.checkpoint, size=given.size, colors=given.colors)
     films = sorted(given.films.iterdir()) if given.films.is_dir() else [given.films]
     with tempfile.TemporaryDirectory() as place:
         for film in films if "speed" in given.only else ():

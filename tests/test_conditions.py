@@ -25,6 +25,7 @@ from beautynet.conditions import (
     Condition,
     Memory,
     assign,
+    error,
     fit_centres,
     lab_to_rgb,
     luma,
@@ -305,6 +306,21 @@ def test_memory_follows_a_changing_scene(crops: Tensor) -> None:
     for _ in range(20):
         _, memory = recipe(others, memory)
     assert inertia(memory) < 1.5 * fresh < at_first
+
+
+def test_memory_lets_go_of_colours_that_are_gone() -> None:
+    """A wall that fills the picture, after a scene of many colours, is more than one field."""
+    recipe = Condition("clusters", size=128, palette="mean")
+    scene = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    grey = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(1)) * 0.2 - 0.1
+    scene, wall = (F.interpolate(each, (128, 128), mode="bilinear").expand(-1, 3, -1, -1) for each in (scene, grey))
+    pixels = sample(recipe._lab(wall))
+    (_, memory), (_, alone) = recipe(scene), recipe(wall)
+    for _ in range(10):
+        _, memory = recipe(wall, memory)
+    assert memory is not None
+    assert alone is not None
+    assert error(pixels, memory[0]) < 1.5 * error(pixels, alone[0])
 
 
 @pytest.mark.parametrize("kind", CONDITIONS)
