@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -15,9 +16,8 @@ TRUST = 30.0
 """A pixel of the film that is this much (of 255, in its worst channel) off what was there before trusts it by 1/e."""
 ASTRAY = 0.5
 """Square px that a flow may miss the place where it began by: there, trust is 1/e."""
-FINE, AROUND = 2.0, 15
-"""Px: detail is what a blur so wide takes away, and its strength is compared over squares of this side."""
-_TAPS = (13, 13)  # up to three sigma
+FINE, AROUND = (2.0, 1.0, 0.6), 15
+"""Px: detail is what blurs so wide take away, coarse to fine; its strength is compared over squares of this side."""
 MOST_GAIN = 2.5
 """Detail is at most so many times as strong as it was left: what is gone is gone."""
 SMALLEST, FLOW = 32, 128
@@ -118,12 +118,19 @@ def _grid(width: int, height: int) -> NDArray[np.float32]:
 
 def _as_crisp(blend: NDArray[np.float32], dream: NDArray[np.float32]) -> NDArray[np.float32]:
     """The blend with its detail as strong as the dream's: two textures that do not quite meet blur each other."""
-    detail = cv2.subtract(blend, cv2.GaussianBlur(blend, _TAPS, FINE))
     grey = cv2.cvtColor(dream, cv2.COLOR_RGB2GRAY)
-    wanted = cv2.subtract(grey, cv2.GaussianBlur(grey, _TAPS, FINE))
-    has, should = (
-        cv2.blur(cv2.absdiff(each, 0.0), (AROUND, AROUND))
-        for each in (cv2.cvtColor(detail, cv2.COLOR_RGB2GRAY), wanted)
-    )
-    gain = np.clip(should / np.maximum(has, np.float32(1e-6)), 1, MOST_GAIN) - np.float32(1)
-    return np.asarray(cv2.add(blend, cv2.multiply(cv2.merge([gain] * 3), detail)), np.float32)
+    for sigma in FINE:
+        detail, wanted = (cv2.subtract(each, _blurred(each, sigma)) for each in (blend, grey))
+        has, should = (
+            cv2.blur(cv2.absdiff(each, 0.0), (AROUND, AROUND))
+            for each in (cv2.cvtColor(detail, cv2.COLOR_RGB2GRAY), wanted)
+        )
+        gain = np.clip(should / np.maximum(has, np.float32(1e-6)), 1, MOST_GAIN) - np.float32(1)
+        blend = np.asarray(cv2.add(blend, cv2.multiply(cv2.merge([gain] * 3), detail)), np.float32)
+    return blend
+
+
+def _blurred(picture: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """A Gaussian blur, up to three sigma."""
+    taps = 2 * math.ceil(3 * sigma) + 1
+    return np.asarray(cv2.GaussianBlur(picture, (taps, taps), sigma), np.float32)

@@ -57,11 +57,13 @@ def _places(flow: Tensor, like: Tensor) -> Tensor:
 
 def _as_crisp(blend: Tensor, dream: Tensor) -> Tensor:
     """A blend (N, 3, h, w) with its detail as strong as the dream's."""
-    both = torch.cat([blend, luma(dream)], dim=1)
-    detail, wanted = torch.tensor_split(both - smooth(both, steady.FINE), (3,), dim=1)
-    strengths = torch.cat([luma(detail), wanted], dim=1).abs()
-    margin = (steady.AROUND // 2,) * 4
-    around = F.avg_pool2d(F.pad(strengths, margin, mode="reflect"), steady.AROUND, stride=1)
-    has, should = torch.split(around, 1, dim=1)
-    gain = (should / has.clamp_min(1e-6)).clamp(1, steady.MOST_GAIN)
-    return torch.addcmul(blend, gain - 1, detail)
+    grey, margin = luma(dream), (steady.AROUND // 2,) * 4
+    for sigma in steady.FINE:
+        both = torch.cat([blend, grey], dim=1)
+        detail, wanted = torch.tensor_split(both - smooth(both, sigma), (3,), dim=1)
+        strengths = torch.cat([luma(detail), wanted], dim=1).abs()
+        around = F.avg_pool2d(F.pad(strengths, margin, mode="reflect"), steady.AROUND, stride=1)
+        has, should = torch.split(around, 1, dim=1)
+        gain = (should / has.clamp_min(1e-6)).clamp(1, steady.MOST_GAIN)
+        blend = torch.addcmul(blend, gain - 1, detail)
+    return blend

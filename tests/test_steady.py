@@ -5,6 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.datasets import load_sample_image
 
+from beautynet.config import STEADY
 from beautynet.steady import lean
 
 SHIFT = 3  # px from frame to frame
@@ -23,7 +24,7 @@ def film() -> Film:
 
 def test_flicker_goes_and_the_picture_moves_along(film: Film) -> None:
     frames, still, flickering = film
-    steadied, _ = lean(frames, flickering, None, 0.85)
+    steadied, _ = lean(frames, flickering, None, STEADY)
     inside = np.s_[1:, 8:-8, 8:-24]
 
     def unrest(dreams: NDArray[np.float32]) -> float:
@@ -40,10 +41,10 @@ def test_flicker_goes_and_the_picture_moves_along(film: Film) -> None:
 
 def test_nothing_is_left_after_a_cut(film: Film) -> None:
     frames, still, _ = film
-    _, before = lean(frames, still, None, 0.85)
+    _, before = lean(frames, still, None, STEADY)
     elsewhere = load_sample_image("flower.jpg")[None, 60:316, :384]
     dream = 255 - elsewhere[:, ::2, ::2].astype(np.float32)
-    steadied, _ = lean(elsewhere, dream, before, 0.85)
+    steadied, _ = lean(elsewhere, dream, before, STEADY)
     assert np.abs(steadied - dream).mean() < 2
 
 

@@ -6,6 +6,7 @@ import torch
 from sklearn.datasets import load_sample_image
 
 from beautynet import steady, steady_gpu
+from beautynet.config import STEADY
 
 DEVICES = [
     "cpu",
@@ -24,9 +25,9 @@ def test_it_is_what_a_cpu_does(size: tuple[int, int], device: str) -> None:
     own = (1 - frames / 127.5 + noise).astype(np.float32)
     one = other = None
     for part in (slice(0, 1), slice(1, 4), slice(4, 7)):
-        wanted, one = steady.lean(frames[part], own[part], one, 0.85)
+        wanted, one = steady.lean(frames[part], own[part], one, STEADY)
         dreams = torch.from_numpy(own[part]).permute(0, 3, 1, 2).to(device)
-        held, other = steady_gpu.lean(frames[part], dreams, other, 0.85)
+        held, other = steady_gpu.lean(frames[part], dreams, other, STEADY)
         assert held.device == dreams.device
         # the border is blurred otherwise, a GPU may do so with ten bits, some OpenCV look places up by 32nds of a px
         assert np.abs(held.permute(0, 2, 3, 1).cpu().numpy() - wanted).mean() < 2e-3
