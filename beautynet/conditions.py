@@ -158,7 +158,8 @@ class Condition:
         return replace(self, lenders=lenders)
 
     def _lab(self, photos: Tensor) -> Tensor:
-        return rgb_to_lab(smooth(photos.float(), self.sigma))
+        planes = photos.float().contiguous()  # what comes with channels last takes three times as long from here on
+        return rgb_to_lab(smooth(planes, self.sigma))
 
     def randomised(self, random: Random) -> Condition:
         """A recipe near this one, for a training batch: the network must not learn one threshold by heart."""
