@@ -37,6 +37,9 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
+        from beautynet import memory
+
+        memory.share()
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:

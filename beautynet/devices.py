@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from contextlib import suppress
-from functools import cache
 
 import torch
 
+from beautynet import memory
 from beautynet.errors import BeautyError
 
 
 def pick_device(name: str = "auto") -> torch.device:
     """`auto` takes CUDA, then Apple's MPS, then the CPU. A device asked for and absent is a BeautyError."""
-    _keep_memory()
+    memory.keep()
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if name == "auto":
         return torch.device("cuda" if cuda else "mps" if mps else "cpu")
@@ -30,22 +28,6 @@ def pick_device(name: str = "auto") -> torch.device:
     if device.type not in ("cuda", "mps", "cpu"):
         raise BeautyError(f"device {name!r} is not supported: use auto, cuda, mps or cpu")
     return device
-
-
-_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of glibc's malloc.h
-_LARGEST_KEPT, _MOST_KEPT = 32 << 20, 512 << 20
-"""Bytes of one block, the most that glibc allows, and of all that are free."""
-
-
-@cache
-def _keep_memory() -> None:
-    """Let glibc keep what is freed, for the next layer: each page that is fetched anew costs the system a fault.
-
-    On a virtual machine that was a third of the time that a classifier takes. See mallopt(3).
-    """
-    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):  # musl has none
-        library.mallopt(_MMAP_THRESHOLD, _LARGEST_KEPT)
-        library.mallopt(_TRIM_THRESHOLD, _MOST_KEPT)
 
 
 def has_bfloat16(device: torch.device) -> bool:

@@ -35,7 +35,10 @@ def computing(threads: int, cores: int) -> Iterator[ThreadPoolExecutor]:
     """
     own = torch.get_num_threads()
     try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(cores,)) as pool:
+        pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(cores,))
+        try:
             yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)  # what has begun is waited for
     finally:
         torch.set_num_threads(own)  # which is also what threads that are begun later find

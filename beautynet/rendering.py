@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -14,12 +15,17 @@ from typing import Any, NamedTuple
 import av
 import cv2
 import numpy as np
+from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace
 
 from beautynet.errors import BeautyError
 from beautynet.files import atomic, explained
 from beautynet.frames import Frame
 from beautynet.media import USUAL_RATE, open_file, origin_of
+
+HELD_BACK = 2
+"""Frames that wait until it is known whether they are the last. Those depend on none after them, so that they are
+decoded last, too: by what comes last there, MP4 tells when the film ends."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,8 @@ FORMATS = {
         "libx264",
         "yuv420p",
         Fraction(1, 90_000),
-        {"crf": "18", "preset": "veryfast"},
+        # as good without the finest search for motion, in 0.7 of the time, for a twelfth more bytes
+        {"crf": "18", "preset": "veryfast", "x264-params": "subme=1"},
         {"movflags": "+faststart"},
         copied=("aac", "mp3", "ac3", "eac3", "alac"),
         sound="aac",
@@ -81,6 +88,8 @@ class FilmWriter:
         self._last_tick = -1
         self._durations: dict[int, int] = {}  # of the frames inside the encoder, by presentation time, in ticks
         self._last_packet = b""
+        self._ahead: deque[Any] = deque()
+        self._begun = False  # whether the encoder has had the first frame, which it makes a whole one
         self._file = av.open(str(path.absolute()), "w", container_options=self._format.container)
         if self._format.square:
             size, pixel_aspect = (max(1, round(size[0] * pixel_aspect)), size[1]), Fraction(1)
@@ -113,12 +122,19 @@ class FilmWriter:
             picture = np.pad(picture, self._padding, mode="edge")
         image = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
         image.pts, image.time_base = tick, self._format.tick
-        self._encode(self._converted(image))
+        self._ahead.append(image)
+        if len(self._ahead) > HELD_BACK:
+            self._encode(self._converted(self._ahead.popleft()))
+            self._begun = True
 
     def finish(self) -> None:
         """Write what the encoder still holds, and the index."""
         if not self._durations:
             raise BeautyError("a film needs at least one frame: none was written")
+        for image in chain.from_iterable(map(self._converted, self._ahead)):
+            if self._begun:
+                image.pict_type = PictureType.P
+            self._encode([image])
         self._encode([*(self._converted(None) if self._palette else ()), None])
         self._file.close()
         if self._palette:

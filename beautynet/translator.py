@@ -7,7 +7,7 @@ import hashlib
 import math
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -51,6 +51,18 @@ class Dreamt(NamedTuple):
     """uint8 RGB (N, H, W, 3)."""
     memory: Memory
     """For what comes after them."""
+
+
+class _Stage(NamedTuple):
+    """Neighbouring frames of a film on their way."""
+
+    batch: Batch
+    small: np.ndarray
+    """At the network's scale: uint8 RGB (N, h, w, 3)."""
+    pictures: Tensor
+    """What the network is shown of them, then what it paints: (N, 3, h, w) in [-1, 1]."""
+    seen: conditions.Memory
+    """What the condition remembers after them."""
 
 
 def _as_large(dreams: Tensor, height: int, width: int) -> np.ndarray:
@@ -185,25 +197,23 @@ class Translator:
             computing(1, cores=1) as eyes,
             ThreadPoolExecutor(1) as hand,
             closing(ahead(self._seen(batches, memory and memory.seen), eyes)) as seen,
+            closing(self._painted(seen)) as painted,
         ):
-            for batch, small, shown, known in seen:
-                painted = self.paint(shown)  # in the thread that Ctrl-C reaches, since it takes longest
+            for each in painted:
                 if holding:
                     yield (dreamt := holding.result())
                     moment = dreamt.memory.moment
-                holding = hand.submit(self._dreamt, batch, small, painted, known, moment)
+                holding = hand.submit(self._dreamt, each, moment)
             if holding:
                 yield holding.result()
 
-    def _seen(
-        self, batches: Generator[Batch], memory: conditions.Memory
-    ) -> Generator[tuple[Batch, np.ndarray, Tensor, conditions.Memory]]:
-        """Frames, their pictures at the network's scale, what the network is shown, what the condition remembers."""
+    def _seen(self, batches: Generator[Batch], memory: conditions.Memory) -> Generator[_Stage]:
+        """What the network is shown of them, each with what the condition remembers then."""
         see = self._seeing()
         for batch in batches:
             small = self._sized(np.stack([frame.picture for frame in batch.frames]))
             shown, memory = see(images.to_tensor(small, self.device), None if batch.after_cut else memory)
-            yield batch, small, shown, memory
+            yield _Stage(batch, small, shown, memory)
 
     def _seeing(self) -> Callable[[Tensor, conditions.Memory], tuple[Tensor, conditions.Memory]]:
         """As the condition's `film` of one batch after the other; what a GPU is to do is recorded and replayed."""
@@ -221,11 +231,25 @@ class Translator:
 
         return see
 
-    def _dreamt(
-        self, batch: Batch, small: np.ndarray, painted: Tensor, seen: conditions.Memory, before: Moment | None
-    ) -> Dreamt:
-        held, moment = self.hold(small, painted, None if batch.after_cut else before)
-        return Dreamt(batch.frames, _as_large(held, *batch.frames[0].picture.shape[:2]), Memory(seen, moment))
+    def _painted(self, seen: Iterator[_Stage]) -> Generator[_Stage]:
+        """The same, painted. A batch is begun before the last one is waited for, so that no core waits for another."""
+        begun: tuple[_Stage, Callable[[], Tensor]] | None = None
+        with ExitStack() as stack:
+            begin: Callable[[Tensor], Callable[[], Tensor]] | None = None
+            for each in seen:
+                begin = begin or stack.enter_context(self._painting(self.batch, *each.pictures.shape[2:]))
+                painting = each, begin(each.pictures)
+                if begun:
+                    yield begun[0]._replace(pictures=begun[1]())
+                begun = painting
+            if begun:
+                yield begun[0]._replace(pictures=begun[1]())
+
+    def _dreamt(self, painted: _Stage, before: Moment | None) -> Dreamt:
+        batch = painted.batch
+        held, moment = self.hold(painted.small, painted.pictures, None if batch.after_cut else before)
+        dreams = _as_large(held, *batch.frames[0].picture.shape[:2])
+        return Dreamt(batch.frames, dreams, Memory(painted.seen, moment))
 
     @property
     def batch(self) -> int:
@@ -263,23 +287,40 @@ class Translator:
         with torch.inference_mode():
             return self.condition.film(photos, memory)
 
-    @torch.inference_mode()
     def paint(self, shown: Tensor) -> Tensor:
         """Conditions (N, 3, h, w) in [-1, 1], any h and w -> the generator's pictures, same shape and range.
 
         What memory does not do for is painted picture by picture, and what is too large even so in tiles. The cores of
         a CPU share the pictures out.
         """
-        pixels = shown.shape[-2] * shown.shape[-1]
+        with self._painting(len(shown), *shown.shape[2:]) as begin:
+            return begin(shown)()
+
+    @contextmanager
+    def _painting(self, count: int, height: int, width: int) -> Iterator[Callable[[Tensor], Callable[[], Tensor]]]:
+        """What begins to paint up to `count` conditions of this size, and returns what waits for the pictures."""
+        pixels = height * width
         most = self.most_pixels or free_memory(self.device) // (2 * networks.bytes_per_pixel(self.generator.width))
-        together = min(len(shown), max(1, most // pixels))
+        together = min(count, max(1, most // pixels))
         work = self._paint if pixels <= most else partial(tiled, self._paint, side=math.isqrt(most))
         cores = torch.get_num_threads() if self.device.type == "cpu" else 1
         hands = min(cores, together)
+
+        def at_once(shown: Tensor) -> Callable[[], Tensor]:
+            painted = torch.cat([work(each) for each in torch.split(shown, together)])
+            return lambda: painted
+
         if hands == 1:
-            return torch.cat([work(each) for each in torch.split(shown, together)])
+            yield at_once
+            return
         with computing(hands, cores // hands) as threads:
-            return torch.cat([*threads.map(work, torch.split(shown, -(-together // hands)))])
+
+            def shared_out(shown: Tensor) -> Callable[[], Tensor]:
+                parts = torch.split(shown, -(-min(together, len(shown)) // hands))
+                painted = [threads.submit(work, each) for each in parts]
+                return lambda: torch.cat([each.result() for each in painted])
+
+            yield shared_out
 
     @torch.inference_mode()
     def _paint(self, shown: Tensor) -> Tensor:

@@ -1,8 +1,5 @@
 """Devices that are there, and those that are not."""
 
-import ctypes
-import sys
-
 import pytest
 import torch
 
@@ -24,20 +21,3 @@ def test_what_is_not_there_says_what_is(name: str) -> None:
 def test_float32_is_just_that() -> None:
     with autocast(torch.device("cpu"), "float32"):
         assert torch.nn.Linear(2, 2)(torch.zeros(1, 2)).dtype == torch.float32
-
-
-GLIBC = sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt")
-
-
-@pytest.mark.skipif(not GLIBC, reason="of glibc")
-def test_memory_is_not_fetched_anew_for_each_layer() -> None:
-    import resource
-
-    def faults() -> int:
-        maps = [torch.ones(1 << 21) for _ in range(6)]  # of 8 MB, 2,048 pages
-        del maps
-        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-
-    pick_device("cpu")
-    before = faults()
-    assert [faults() for _ in range(10)][-1] - before < 2 * 6 * 2048

@@ -9,6 +9,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from sklearn.datasets import load_sample_image
 from test_media import LAST, UNEVEN, decoded, likeness, make_film, packets, pictures, rotate, write
 
 from beautynet.errors import BeautyError
@@ -34,6 +35,22 @@ def test_written_frames_come_back_at_their_times(tmp_path: Path, suffix: str) ->
     assert film.size == ((162, 96) if even else (161, 95))
     if even:
         assert likeness(read[0].picture[:95, 160], read[0].picture[:95, 161]) < 6, "the edge is not repeated"
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("count", [2, 3, 20, 31])
+def test_the_last_frame_is_shown_for_its_time(tmp_path: Path, suffix: str, count: int) -> None:
+    """Also where the encoder would rather have it decoded before others."""
+    photo = load_sample_image("flower.jpg")
+    step = Fraction(1, 25)
+    with writing(tmp_path / f"film{suffix}", (160, 96)) as writer:
+        for number in range(count):
+            picture = photo[60:156, 4 * number :][:, :160]
+            writer.write(Frame(picture, step * number, step if number < count - 1 else Fraction(2)))
+    with Film(tmp_path / f"film{suffix}") as film:
+        last = [*film][-1]
+    assert abs(last.duration - 2) <= Fraction(1, 500)
+    assert likeness(last.picture, picture) < 8
 
 
 def test_frames_of_another_size_are_refused(tmp_path: Path) -> None:
