@@ -117,17 +117,15 @@ def _grid(width: int, height: int) -> NDArray[np.float32]:
 
 
 def _as_crisp(blend: NDArray[np.float32], dream: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The blend with its detail as strong as the dream's: two textures that do not quite meet blur each other."""
-    grey = cv2.cvtColor(dream, cv2.COLOR_RGB2GRAY)
+    """The blend with its light as detailed as the dream's: two textures that do not quite meet blur each other."""
+    light, wanted = (np.asarray(cv2.cvtColor(each, cv2.COLOR_RGB2GRAY), np.float32) for each in (blend, dream))
+    crisp = light
     for sigma in FINE:
-        detail, wanted = (cv2.subtract(each, _blurred(each, sigma)) for each in (blend, grey))
-        has, should = (
-            cv2.blur(cv2.absdiff(each, 0.0), (AROUND, AROUND))
-            for each in (cv2.cvtColor(detail, cv2.COLOR_RGB2GRAY), wanted)
-        )
+        detail, like = (cv2.subtract(each, _blurred(each, sigma)) for each in (crisp, wanted))
+        has, should = (cv2.blur(cv2.absdiff(each, 0.0), (AROUND, AROUND)) for each in (detail, like))
         gain = np.clip(should / np.maximum(has, np.float32(1e-6)), 1, MOST_GAIN) - np.float32(1)
-        blend = np.asarray(cv2.add(blend, cv2.multiply(cv2.merge([gain] * 3), detail)), np.float32)
-    return blend
+        crisp = np.asarray(cv2.add(crisp, cv2.multiply(gain, detail)), np.float32)
+    return np.asarray(cv2.add(blend, cv2.merge([cv2.subtract(crisp, light)] * 3)), np.float32)
 
 
 def _blurred(picture: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:

@@ -56,14 +56,14 @@ def _places(flow: Tensor, like: Tensor) -> Tensor:
 
 
 def _as_crisp(blend: Tensor, dream: Tensor) -> Tensor:
-    """A blend (N, 3, h, w) with its detail as strong as the dream's."""
-    grey, margin = luma(dream), (steady.AROUND // 2,) * 4
+    """A blend (N, 3, h, w) with its light as detailed as the dream's."""
+    light, wanted = luma(blend), luma(dream)
+    crisp, margin = light, (steady.AROUND // 2,) * 4
     for sigma in steady.FINE:
-        both = torch.cat([blend, grey], dim=1)
-        detail, wanted = torch.tensor_split(both - smooth(both, sigma), (3,), dim=1)
-        strengths = torch.cat([luma(detail), wanted], dim=1).abs()
-        around = F.avg_pool2d(F.pad(strengths, margin, mode="reflect"), steady.AROUND, stride=1)
+        both = torch.cat([crisp, wanted], dim=1)
+        detail = both - smooth(both, sigma)
+        around = F.avg_pool2d(F.pad(detail.abs(), margin, mode="reflect"), steady.AROUND, stride=1)
         has, should = torch.split(around, 1, dim=1)
         gain = (should / has.clamp_min(1e-6)).clamp(1, steady.MOST_GAIN)
-        blend = torch.addcmul(blend, gain - 1, detail)
-    return blend
+        crisp = torch.addcmul(crisp, gain - 1, detail[:, :1])
+    return blend + (crisp - light)

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from sklearn.cluster import KMeans
 
-from beautynet import images, metrics
+from beautynet import images, memory, metrics
 from beautynet.frames import Frame, in_batches
 from beautynet.media import Film
 from beautynet.rendering import writing
@@ -112,7 +112,7 @@ def speed(film: Path, place: Path, translator: Translator, count: int) -> None:
     print(f"  the network alone {rates['network']:.1f} frames/s; the whole command takes {over - 1:+.0%}", flush=True)
 
 
-def memory(film: Path, place: Path, checkpoint: str, size: int) -> None:
+def peak(film: Path, place: Path, checkpoint: str, size: int) -> None:
     """Print the peak of the command for a short and a long film."""
     for seconds in (10, 600):
         source = part(film, place / f"{seconds}.mp4", 25 * seconds)
@@ -164,13 +164,14 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=100)
     parser.add_argument("--only", nargs="+", choices=("speed", "memory", "steady"), default=("speed", "steady"))
     given = parser.parse_args()
+    memory.share()  # as the command does
     translator = Translator.load(given.checkpoint, size=given.size, colors=given.colors)
     films = sorted(given.films.iterdir()) if given.films.is_dir() else [given.films]
     with tempfile.TemporaryDirectory() as place:
         for film in films if "speed" in given.only else ():
             speed(film, Path(place), translator, given.frames)
         for film in films if "memory" in given.only else ():
-            memory(film, Path(place), given.checkpoint, translator.size)
+            peak(film, Path(place), given.checkpoint, translator.size)
     if "steady" in given.only:
         print(f"flicker (warping error) and sharpness, over frame by frame; --steady {translator.steady}")
         shares = [each for film in films if (each := steady(film, translator, given.frames))]
