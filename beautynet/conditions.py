@@ -233,7 +233,7 @@ def _clustered(recipe: Condition, lab: Tensor, fresh: Tensor, memory: Memory) ->
 
 def _share_of_fresh(pixels: Tensor, known: Tensor, fresh: Tensor) -> Tensor:
     """How far a film's known centres (N, k, 3) are drawn to the fresh ones of its pixels (N, 3, P): (N, 1, 1)."""
-    held, alone = (error(pixels, centres) for centres in (known, fresh))
+    held, alone = (quantisation_error(pixels, centres) for centres in (known, fresh))
     better = (held - alone) / alone.clamp_min(UNSEEN)
     return (FRESH_PULL * better).clamp(*FRESH_SHARE)[:, None, None]
 
@@ -290,7 +290,7 @@ def relative_distances(pixels: Tensor, centres: Tensor) -> Tensor:
     return torch.baddbmm(centres.square().sum(2, keepdim=True), centres, pixels, alpha=-2)
 
 
-def error(pixels: Tensor, centres: Tensor) -> Tensor:
+def quantisation_error(pixels: Tensor, centres: Tensor) -> Tensor:
     """Mean squared distance of (N, C, P) pixels to the nearest of the centres (N, k, C): (N,)."""
     return (relative_distances(pixels, centres).amin(1) + pixels.square().sum(1)).mean(1)
 

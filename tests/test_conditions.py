@@ -25,10 +25,10 @@ from beautynet.conditions import (
     Condition,
     Memory,
     assign,
-    error,
     fit_centres,
     lab_to_rgb,
     luma,
+    quantisation_error,
     rank_order,
     ranked_palette,
     rgb_to_lab,
@@ -320,7 +320,7 @@ def test_memory_lets_go_of_colours_that_are_gone() -> None:
         _, memory = recipe(wall, memory)
     assert memory is not None
     assert alone is not None
-    assert error(pixels, memory[0]) < 1.5 * error(pixels, alone[0])
+    assert quantisation_error(pixels, memory[0]) < 1.5 * quantisation_error(pixels, alone[0])
 
 
 @pytest.mark.parametrize("kind", CONDITIONS)

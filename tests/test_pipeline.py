@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -67,3 +68,13 @@ def test_threads_compute_on_their_share_of_the_cores() -> None:
         assert torch.get_num_threads() == before
     with ThreadPoolExecutor(1) as later:
         assert later.submit(torch.get_num_threads).result() == torch.get_num_threads() == before
+
+
+def test_what_has_not_begun_is_left() -> None:
+    began = threading.Event()
+    with computing(1, cores=1) as threads:
+        first = threads.submit(lambda: (began.set(), time.sleep(0.2)))
+        rest = [threads.submit(int) for _ in range(3)]
+        assert began.wait(5)
+    assert first.done()
+    assert all(each.cancelled() for each in rest)
