@@ -158,7 +158,7 @@ class Condition:
         return replace(self, lenders=lenders)
 
     def _lab(self, photos: Tensor) -> Tensor:
-        planes = photos.float().contiguous()  # what comes with channels last takes three times as long from here on
+        planes = photos.float().contiguous()  # after smoothing of few px, channels last take twice as long and more
         return rgb_to_lab(smooth(planes, self.sigma))
 
     def randomised(self, random: Random) -> Condition:

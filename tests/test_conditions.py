@@ -300,7 +300,7 @@ def test_memory_follows_a_changing_scene(crops: Tensor) -> None:
 
     def inertia(memory: Memory) -> float:
         assert memory is not None
-        return torch.cdist(pixels.mT, memory[0]).amin(2).square().mean().item()
+        return quantisation_error(pixels, memory[0]).mean().item()
 
     at_first, fresh = inertia(memory), inertia(recipe(others)[1])
     for _ in range(20):

@@ -136,7 +136,7 @@ def train(
         run = Run(config, dataset, folder, chosen, clock, other.groups)
         run.start_from(other, model)
     else:
-        run = Run(config, dataset, folder, chosen, clock)
+        run = Run(config, dataset, folder, chosen, clock, GROUPS)
     run.preview = files.listed(preview)
     return run()
 
