@@ -68,15 +68,17 @@ class Generator(nn.Module):
         """Both sides of the input have to be multiples of this."""
         return int(2**self.depth)
 
-    def forward(self, condition: Tensor) -> Tensor:
-        """Paint the pictures."""
+    def forward(self, condition: Tensor, places: Tensor | None = None) -> Tensor:
+        """Paint the pictures; `places` (N, 2), in px (x, y), are where the camera was, at (0, 0) unless given."""
         skips = [self.down[0](condition)]
         for down in self.down[1:]:
             skips.append(down(skips[-1]))
         x = self.middle(skips.pop())
+        scale = self.multiple
         for up in self.up:
-            x = up(x, skips.pop())
-        return torch.tanh(self.paint(self.finish(x)).float())
+            scale //= 2
+            x = up(x, skips.pop(), None if places is None else places / scale)
+        return torch.tanh(self.paint(self.finish(x, None, places)).float())
 
 
 def size_of(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
@@ -102,7 +104,8 @@ class Up(nn.Module):
 
     The noise (as in StyleGAN; Karras et al. 2019) lets the network paint texture where the condition is flat: without
     it a network that does not know where in the frame it is can only answer one colour with one colour. Fresh in
-    training, fixed afterwards, so that the same picture gives the same dream.
+    training, fixed afterwards, so that the same picture gives the same dream, and in a film fixed to what is shown, not
+    to the frame: where the camera moves, it moves along.
     """
 
     tile: Tensor
@@ -114,15 +117,15 @@ class Up(nn.Module):
         self.strength = nn.Parameter(torch.full((outputs,), NOISE if skip else FINE_NOISE))
         self.register_buffer("tile", torch.randn(1, 1, NOISE_TILE, NOISE_TILE))
 
-    def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) and the skip (N, C', 2H, 2W) -> (N, C'', 2H, 2W)."""
-        x = self.with_noise(enlarge(self.narrow(x)))
+    def forward(self, x: Tensor, skip: Tensor | None = None, places: Tensor | None = None) -> Tensor:
+        """(N, C, H, W), the skip (N, C', 2H, 2W) and places (N, 2) in its px -> (N, C'', 2H, 2W)."""
+        x = self.with_noise(enlarge(self.narrow(x)), places)
         mixed: Tensor = self.mix(x if skip is None else torch.cat([x, skip], dim=1))
         return mixed
 
-    def with_noise(self, x: Tensor) -> Tensor:
+    def with_noise(self, x: Tensor, places: Tensor | None = None) -> Tensor:
         """Features (N, C, H, W), each channel with its strength of the same noise added."""
-        noise, strength = self.noise(x).to(x.dtype), self.strength.to(x.dtype)
+        noise, strength = self.noise(x, places).to(x.dtype), self.strength.to(x.dtype)
         if _is_compiled(x):
             return x + noise * strength[:, None, None]
         # pixels × channels + noise × strength: one product, whose gradient is one too, where a sum would take five
@@ -131,14 +134,28 @@ class Up(nn.Module):
         pixels = torch.addmm(pixels, noise.expand(count, 1, height, width).reshape(-1, 1), strength[None])
         return pixels.view(count, height, width, channels).permute(0, 3, 1, 2)
 
-    def noise(self, x: Tensor) -> Tensor:
-        """Standard normal noise (N or 1, 1, H, W) for features (N, C, H, W)."""
+    def noise(self, x: Tensor, places: Tensor | None = None) -> Tensor:
+        """Standard normal noise (N or 1, 1, H, W) for features (N, C, H, W), as it is seen from places (N, 2)."""
         height, width = x.shape[-2:]
         if self.training:
             return torch.randn(x.shape[0], 1, height, width, device=x.device)
-        rows = torch.arange(height, device=x.device) % NOISE_TILE
-        columns = torch.arange(width, device=x.device) % NOISE_TILE
-        return self.tile[:, :, rows][:, :, :, columns]
+        tile = self.tile if places is None else seen_from(places, self.tile)
+        down, across = ((side + NOISE_TILE - 1) // NOISE_TILE for side in (height, width))  # ONNX rounds towards 0
+        return tile.repeat(1, 1, down, across)[:, :, :height, :width]
+
+
+def seen_from(places: Tensor, tile: Tensor) -> Tensor:
+    """A tile (1, 1, H, W), repeated endlessly, as it begins at each of N places, in px (x, y): (N, 1, H, W).
+
+    Between two px it is what its Fourier transform says: noise that is interpolated is weaker and softer there.
+    """
+    height, width = tile.shape[2:]
+    across = torch.fft.rfftfreq(width, device=tile.device)
+    down = torch.fft.fftfreq(height, device=tile.device)[:, None]
+    x, y = places[:, 0] % width, places[:, 1] % height
+    turns = 2 * math.pi * (x[:, None, None, None] * across + y[:, None, None, None] * down)
+    seen: Tensor = torch.fft.irfft2(torch.fft.rfft2(tile) * torch.polar(torch.ones_like(turns), turns), tile.shape[2:])
+    return seen
 
 
 class Residual(nn.Module):

@@ -22,51 +22,17 @@ MOST_GAIN = 2.5
 """Detail is at most so many times as strong as it was left: what is gone is gone."""
 SMALLEST, FLOW = 32, 128
 """Shorter side in px of what optical flow can be found in, and of what it is looked for in where there is more."""
+STILL = 0.05
+"""Px of the flow by which most of a picture moves from frame to frame before the camera is thought to."""
 
 
-class Moment(NamedTuple):
-    """What a frame leaves to the next."""
+class View(NamedTuple):
+    """What a frame leaves to the next, so that what moved can be found."""
 
     frame: NDArray[np.uint8]
-    """As the film has it, at the scale of the flow: (h', w', 3)."""
-    dream: NDArray[np.float32]
-    """Before its detail was restored: (h, w, 3)."""
-
-
-def lean(
-    frames: NDArray[np.uint8], dreams: NDArray[np.float32], before: Moment | None, strength: float
-) -> tuple[NDArray[np.float32], Moment]:
-    """Steady the dreams (N, h, w, 3), of any range, of consecutive frames (N, H, W, 3) of one scene.
-
-    Where the film, moved by its own optical flow (DIS; Kroeger et al. 2016), looks as it did `before`, a dream is
-    `strength` (0..1) parts the last one, moved alike; where something was uncovered, changed or came in at the border,
-    it is itself. The result is the dreams and what they leave to the frame after them.
-    """
-    size = height, width = dreams.shape[1:3]
-    pictures = at_flow_scale(frames, *size)
-    if min(size) < SMALLEST:
-        return dreams, Moment(pictures[-1], dreams[-1])
-    last = before.dream if before else dreams[0]
-    film, own = ([before.frame, *pictures], dreams) if before else (pictures, dreams[1:])
-    blends = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # of all this, only a blend needs the frame before it done
-        found = pool.map(lambda *two: _enlarged(motion(*two), width, height), film, film[1:])
-        for dream, (whence, trust) in zip(own, found, strict=True):
-            # cubic, since a dream is moved again and again
-            then = cv2.remap(last, whence, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-            share = cv2.merge([strength * trust] * 3)
-            last = np.asarray(cv2.add(dream, cv2.multiply(share, cv2.subtract(then, dream))), np.float32)
-            blends.append(last)
-        crisp = [*pool.map(_as_crisp, blends, own)]
-    # what is left is not what was made crisp: sharpened again and again, flat areas grow specks
-    return np.stack(crisp if before else [dreams[0], *crisp]), Moment(pictures[-1], last)
-
-
-def at_flow_scale(frames: NDArray[np.uint8], height: int, width: int) -> list[NDArray[np.uint8]]:
-    """Frames (N, H, W, 3) at the scale in which flow is looked for, where dreams are of this size: (h', w', 3) each."""
-    scale = min(1.0, FLOW / min(height, width))
-    small = max(1, round(width * scale)), max(1, round(height * scale))
-    return [np.asarray(cv2.resize(each, small, interpolation=cv2.INTER_AREA), np.uint8) for each in frames]
+    """At the scale of the flow: (h', w', 3)."""
+    place: NDArray[np.float64]
+    """How far (x, y), in px of the dream, the camera has moved since the scene began."""
 
 
 class Motion(NamedTuple):
@@ -76,6 +42,68 @@ class Motion(NamedTuple):
     """How far (x, y), in px, each pixel was away in the frame before: (h', w', 2)."""
     trust: NDArray[np.float32]
     """How sure that is, 0..1: (h', w')."""
+
+
+class Movement(NamedTuple):
+    """What moved in consecutive frames of a film."""
+
+    motions: list[Motion]
+    """From frame to frame, with the one before them if there is one; none in pictures too small to tell."""
+    places: NDArray[np.float64]
+    """Where (x, y) the camera was in each, in px of the dream: (N, 2)."""
+    view: View
+    """For what comes after them."""
+
+
+def watch(frames: NDArray[np.uint8], before: View | None) -> Movement:
+    """Find what moved in consecutive frames (N, h, w, 3) of one scene, as large as their dreams will be."""
+    height, width = frames.shape[1:3]
+    scale = min(1.0, FLOW / min(height, width))
+    small = max(1, round(width * scale)), max(1, round(height * scale))
+    film = [np.asarray(cv2.resize(each, small, interpolation=cv2.INTER_AREA), np.uint8) for each in frames]
+    start = before.place if before else np.zeros(2)
+    seen = [before.frame, *film] if before else film
+    if min(height, width) < SMALLEST:
+        return Movement([], np.tile(start, (len(film), 1)), View(film[-1], start))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        motions = [*pool.map(motion, seen, seen[1:])]
+    steps = [_step(each) * (width / small[0], height / small[1]) for each in motions]
+    places = start + np.cumsum(steps if before else [np.zeros(2), *steps], axis=0)
+    return Movement(motions, places, View(film[-1], places[-1]))
+
+
+def _step(found: Motion) -> NDArray[np.float64]:
+    """How far (x, y) the camera moved, in px of the flow, which is as far as most of the picture did."""
+    trusted = found.back[::2, ::2][found.trust[::2, ::2] > 0.5]
+    step = np.median(trusted, axis=0) if len(trusted) else np.zeros(2)
+    return np.where(np.hypot(*step) > STILL, step, 0.0)
+
+
+def lean(
+    motions: list[Motion], dreams: NDArray[np.float32], before: NDArray[np.float32] | None, strength: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Steady the dreams (N, h, w, 3), of any range, of consecutive frames of one scene, which moved like that.
+
+    Where the film, moved by its own optical flow (DIS; Kroeger et al. 2016), looks as it did before, a dream is
+    `strength` (0..1) parts the last one, moved alike; where something was uncovered, changed or came in at the border,
+    it is itself. The result is the dreams and what the last of them leaves to the frame after it, (h, w, 3).
+    """
+    if not motions:
+        return dreams, dreams[-1]
+    height, width = dreams.shape[1:3]
+    last, own = (dreams[0], dreams[1:]) if before is None else (before, dreams)
+    blends = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # of all this, only a blend needs the frame before it done
+        found = pool.map(lambda each: _enlarged(each, width, height), motions)
+        for dream, (whence, trust) in zip(own, found, strict=True):
+            # cubic, since a dream is moved again and again
+            then = cv2.remap(last, whence, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+            share = cv2.merge([strength * trust] * 3)
+            last = np.asarray(cv2.add(dream, cv2.multiply(share, cv2.subtract(then, dream))), np.float32)
+            blends.append(last)
+        crisp = [*pool.map(_as_crisp, blends, own)]
+    # what is left is not what was made crisp: sharpened again and again, flat areas grow specks
+    return np.stack([dreams[0], *crisp] if before is None else crisp), last
 
 
 def motion(before: NDArray[np.uint8], frame: NDArray[np.uint8]) -> Motion:

@@ -1,10 +1,6 @@
-"""As `steady`, with all but the optical flow on a GPU: a processor's blends, one by one, would take longer than all
-the rest of a film."""
+"""As `steady.lean`, on a GPU: a processor's blends, one by one, would take longer than all the rest of a film."""
 
 from __future__ import annotations
-
-import os
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -14,28 +10,26 @@ from torch import Tensor
 
 from beautynet import steady
 from beautynet.conditions import constant, luma, smooth
-from beautynet.steady import Moment
+from beautynet.steady import Motion
 
 
 @torch.inference_mode()
-def lean(frames: NDArray[np.uint8], dreams: Tensor, before: Moment | None, strength: float) -> tuple[Tensor, Moment]:
+def lean(
+    motions: list[Motion], dreams: Tensor, before: NDArray[np.float32] | None, strength: float
+) -> tuple[Tensor, NDArray[np.float32]]:
     """As `steady.lean`, of dreams (N, 3, h, w) and to such, wherever they are; what is left to the next is the same."""
-    height, width = dreams.shape[2:]
-    pictures = steady.at_flow_scale(frames, height, width)
-    film, own = ([before.frame, *pictures], dreams) if before else (pictures, dreams[1:])
-    if min(height, width) < steady.SMALLEST or not len(own):
-        return dreams, Moment(pictures[-1], _as_frame(dreams[-1]))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        back, trust = map(np.stack, zip(*pool.map(steady.motion, film, film[1:]), strict=True))
-    last = torch.from_numpy(before.dream).to(dreams.device).permute(2, 0, 1)[None] if before else dreams[:1]
-    held = [] if before else [last]
+    if not motions:
+        return dreams, _as_frame(dreams[-1])
+    back, trust = map(np.stack, zip(*motions, strict=True))
+    held, own = ([dreams[:1]], dreams[1:]) if before is None else ([], dreams)
+    last = dreams[:1] if before is None else torch.from_numpy(before).to(dreams.device).permute(2, 0, 1)[None]
     moved = (torch.from_numpy(each).to(dreams.device) for each in (back.transpose(0, 3, 1, 2), trust[:, None]))
     # frame by frame, since a large one takes much memory
     for dream, flow, sure in zip(*(torch.split(each, 1) for each in (own, *moved)), strict=True):
         then = F.grid_sample(last, _places(flow, dream), mode="bicubic", padding_mode="border", align_corners=False)
         last = torch.lerp(dream, then, strength * _enlarged(sure, dream))
         held.append(_as_crisp(last, dream))
-    return torch.cat(held), Moment(pictures[-1], _as_frame(last[0]))
+    return torch.cat(held), _as_frame(last[0])
 
 
 def _as_frame(dream: Tensor) -> NDArray[np.float32]:

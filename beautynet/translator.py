@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
+from itertools import repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,10 +30,10 @@ from beautynet.files import Paths, listed
 from beautynet.frames import BATCH, BATCH_GPU, Batch, Frame, in_batches
 from beautynet.pipeline import ahead, computing
 from beautynet.replay import Replay
-from beautynet.steady import Moment, lean
+from beautynet.steady import Movement, View, lean, watch
 from beautynet.tiles import tiled
 
-MEMORY_VERSION = 2
+MEMORY_VERSION = 3
 """Goes up when a film remembers something else: a render that was interrupted before that begins anew."""
 
 
@@ -40,7 +41,28 @@ class Memory(NamedTuple):
     """What a frame of a film leaves to the next: what its condition remembers, and what became of it."""
 
     seen: conditions.Memory
-    moment: Moment | None
+    view: View | None
+    dream: np.ndarray | None
+    """Before its detail was restored: (h, w, 3) in [-1, 1]."""
+
+
+NOTHING = Memory(None, None, None)
+"""Before a film, and after a cut."""
+
+
+class Passed(NamedTuple):
+    """Consecutive frames of a film, from step to step; each (N, 3, h, w) in [-1, 1]."""
+
+    shown: Tensor
+    """What the network was shown."""
+    painted: Tensor
+    held: Tensor
+    """The dreams, held still."""
+    memory: Memory
+
+
+_Begin = Callable[[Tensor, np.ndarray | None], Callable[[], Tensor]]
+"""Begins to paint conditions, seen from places, and returns what waits for the pictures."""
 
 
 class Dreamt(NamedTuple):
@@ -57,12 +79,12 @@ class _Stage(NamedTuple):
     """Neighbouring frames of a film on their way."""
 
     batch: Batch
-    small: np.ndarray
-    """At the network's scale: uint8 RGB (N, h, w, 3)."""
     pictures: Tensor
     """What the network is shown of them, then what it paints: (N, 3, h, w) in [-1, 1]."""
     seen: conditions.Memory
     """What the condition remembers after them."""
+    moved: Movement | None
+    """What moved in them, where the film is held still."""
 
 
 def _as_large(dreams: Tensor, height: int, width: int) -> np.ndarray:
@@ -168,10 +190,18 @@ class Translator:
 
     def translate(self, frames: np.ndarray, memory: Memory | None = None) -> tuple[Tensor, np.ndarray, Memory]:
         """As `dream`, but first what the network was shown: (N, 3, h, w) in [-1, 1]."""
+        passed = self.passed(frames, memory)
+        return passed.shown, _as_large(passed.held, *frames.shape[1:3]), passed.memory
+
+    def passed(self, frames: np.ndarray, memory: Memory | None = None) -> Passed:
+        """As `dream`, with all there is on the way, at the network's own scale."""
+        before = memory or NOTHING
         small = self._sized(frames)
-        shown, seen = self.see(small, memory and memory.seen)
-        held, moment = self.hold(small, self.paint(shown), memory and memory.moment)
-        return shown, _as_large(held, *frames.shape[1:3]), Memory(seen, moment)
+        moved = self._watch(small, before.view)
+        shown, seen = self.see(small, before.seen)
+        painted = self.paint(shown, moved and moved.places)
+        held, dream = self._hold(painted, moved, before.dream)
+        return Passed(shown, painted, held, Memory(seen, moved and moved.view, dream))
 
     def film(self, path: str | Path, start: float = 0, end: float | None = None) -> Iterator[Frame]:
         """The film at `path`, or what is between `start` and `end` (seconds) of it, frame by frame as dreamt.
@@ -188,32 +218,35 @@ class Translator:
     def dreams(self, batches: Generator[Batch], memory: Memory | None = None) -> Generator[Dreamt]:
         """As `dream` of one batch after the other, which are at hand when they are asked for.
 
-        Finding what the network is shown, painting and steadying go on at the same time, each a batch ahead of the
-        next. Close what is not read to its end: that waits for the work that has begun.
+        Finding what the network is shown and what moved, painting, and steadying go on at the same time, each a batch
+        ahead of the next. Close what is not read to its end: that waits for the work that has begun.
         """
-        moment = memory and memory.moment
+        before = memory or NOTHING
+        dream = before.dream
         holding: Future[Dreamt] | None = None
         with (
             computing(1, cores=1) as eyes,
             ThreadPoolExecutor(1) as hand,
-            closing(ahead(self._seen(batches, memory and memory.seen), eyes)) as seen,
+            closing(ahead(self._seen(batches, before.seen, before.view), eyes)) as seen,
             closing(self._painted(seen)) as painted,
         ):
             for each in painted:
                 if holding:
                     yield (dreamt := holding.result())
-                    moment = dreamt.memory.moment
-                holding = hand.submit(self._dreamt, each, moment)
+                    dream = dreamt.memory.dream
+                holding = hand.submit(self._dreamt, each, dream)
             if holding:
                 yield holding.result()
 
-    def _seen(self, batches: Generator[Batch], memory: conditions.Memory) -> Generator[_Stage]:
-        """What the network is shown of them, each with what the condition remembers then."""
+    def _seen(self, batches: Generator[Batch], memory: conditions.Memory, view: View | None) -> Generator[_Stage]:
+        """What the network is shown of them and what moved, each with what the condition remembers then."""
         see = self._seeing()
         for batch in batches:
             small = self._sized(np.stack([frame.picture for frame in batch.frames]))
             shown, memory = see(images.to_tensor(small, self.device), None if batch.after_cut else memory)
-            yield _Stage(batch, small, shown, memory)
+            moved = self._watch(small, None if batch.after_cut else view)  # while a GPU does what it was given
+            view = moved and moved.view
+            yield _Stage(batch, shown, memory, moved)
 
     def _seeing(self) -> Callable[[Tensor, conditions.Memory], tuple[Tensor, conditions.Memory]]:
         """As the condition's `film` of one batch after the other; what a GPU is to do is recorded and replayed."""
@@ -235,21 +268,21 @@ class Translator:
         """The same, painted. A batch is begun before the last one is waited for, so that no core waits for another."""
         begun: tuple[_Stage, Callable[[], Tensor]] | None = None
         with ExitStack() as stack:
-            begin: Callable[[Tensor], Callable[[], Tensor]] | None = None
+            begin: _Begin | None = None
             for each in seen:
                 begin = begin or stack.enter_context(self._painting(self.batch, *each.pictures.shape[2:]))
-                painting = each, begin(each.pictures)
+                painting = each, begin(each.pictures, each.moved and each.moved.places)
                 if begun:
                     yield begun[0]._replace(pictures=begun[1]())
                 begun = painting
             if begun:
                 yield begun[0]._replace(pictures=begun[1]())
 
-    def _dreamt(self, painted: _Stage, before: Moment | None) -> Dreamt:
-        batch = painted.batch
-        held, moment = self.hold(painted.small, painted.pictures, None if batch.after_cut else before)
+    def _dreamt(self, painted: _Stage, before: np.ndarray | None) -> Dreamt:
+        batch, pictures, seen, moved = painted
+        held, dream = self._hold(pictures, moved, None if batch.after_cut else before)
         dreams = _as_large(held, *batch.frames[0].picture.shape[:2])
-        return Dreamt(batch.frames, dreams, Memory(painted.seen, moment))
+        return Dreamt(batch.frames, dreams, Memory(seen, moved and moved.view, dream))
 
     @property
     def batch(self) -> int:
@@ -269,12 +302,15 @@ class Translator:
     def pack(memory: Memory) -> dict[str, np.ndarray]:
         """A memory as arrays, to be kept in a file."""
         packed = {f"seen{number}": each.cpu().numpy() for number, each in enumerate(memory.seen or ())}
-        return packed if memory.moment is None else {**packed, **memory.moment._asdict()}
+        if memory.view is None or memory.dream is None:
+            return packed
+        return {**packed, **memory.view._asdict(), "dream": memory.dream}
 
     def unpack(self, packed: Mapping[str, np.ndarray]) -> Memory:
         """The memory that `pack` was given."""
         seen = [torch.from_numpy(packed[name]).to(self.device) for name in sorted(packed) if name.startswith("seen")]
-        return Memory(tuple(seen) or None, Moment(packed["frame"], packed["dream"]) if "frame" in packed else None)
+        view = View(packed["frame"], packed["place"]) if "frame" in packed else None
+        return Memory(tuple(seen) or None, view, packed.get("dream"))
 
     def _sized(self, frames: np.ndarray) -> np.ndarray:
         """Frames (N, H, W, 3) at the network's own scale; they are as they are if they have it."""
@@ -287,27 +323,40 @@ class Translator:
         with torch.inference_mode():
             return self.condition.film(photos, memory)
 
-    def paint(self, shown: Tensor) -> Tensor:
+    def _watch(self, small: np.ndarray, before: View | None) -> Movement | None:
+        """What moved in the frames of a film that is held still, at the network's own scale."""
+        return watch(small, before) if self.steady else None
+
+    def paint(self, shown: Tensor, places: np.ndarray | None = None) -> Tensor:
         """Conditions (N, 3, h, w) in [-1, 1], any h and w -> the generator's pictures, same shape and range.
 
-        What memory does not do for is painted picture by picture, and what is too large even so in tiles. The cores of
-        a CPU share the pictures out.
+        In a film, `places` (N, 2) are where the camera was, in px (x, y). What memory does not do for is painted
+        picture by picture, and what is too large even so in tiles. The cores of a CPU share the pictures out.
         """
         with self._painting(len(shown), *shown.shape[2:]) as begin:
-            return begin(shown)()
+            return begin(shown, places)()
 
     @contextmanager
-    def _painting(self, count: int, height: int, width: int) -> Iterator[Callable[[Tensor], Callable[[], Tensor]]]:
+    def _painting(self, count: int, height: int, width: int) -> Iterator[_Begin]:
         """What begins to paint up to `count` conditions of this size, and returns what waits for the pictures."""
         pixels = height * width
         most = self.most_pixels or free_memory(self.device) // (2 * networks.bytes_per_pixel(self.generator.width))
         together = min(count, max(1, most // pixels))
-        work = self._paint if pixels <= most else partial(tiled, self._paint, side=math.isqrt(most))
         cores = torch.get_num_threads() if self.device.type == "cpu" else 1
         hands = min(cores, together)
 
-        def at_once(shown: Tensor) -> Callable[[], Tensor]:
-            painted = torch.cat([work(each) for each in torch.split(shown, together)])
+        def work(shown: Tensor, places: Tensor | None) -> Tensor:
+            paint = partial(self._paint, places=places)
+            return paint(shown) if pixels <= most else tiled(paint, shown, math.isqrt(most))
+
+        def parts(shown: Tensor, places: np.ndarray | None, size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+            if places is None or not places.any():
+                return zip(torch.split(shown, size), repeat(None))
+            where = torch.from_numpy(places).float().to(self.device)
+            return zip(torch.split(shown, size), torch.split(where, size), strict=True)
+
+        def at_once(shown: Tensor, places: np.ndarray | None) -> Callable[[], Tensor]:
+            painted = torch.cat([work(*each) for each in parts(shown, places, together)])
             return lambda: painted
 
         if hands == 1:
@@ -315,27 +364,29 @@ class Translator:
             return
         with computing(hands, cores // hands) as threads:
 
-            def shared_out(shown: Tensor) -> Callable[[], Tensor]:
-                parts = torch.split(shown, -(-min(together, len(shown)) // hands))
-                painted = [threads.submit(work, each) for each in parts]
+            def shared_out(shown: Tensor, places: np.ndarray | None) -> Callable[[], Tensor]:
+                shares = parts(shown, places, -(-min(together, len(shown)) // hands))
+                painted = [threads.submit(work, *each) for each in shares]
                 return lambda: torch.cat([each.result() for each in painted])
 
             yield shared_out
 
     @torch.inference_mode()
-    def _paint(self, shown: Tensor) -> Tensor:
+    def _paint(self, shown: Tensor, places: Tensor | None) -> Tensor:
         height, width = shown.shape[-2:]
         padded = images.pad_to_multiple(shown, self.generator.multiple).contiguous(memory_format=torch.channels_last)
         with autocast(self.device, self.precision):
-            painted: Tensor = self.generator(padded)
+            painted: Tensor = self.generator(padded, places)
         return painted[:, :, :height, :width].float()
 
-    def hold(self, frames: np.ndarray, painted: Tensor, before: Moment | None) -> tuple[Tensor, Moment | None]:
+    def _hold(
+        self, painted: Tensor, moved: Movement | None, before: np.ndarray | None
+    ) -> tuple[Tensor, np.ndarray | None]:
         """What was painted for the frames of a film, (N, 3, h, w), held still; what the next frame needs."""
-        if not self.steady:
+        if moved is None:
             return painted, None
         if painted.is_cuda:
-            return steady_gpu.lean(self._sized(frames), painted, before, self.steady)
+            return steady_gpu.lean(moved.motions, painted, before, self.steady)
         own = painted.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-        dreams, moment = lean(self._sized(frames), own, before, self.steady)
-        return torch.from_numpy(dreams).permute(0, 3, 1, 2), moment
+        dreams, last = lean(moved.motions, own, before, self.steady)
+        return torch.from_numpy(dreams).permute(0, 3, 1, 2), last

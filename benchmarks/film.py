@@ -126,18 +126,15 @@ def peak(film: Path, place: Path, checkpoint: str, size: int) -> None:
 def steady(film: Path, translator: Translator, count: int) -> tuple[float, float] | None:
     """Print warping error and sharpness as shares of frame by frame; None for a film of one frame."""
     sets: dict[str, list[np.ndarray]] = {"film": [], "alone": [], "seen": [], "steady": []}
-    memory = Memory(None, None)
+    memory: Memory | None = None
     with Film(film) as frames:
         for batch, after_cut in in_batches(islice(frames, count)):
-            memory = Memory(None, None) if after_cut else memory
             pictures = np.stack([frame.picture for frame in batch])
-            alone = torch.cat([translator.paint(translator.see(each[None])[0]) for each in pictures])
-            shown, seen = translator.see(pictures, memory.seen)
-            painted = translator.paint(shown)
-            held, moment = translator.hold(pictures, painted, memory.moment)
-            memory = Memory(seen, moment)
-            small = images.resize(images.to_tensor(pictures), *shown.shape[-2:])
-            for name, each in zip(sets, (small, alone, painted, held), strict=True):
+            alone = torch.cat([translator.passed(each[None]).painted for each in pictures])
+            passed = translator.passed(pictures, None if after_cut else memory)
+            memory = passed.memory
+            small = images.resize(images.to_tensor(pictures), *alone.shape[-2:])
+            for name, each in zip(sets, (small, alone, passed.painted, passed.held), strict=True):
                 sets[name] += list(images.to_uint8(each))
     stacks = {name: np.stack(each) for name, each in sets.items()}
     if len(stacks["film"]) < 2:

@@ -60,6 +60,27 @@ def test_noise_is_fresh_in_training_and_fixed_afterwards() -> None:
     assert not torch.equal(generator(condition), generator(condition))
 
 
+def test_noise_moves_along_with_the_camera() -> None:
+    generator = small()
+    sky = torch.tensor([0.5, -0.2, 0.1])[:, None, None].expand(3, 3, 64, 96)
+    step = generator.multiple
+    at_first, still, moved = generator(sky, torch.tensor([[0.0, 0.0], [0.0, 0.0], [step, 2 * step]]))
+    assert torch.allclose(at_first, generator(sky)[0], atol=1e-5)
+    assert torch.allclose(at_first, still, atol=1e-5)
+    inside, there = at_first[:, 8 + 2 * step : -8, 8 + step : -8], moved[:, 8 : -8 - 2 * step, 8 : -8 - step]
+    # but for the norm, which sees what came into the frame
+    assert (there - inside).abs().mean() < 0.1 * inside.std() < 0.2 * (moved - at_first).abs().mean()
+
+
+def test_noise_between_two_pixels_is_as_strong() -> None:
+    tile = small().up[0].tile
+    assert isinstance(tile, torch.Tensor)
+    halfway = networks.seen_from(torch.tensor([[0.5, -3.25], [1e5, 7.0]]), tile)
+    assert (halfway.std((1, 2, 3)) - tile.std()).abs().max() < 0.02
+    back = networks.seen_from(torch.tensor([[-7.0, 5.0]]), networks.seen_from(torch.tensor([[7.0, -5.0]]), tile))
+    assert torch.allclose(back, tile, atol=1e-4)
+
+
 def test_a_picture_does_not_depend_on_its_batch() -> None:
     generator = small()
     conditions = torch.rand(4, 3, 64, 64)

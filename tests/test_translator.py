@@ -105,7 +105,7 @@ def test_steadiness_is_a_dial(checkpoint: Path) -> None:
     films = [np.concatenate([alone.dream(frame[None])[0] for frame in film])]
     for steady in (0.0, 0.5, 0.9):
         dreams, memory = Translator.load(checkpoint, device="cpu", steady=steady).dream(film)
-        assert (memory.moment is None) == (steady == 0)
+        assert (memory.dream is None) == (steady == 0)
         films.append(dreams)
     changes = [np.abs(np.diff(each.astype(int), axis=0)).mean() for each in films]
     assert changes == sorted(changes, reverse=True)
@@ -150,7 +150,7 @@ def test_a_film_in_stages_is_its_frames_one_after_the_other(
         assert (np.abs(alone[0].astype(int) - dream).max(2) > 2).mean() < 0.01
     threads, cores = threading.active_count(), torch.get_num_threads()
 
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(translator, "_paint", interrupted)

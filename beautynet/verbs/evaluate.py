@@ -397,20 +397,19 @@ def _film(translator: Translator, path: Path) -> tuple[list[Figure], Show]:
     from beautynet.media import Film
 
     sets: dict[str, list[np.ndarray]] = {REAL: [], CONDITION: [], OUTPUT: [], ALONE: []}
-    memory = Memory(None, None)
+    memory: Memory | None = None
     is_cut = Cuts()
     with Film(path) as film, progress("frames") as bar:
         task = bar.add_task("dreaming", total=min(film.expected or FILM_FRAMES, FILM_FRAMES))
         for frame, _ in zip(film, range(FILM_FRAMES), strict=False):
             if is_cut(frame.picture):
-                memory = Memory(None, None)
+                memory = None
             picture = frame.picture[None]
-            shown, seen = translator.see(picture, memory.seen)
-            output, moment = translator.hold(picture, translator.paint(shown), memory.moment)
-            memory = Memory(seen, moment)
-            alone = translator.paint(translator.see(picture)[0])  # as if there were no other frames
-            photo = images.resize(images.to_tensor(picture), *shown.shape[-2:])
-            for column, batch in ((REAL, photo), (CONDITION, shown), (OUTPUT, output), (ALONE, alone)):
+            passed = translator.passed(picture, memory)
+            memory = passed.memory
+            alone = translator.passed(picture).painted  # as if there were no other frames
+            photo = images.resize(images.to_tensor(picture), *alone.shape[-2:])
+            for column, batch in ((REAL, photo), (CONDITION, passed.shown), (OUTPUT, passed.held), (ALONE, alone)):
                 sets[column] += list(images.to_uint8(batch))
             bar.advance(task)
     if len(sets[REAL]) < 2:
