@@ -73,7 +73,11 @@ def _efficientnet_lite(name: str, path: str) -> Any:
         layers = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))
         pairs += [(block, *names) for names in layers if hasattr(block, names[0])]
     for module, convolution, norm in pairs:  # the norm folded into the convolution: 1.4 times as quick on a CPU
-        setattr(module, convolution, fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm)))
+        folded = fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm))
+        sides = set(getattr(folded.static_padding, "padding", ()))
+        if len(sides) == 1:  # zeros that it adds by itself are no copy of the picture
+            folded.padding, folded.static_padding = 2 * tuple(sides), nn.Identity()
+        setattr(module, convolution, folded)
         setattr(module, norm, nn.Identity())
     return network
 
