@@ -14,7 +14,7 @@ from beautynet.errors import BeautyError
 CONDITION_NAMES = ("clusters", "edges", "blur")
 PALETTE_NAMES = ("borrowed", "ranked", "mean")
 PRESET_NAMES = ("S", "M", "L")
-STEADY = 0.85
+STEADY = 0.92
 """How much of a film's dream is the one before it, where that fits."""
 
 

@@ -69,7 +69,7 @@ class Generator(nn.Module):
         return int(2**self.depth)
 
     def forward(self, condition: Tensor, places: Tensor | None = None) -> Tensor:
-        """Paint the pictures; `places` (N, 2), in px (x, y), are where the camera was, at (0, 0) unless given."""
+        """Paint the pictures; `places` (N, 2) say how far (x, y) in px the camera had panned, where it did."""
         skips = [self.down[0](condition)]
         for down in self.down[1:]:
             skips.append(down(skips[-1]))
@@ -104,8 +104,7 @@ class Up(nn.Module):
 
     The noise (as in StyleGAN; Karras et al. 2019) lets the network paint texture where the condition is flat: without
     it a network that does not know where in the frame it is can only answer one colour with one colour. Fresh in
-    training, fixed afterwards, so that the same picture gives the same dream, and in a film fixed to what is shown, not
-    to the frame: where the camera moves, it moves along.
+    training, fixed afterwards, so that the same picture gives the same dream; where a film pans, it moves along.
     """
 
     tile: Tensor

@@ -22,8 +22,9 @@ MOST_GAIN = 2.5
 """Detail is at most so many times as strong as it was left: what is gone is gone."""
 SMALLEST, FLOW = 32, 128
 """Shorter side in px of what optical flow can be found in, and of what it is looked for in where there is more."""
-STILL = 0.05
-"""Px of the flow by which most of a picture moves from frame to frame before the camera is thought to."""
+STILL, TOGETHER, MOST = 0.05, 0.5, 0.75
+"""A camera pans if it moves by more than so many px of the flow, and within so many of that so large a share of the
+picture: in a pan 0.87 and more do, in other films that move 0.57 and less."""
 
 
 class View(NamedTuple):
@@ -32,7 +33,7 @@ class View(NamedTuple):
     frame: NDArray[np.uint8]
     """At the scale of the flow: (h', w', 3)."""
     place: NDArray[np.float64]
-    """How far (x, y), in px of the dream, the camera has moved since the scene began."""
+    """How far (x, y), in px of the dream, the camera has panned since the scene began."""
 
 
 class Motion(NamedTuple):
@@ -50,7 +51,7 @@ class Movement(NamedTuple):
     motions: list[Motion]
     """From frame to frame, with the one before them if there is one; none in pictures too small to tell."""
     places: NDArray[np.float64]
-    """Where (x, y) the camera was in each, in px of the dream: (N, 2)."""
+    """How far (x, y) the camera had panned in each, in px of the dream: (N, 2)."""
     view: View
     """For what comes after them."""
 
@@ -73,10 +74,13 @@ def watch(frames: NDArray[np.uint8], before: View | None) -> Movement:
 
 
 def _step(found: Motion) -> NDArray[np.float64]:
-    """How far (x, y) the camera moved, in px of the flow, which is as far as most of the picture did."""
+    """How far (x, y) the camera panned, in px of the flow."""
     trusted = found.back[::2, ::2][found.trust[::2, ::2] > 0.5]
-    step = np.median(trusted, axis=0) if len(trusted) else np.zeros(2)
-    return np.where(np.hypot(*step) > STILL, step, 0.0)
+    if not len(trusted):
+        return np.zeros(2)
+    step = np.median(trusted, axis=0).astype(np.float64)
+    pans = np.hypot(*step) > STILL and np.mean(np.hypot(*(trusted - step).T) < TOGETHER) > MOST
+    return step if pans else np.zeros(2)
 
 
 def lean(

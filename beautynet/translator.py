@@ -330,8 +330,8 @@ class Translator:
     def paint(self, shown: Tensor, places: np.ndarray | None = None) -> Tensor:
         """Conditions (N, 3, h, w) in [-1, 1], any h and w -> the generator's pictures, same shape and range.
 
-        In a film, `places` (N, 2) are where the camera was, in px (x, y). What memory does not do for is painted
-        picture by picture, and what is too large even so in tiles. The cores of a CPU share the pictures out.
+        In a film, `places` (N, 2) say how far (x, y) in px the camera had panned. What memory does not do for is
+        painted picture by picture, and what is too large even so in tiles. The cores of a CPU share the pictures out.
         """
         with self._painting(len(shown), *shown.shape[2:]) as begin:
             return begin(shown, places)()
