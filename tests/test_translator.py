@@ -124,6 +124,20 @@ def test_memory_steadies_a_film(checkpoint: Path) -> None:
     assert changes[0] < 0.8 * changes[1]
 
 
+def test_noise_pans_along_and_goes_on_from_what_was_kept(translator: Translator) -> None:
+    scene = load_sample_image("china.jpg")[100:260]
+    pan = np.stack([scene[:, 4 * number :][:, :240] for number in range(6)])
+    whole = translator.passed(pan)
+    assert whole.memory.view is not None
+    assert whole.memory.view.place == pytest.approx([20 * translator.size / 160, 0], abs=2)
+    kept = translator.pack(translator.passed(pan[:3]).memory)
+    rest = translator.passed(pan[3:], translator.unpack(kept))
+    assert torch.allclose(rest.painted, whole.painted[3:], atol=1e-3)
+    assert torch.allclose(rest.held, whole.held[3:], atol=1e-3)
+    lying_still = translator.paint(rest.shown)
+    assert (lying_still - rest.painted).abs().mean() > 0.05 * rest.painted.std()
+
+
 def test_a_film_frame_by_frame(translator: Translator, frames: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
     with writing(path, (frames.shape[2], frames.shape[1]), rate=Fraction(10)) as writer:
