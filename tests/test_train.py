@@ -398,7 +398,11 @@ def test_photos_come_and_go(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_a_network_that_ignores_its_input_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     paint = Generator.forward
-    monkeypatch.setattr(Generator, "forward", lambda self, condition: paint(self, torch.zeros_like(condition)))
+
+    def blind(self: Generator, condition: torch.Tensor, *places: torch.Tensor | None) -> torch.Tensor:
+        return paint(self, torch.zeros_like(condition), *places)
+
+    monkeypatch.setattr(Generator, "forward", blind)
     monkeypatch.setattr(health, "WARM_UP", 0)
     monkeypatch.setattr(health, "ENOUGH", 3)
     assert small().findings[0].kind == "input ignored"
