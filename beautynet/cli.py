@@ -441,6 +441,8 @@ def video(
         return raw(size, layout=layout or "only", **given)
     if isinstance(size, tuple):
         raise click.UsageError("--size 640x360 is for raw frames on standard input (`-`): else give the shorter side")
+    if str(given["out"]) == "-":
+        raise click.UsageError("raw frames only come out where they go in: beautynet video - --size 640x360 -o -")
     from beautynet.verbs.video import Skipped, videos
     from beautynet.verbs.video import video as run
 

@@ -65,8 +65,8 @@ def test_torn_and_missing_frames(translator: Translator, frames: np.ndarray, cap
         stream(io.BytesIO(), out, (0, HEIGHT), translator)
 
 
-def run(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "beautynet.cli", "video", "-", *arguments]
+def run(*arguments: str, given: bytes = b"", film: str = "-") -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "beautynet.cli", "video", film, *arguments]
     return subprocess.run(command, input=given, capture_output=True, check=False)
 
 
@@ -84,6 +84,13 @@ def test_from_the_shell(checkpoint: Path, frames: np.ndarray) -> None:
 def test_wrong_usage_is_said(wrong: list[str]) -> None:
     done = run(*wrong)
     assert done.returncode == 2
+    assert not done.stdout
+
+
+def test_a_film_does_not_come_out_raw() -> None:
+    done = run("-o", "-", film="walk.mp4")
+    assert done.returncode == 2
+    assert b"beautynet video - --size" in done.stderr
     assert not done.stdout
 
 
