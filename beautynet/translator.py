@@ -38,10 +38,12 @@ MEMORY_VERSION = 3
 
 
 class Memory(NamedTuple):
-    """What a frame of a film leaves to the next: what its condition remembers, and what became of it."""
+    """What a frame of a film leaves to the next."""
 
     seen: conditions.Memory
+    """What its condition remembers."""
     view: View | None
+    """What it looked like, of a film that is held still."""
     dream: np.ndarray | None
     """Before its detail was restored: (h, w, 3) in [-1, 1]."""
 
