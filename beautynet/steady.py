@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import cv2
@@ -66,8 +66,7 @@ def watch(frames: NDArray[np.uint8], before: View | None) -> Movement:
     seen = [before.frame, *film] if before else film
     if min(height, width) < SMALLEST:
         return Movement([], np.tile(start, (len(film), 1)), View(film[-1], start))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        motions = [*pool.map(motion, seen, seen[1:])]
+    motions = [*_threads().map(motion, seen, seen[1:])]
     steps = [_step(each) * (width / small[0], height / small[1]) for each in motions]
     places = start + np.cumsum(steps if before else [np.zeros(2), *steps], axis=0)
     return Movement(motions, places, View(film[-1], places[-1]))
@@ -97,15 +96,15 @@ def lean(
     height, width = dreams.shape[1:3]
     last, own = (dreams[0], dreams[1:]) if before is None else (before, dreams)
     blends = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # of all this, only a blend needs the frame before it done
-        found = pool.map(lambda each: _enlarged(each, width, height), motions)
-        for dream, (whence, trust) in zip(own, found, strict=True):
-            # cubic, since a dream is moved again and again
-            then = cv2.remap(last, whence, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-            share = cv2.merge([strength * trust] * 3)
-            last = np.asarray(cv2.add(dream, cv2.multiply(share, cv2.subtract(then, dream))), np.float32)
-            blends.append(last)
-        crisp = [*pool.map(_as_crisp, blends, own)]
+    # of all this, only a blend needs the frame before it done
+    found = _threads().map(lambda each: _enlarged(each, width, height), motions)
+    for dream, (whence, trust) in zip(own, found, strict=True):
+        # cubic, since a dream is moved again and again
+        then = cv2.remap(last, whence, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        share = cv2.merge([strength * trust] * 3)
+        last = np.asarray(cv2.add(dream, cv2.multiply(share, cv2.subtract(then, dream))), np.float32)
+        blends.append(last)
+    crisp = [*_threads().map(_as_crisp, blends, own)]
     # what is left is not what was made crisp: sharpened again and again, flat areas grow specks
     return np.stack([dreams[0], *crisp] if before is None else crisp), last
 
@@ -130,6 +129,12 @@ def motion(before: NDArray[np.uint8], frame: NDArray[np.uint8]) -> Motion:
     x, y = cv2.split(whence)
     inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
     return Motion(np.asarray(back, np.float32), cv2.exp(change / np.float32(-TRUST) - error) * inside)
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    """The same for every film: of each thread that ends some memory is kept."""
+    return ThreadPoolExecutor(os.cpu_count())
 
 
 def _enlarged(found: Motion, width: int, height: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
