@@ -176,7 +176,7 @@ class Painter(Translator):
         self.generator.to(memory_format=torch.contiguous_format).train()  # type: ignore[call-overload]
 
     @torch.inference_mode()
-    def paint(self, shown: Tensor, places: object = None) -> Tensor:  # noqa: ARG002
+    def paint(self, shown: Tensor, _places: object = None) -> Tensor:
         """Conditions (N, 3, h, w) in [-1, 1] -> pictures; the dice of the dropout are the same in each call."""
         height, width = shown.shape[-2:]
         squares = images.resize(shown, self.generator.multiple, self.generator.multiple)
