@@ -8,7 +8,6 @@ import re
 import stat
 import struct
 import warnings
-from collections.abc import Container
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from beautynet.errors import BeautyError
-from beautynet.files import MADE
+from beautynet.files import named_in
 
 MAX_PIXELS = 100_000_000
 HASHABLE = 128
@@ -63,16 +62,6 @@ def as_jpeg(picture: Image.Image, quality: int = 88) -> bytes:
 def pictures_in(folder: Path) -> list[Path]:
     """What is named like a picture in a folder and in those below it, sorted; nothing hidden, and no dreams."""
     return named_in(folder, SUFFIXES)
-
-
-def named_in(folder: Path, suffixes: Container[str]) -> list[Path]:
-    """As `pictures_in`, of what is named with other suffixes."""
-    found: list[Path] = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        photos = (Path(place, name) for name in names if not name.startswith("."))
-        found += (p for p in photos if p.suffix.lower() in suffixes and MADE not in p.suffixes and p.is_file())
-    return sorted(found)
 
 
 def decode(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:

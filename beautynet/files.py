@@ -7,7 +7,7 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain, count
 from pathlib import Path
@@ -30,6 +30,29 @@ def listed(paths: Paths) -> list[Path]:
 
 MADE = ".beauty"
 """Before the last suffix of what we made: such pictures and films are none to begin with."""
+
+
+def named_in(folder: Path, suffixes: Container[str] | None) -> list[Path]:
+    """What is named with such a suffix (None: all files) in a folder and in those below it, sorted.
+
+    Nothing hidden, and no dreams.
+    """
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        files = (Path(place, name) for name in names if not name.startswith("."))
+        wanted = (p for p in files if suffixes is None or p.suffix.lower() in suffixes)
+        found += (p for p in wanted if MADE not in p.suffixes)
+    return sorted(found)
+
+
+def named(paths: Paths, suffixes: Container[str] | None) -> list[tuple[Path, Path]]:
+    """Files that are named themselves, and those of folders, as `named_in`: (path, its folder in the one named)."""
+    return [
+        (found, found.parent.relative_to(path) if path.is_dir() else Path())
+        for path in listed(paths)
+        for found in (named_in(path, suffixes) if path.is_dir() else [path])
+    ]
 
 
 def dreams_of(sources: Sequence[tuple[Path, Path]], out: Path | None, suffix: Callable[[Path], str]) -> Iterator[Path]:

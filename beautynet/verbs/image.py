@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from PIL import Image
 from beautynet.console import progress
 from beautynet.decode import Unreadable, decode
 from beautynet.errors import BeautyError
-from beautynet.files import MADE, Paths, atomic, dreams_of, listed
+from beautynet.files import Paths, atomic, dreams_of, listed, named
 from beautynet.layout import compose, composed_size
 
 FORMATS: dict[str, dict[str, Any]] = {
@@ -56,11 +56,11 @@ def image(
     """
     composed_size((1, 1), layout)
     asked = listed(paths)
-    sources = [found for path in asked for found in _found(path)]
+    sources = named(asked, None)  # what they are says their content
     if not sources:
         raise BeautyError(f"no pictures in {', '.join(map(str, asked)) or 'nothing'}: name pictures or folders of them")
-    named = [source for source, _ in sources] == asked and len(asked) == 1
-    targets = _targets(sources, None if out is None else Path(out), named)
+    alone = [source for source, _ in sources] == asked and len(asked) == 1
+    targets = _targets(sources, None if out is None else Path(out), alone)
     results = []
     with progress("pictures") as bar:
         for (source, _), target in zip(bar.track(sources, description="dreaming"), targets, strict=True):
@@ -83,21 +83,9 @@ def image(
     return results
 
 
-def _found(path: Path) -> Iterator[tuple[Path, Path]]:
-    """A picture, or all of a folder's but hidden files and our own: (its path, its folder inside the one named)."""
-    if not path.is_dir():
-        yield path, Path()
-        return
-    for found in sorted(path.rglob("*")):
-        inside = found.relative_to(path)
-        hidden = any(part.startswith(".") for part in inside.parts)
-        if not (hidden or found.is_dir() or Path(found.stem).suffix == MADE):
-            yield found, inside.parent
-
-
-def _targets(sources: list[tuple[Path, Path]], out: Path | None, named: bool) -> list[Path]:
-    """Where each dream goes. `named` says that the only source was named itself, so that `out` may be a file."""
-    if out is not None and named and out.suffix and not out.is_dir():
+def _targets(sources: list[tuple[Path, Path]], out: Path | None, alone: bool) -> list[Path]:
+    """Where each dream goes. `alone` says that the only source was named itself, so that `out` may be a file."""
+    if out is not None and alone and out.suffix and not out.is_dir():
         source = sources[0][0]
         if out.suffix.lower() not in FORMATS:
             raise BeautyError(f"cannot write a picture named {out.name}: end it in {', '.join(FORMATS)}")

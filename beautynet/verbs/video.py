@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from beautynet import loops
 from beautynet.config import STEADY
 from beautynet.console import console, progress
-from beautynet.decode import named_in
 from beautynet.errors import BeautyError
-from beautynet.files import Paths, dreams_of, listed
+from beautynet.files import Paths, dreams_of, listed, named
 from beautynet.frames import Batch, Frame, in_batches
 from beautynet.layout import compose, composed_size
 from beautynet.media import SUFFIXES, Film
@@ -173,14 +172,10 @@ def videos(
     fails is skipped, and the next one goes on. BeautyError where none could do.
     """
     _check(**{name: value for name, value in settings.items() if name in ("layout", "start", "end", "fps", "loop")})
-    asked = listed(paths)
-    sources = [
-        (film, film.parent.relative_to(path) if path.is_dir() else Path())
-        for path in asked
-        for film in (named_in(path, SUFFIXES) if path.is_dir() else [path])
-    ]
+    sources = named(paths, SUFFIXES)
     if not sources:
-        raise BeautyError(f"no films in {', '.join(map(str, asked)) or 'nothing'}: name films or folders of them")
+        asked = ", ".join(map(str, listed(paths)))
+        raise BeautyError(f"no films in {asked or 'nothing'}: name films or folders of them")
     if out is not None and (Path(out).is_file() or Path(out).suffix.lower() in FORMATS):
         raise BeautyError(f"{out} is no folder, which several films need: choose another name")
     network = {name: settings.pop(name) for name in NETWORK if name in settings}
