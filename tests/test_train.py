@@ -76,7 +76,7 @@ def test_a_run_leaves_all_it_should(folder: Path) -> None:
     assert (header["dataset"], header["photos"]) == ("photos", len(training_photos))
     rows = log(summary.folder)
     assert [row["steps"] for row in rows] == [1, 2, 3]
-    figures = {"d", "g", "adversarial", "perceptual", "l1", "real", "fake"}
+    figures = {"d", "g", "adversarial", "perceptual", "texture", "l1", "real", "fake"}
     examined = {"seen", "unseen", "variety", "by_heart"}
     wanted = {"steps", "images", "seconds", "images_per_second", "photos"} | figures | examined
     assert all(row.keys() == wanted and np.isfinite(list(row.values())).all() for row in rows)
@@ -236,6 +236,19 @@ def test_what_began_with_eight_groups_in_its_norm_goes_on_with_them() -> None:
     checkpoints.save_state(folder, state)
     for run in (small(steps=3), small(steps=4), small(name="tuned", init=folder, steps=1)):
         assert checkpoints.load_generator(run.model)[0].groups == 8
+
+
+def test_what_began_with_a_discriminator_that_mixes_no_scales_goes_on_with_it() -> None:
+    folder = small(steps=2).folder
+    state = checkpoints.load_state(folder)
+    assert state is not None
+    unmixed = {name: value for name, value in state["discriminator"].items() if not name.startswith("mixing.")}
+    assert len(unmixed) < len(state["discriminator"])
+    checkpoints.save_state(folder, {**state, "discriminator": unmixed})
+    small(steps=3)
+    state = checkpoints.load_state(folder)
+    assert state is not None
+    assert state["discriminator"].keys() == unmixed.keys()
 
 
 def test_changed_settings_are_named() -> None:

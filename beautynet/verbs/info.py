@@ -62,7 +62,8 @@ def _of_checkpoint(model: Path) -> str:
             f"{progress['images']:,} images in {progress['steps']:,} steps",
             f"  network      U-Net, preset {config['preset']}: width {generator['width']}, depth {generator['depth']}",
             f"  is shown     {settings}",
-            f"  losses       adversarial + {config['perceptual']:g} perceptual + {config['l1']:g} L1",
+            f"  losses       adversarial + {config['perceptual']:g} perceptual + {config.get('texture', 0):g} texture"
+            f" + {config['l1']:g} L1",
             f"  seed         {config['seed']}",
         )
     )

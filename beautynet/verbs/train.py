@@ -129,7 +129,8 @@ def train(
         _check_resumable(state, config, folder)
     # the generator's norm has as many groups as where it goes on, or starts from, has
     if state is not None:
-        run = Run(config, dataset, folder, chosen, clock, int(state.get("groups", GROUPS_BEFORE)))
+        mixes = any(name.startswith("mixing.") for name in state["discriminator"])
+        run = Run(config, dataset, folder, chosen, clock, int(state.get("groups", GROUPS_BEFORE)), mixes)
         run.restore(state)
     elif init is not None:
         other, _ = checkpoints.load_generator(model := checkpoints.find(init))
@@ -169,6 +170,7 @@ class Run:
         device: torch.device,
         clock: float,
         groups: int = GROUPS,
+        mixes: bool = True,
     ) -> None:
         self.config, self.dataset, self.folder, self.device = config, dataset, folder, device
         self.clock = clock
@@ -187,7 +189,7 @@ class Run:
         layout: dict[str, Any] = {"device": device, "memory_format": torch.channels_last}
         self.generator = Generator(PRESETS[config.preset], depth_for(config.size), groups).to(**layout)
         self.eyes = Eyes().to(device)
-        self.discriminator = Discriminator(self.eyes.channels).to(**layout)
+        self.discriminator = Discriminator(self.eyes.channels, mixes=mixes).to(**layout)
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.optimisers = [self._adam(self.generator), self._adam(self.discriminator)]
         self.paint: Callable[[Tensor], Tensor] = self.generator
@@ -199,7 +201,7 @@ class Run:
     def _adam(self, network: nn.Module) -> torch.optim.Adam:
         recorded = self.device.type == "cuda"  # then the rate has to be where the recording finds it
         return torch.optim.Adam(
-            network.parameters(),
+            learning(network),
             lr=torch.tensor(self.config.learning_rate, device=self.device) if recorded else self.config.learning_rate,
             betas=(0.5, 0.99),
             fused=self.device.type != "mps",
@@ -323,14 +325,15 @@ class Run:
             loss_d = losses.discriminator_hinge(real, fake)
             convince = losses.generator_hinge(fake)
             unlike = losses.perceptual(wanted, features)
+            texture = losses.texture(wanted, features)
             l1 = (painted - photo).abs().mean()
-            loss_g = convince + config.perceptual * unlike + config.l1 * l1
+            loss_g = convince + config.perceptual * unlike + config.texture * texture + config.l1 * l1
         # Both learn from one look at each picture (simultaneous gradient descent), where taking turns costs a second
         # look at the painting; neither's loss reaches into the other.
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
-        loss_d.backward(inputs=list(self.discriminator.parameters()), retain_graph=True)  # type: ignore[no-untyped-call]
-        loss_g.backward(inputs=list(self.generator.parameters()))  # type: ignore[no-untyped-call]
+        loss_d.backward(inputs=learning(self.discriminator), retain_graph=True)  # type: ignore[no-untyped-call]
+        loss_g.backward(inputs=learning(self.generator))  # type: ignore[no-untyped-call]
         adam_d.step()
         adam_g.step()
         return {
@@ -338,6 +341,7 @@ class Run:
             "g": loss_g.detach(),
             "adversarial": convince.detach(),
             "perceptual": unlike.detach(),
+            "texture": texture.detach(),
             "l1": l1.detach(),
             "real": torch.stack([(scores > 0).float().mean() for scores in real]).mean(),
             "fake": torch.stack([(scores < 0).float().mean() for scores in fake]).mean(),
@@ -350,7 +354,7 @@ class Run:
             shown, photo = self._pairs(photos, Random(0))
             with autocast(self.device):
                 unlike = losses.perceptual(self.look(photo), self.look(self.paint(shown)))
-            torch.autograd.backward(unlike, inputs=list(self.generator.parameters()))
+            torch.autograd.backward(unlike, inputs=learning(self.generator))
 
         try:
             self.paint, self.look = (torch.compile(network, dynamic=False) for network in (self.generator, self.eyes))
@@ -562,6 +566,11 @@ class Run:
             for i, sheet in enumerate(sheets):
                 held = 2 * FILM_RATE if i == len(sheets) - 1 else 1
                 film.write(Frame(sheet, Fraction(i, FILM_RATE), Fraction(held, FILM_RATE)))
+
+
+def learning(network: nn.Module) -> list[nn.Parameter]:
+    """The weights of a network that are not frozen."""
+    return [weight for weight in network.parameters() if weight.requires_grad]
 
 
 class _Examiner:
