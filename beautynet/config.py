@@ -43,7 +43,7 @@ class TrainConfig:
     learning_rate: float = setting(7e-4, "Adam's, falling to 0 over the second half.")
     l1: float = setting(5.0, "Weight of the L1 loss; high is safe and grey.")
     perceptual: float = setting(10.0, "Weight of the perceptual loss; high is smooth.")
-    texture: float = setting(10.0, "Weight of the texture loss; high is sharp and grainy.")
+    texture: float = setting(5.0, "Weight of the texture loss; high is sharp and grainy.")
     ema_images: int = setting(5000, "Half-life, in photos seen, of the generator's moving average.")
     save_every: float = setting(60.0, "Seconds between saves.", may_change=True)
     seed: int = setting(0, "Same seed and steps, same network (on a CPU).")

@@ -201,7 +201,7 @@ class Run:
     def _adam(self, network: nn.Module) -> torch.optim.Adam:
         recorded = self.device.type == "cuda"  # then the rate has to be where the recording finds it
         return torch.optim.Adam(
-            learning(network),
+            trainable(network),
             lr=torch.tensor(self.config.learning_rate, device=self.device) if recorded else self.config.learning_rate,
             betas=(0.5, 0.99),
             fused=self.device.type != "mps",
@@ -332,8 +332,8 @@ class Run:
         # look at the painting; neither's loss reaches into the other.
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
-        loss_d.backward(inputs=learning(self.discriminator), retain_graph=True)  # type: ignore[no-untyped-call]
-        loss_g.backward(inputs=learning(self.generator))  # type: ignore[no-untyped-call]
+        loss_d.backward(inputs=trainable(self.discriminator), retain_graph=True)  # type: ignore[no-untyped-call]
+        loss_g.backward(inputs=trainable(self.generator))  # type: ignore[no-untyped-call]
         adam_d.step()
         adam_g.step()
         return {
@@ -354,7 +354,7 @@ class Run:
             shown, photo = self._pairs(photos, Random(0))
             with autocast(self.device):
                 unlike = losses.perceptual(self.look(photo), self.look(self.paint(shown)))
-            torch.autograd.backward(unlike, inputs=learning(self.generator))
+            torch.autograd.backward(unlike, inputs=trainable(self.generator))
 
         try:
             self.paint, self.look = (torch.compile(network, dynamic=False) for network in (self.generator, self.eyes))
@@ -568,7 +568,7 @@ class Run:
                 film.write(Frame(sheet, Fraction(i, FILM_RATE), Fraction(held, FILM_RATE)))
 
 
-def learning(network: nn.Module) -> list[nn.Parameter]:
+def trainable(network: nn.Module) -> list[nn.Parameter]:
     """The weights of a network that are not frozen."""
     return [weight for weight in network.parameters() if weight.requires_grad]
 
