@@ -31,6 +31,14 @@ def _eight_groups() -> None:
     vars(train)["GROUPS"] = 8
 
 
+def _unmixed() -> None:
+    """A discriminator that sees each scale by itself, as before 2026-11-27."""
+    from beautynet.networks import Discriminator
+    from beautynet.verbs import train
+
+    vars(train)["Discriminator"] = lambda channels, mixes: Discriminator(channels, mixes=False)  # noqa: ARG005
+
+
 def _no_randomisation() -> None:
     from beautynet.conditions import Condition
 
@@ -79,6 +87,7 @@ def _depth(levels: int) -> Callable[[], None]:
 
 PATCHES: dict[str, Callable[[], None]] = {
     "eight-groups": _eight_groups,
+    "unmixed": _unmixed,
     "no-randomisation": _no_randomisation,
     "no-noise": _no_noise,
     "no-adversary": _no_adversary,
