@@ -36,7 +36,7 @@ def _unmixed() -> None:
     from beautynet.networks import Discriminator
     from beautynet.verbs import train
 
-    vars(train)["Discriminator"] = lambda channels, mixes: Discriminator(channels, mixes=False)  # noqa: ARG005
+    vars(train)["Discriminator"] = lambda channels, **_: Discriminator(channels, mixes=False)
 
 
 def _no_randomisation() -> None:

@@ -332,8 +332,8 @@ class Run:
         # look at the painting; neither's loss reaches into the other.
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
-        loss_d.backward(inputs=trainable(self.discriminator), retain_graph=True)  # type: ignore[no-untyped-call]
-        loss_g.backward(inputs=trainable(self.generator))  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss_d, inputs=trainable(self.discriminator), retain_graph=True)
+        torch.autograd.backward(loss_g, inputs=trainable(self.generator))
         adam_d.step()
         adam_g.step()
         return {
