@@ -44,6 +44,7 @@ class TrainConfig:
     l1: float = setting(5.0, "Weight of the L1 loss; high is safe and grey.")
     perceptual: float = setting(10.0, "Weight of the perceptual loss; high is smooth.")
     texture: float = setting(5.0, "Weight of the texture loss; high is sharp and grainy.")
+    scenes: float = setting(2.0, "Weight of practice on made-up scenes; high dreams more, 0 keeps to the photos.")
     ema_images: int = setting(5000, "Half-life, in photos seen, of the generator's moving average.")
     save_every: float = setting(60.0, "Seconds between saves.", may_change=True)
     seed: int = setting(0, "Same seed and steps, same network (on a CPU).")
@@ -66,6 +67,7 @@ class TrainConfig:
         self._within("l1", 0)
         self._within("perceptual", 0)
         self._within("texture", 0)
+        self._within("scenes", 0)
         self._within("ema_images", 1)
         self._within("save_every", 0)
 

@@ -59,7 +59,7 @@ class TrainPanel:
         self.rows.append(row)
         known = {finding.kind for finding in self.findings}
         self.findings = tuple(health.findings(list(self.rows)))
-        for name in ("d", "g", "adversarial", "perceptual", "texture", "l1", "real", "fake"):
+        for name in ("d", "g", "adversarial", "perceptual", "texture", "scenes", "l1", "real", "fake"):
             self.smooth[name] = SMOOTHING * self.smooth.get(name, row[name]) + (1 - SMOOTHING) * row[name]
         if console.is_terminal:
             return

@@ -38,7 +38,7 @@ CURVE = 100
 """Points of a curve at most, each the mean of the rows that it stands for: a row is one step, and steps are noisy."""
 ALIVE = 20.0
 """A run that has logged nothing for so many seconds is not running."""
-CURVES = ("g", "d", "adversarial", "perceptual", "texture", "l1")
+CURVES = ("g", "d", "adversarial", "perceptual", "texture", "scenes", "l1")
 
 
 def routes(films: Path) -> list[Route]:

@@ -53,6 +53,7 @@ def test_every_setting_has_help() -> None:
         ("l1", -1),
         ("perceptual", -1),
         ("texture", -1),
+        ("scenes", -1),
         ("ema_images", 0),
         ("save_every", -1),
     ],

@@ -15,6 +15,7 @@ HEALTHY = {
     "adversarial": 0.3,
     "perceptual": 0.2,
     "texture": 0.1,
+    "scenes": 0.3,
     "l1": 0.25,
     "real": 0.6,
     "fake": 0.7,

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from beautynet import checkpoint as checkpoints
 from beautynet import health
+from beautynet.conditions import mean_palette
 from beautynet.config import TrainConfig
 from beautynet.dataset import Dataset, Photos
 from beautynet.errors import BeautyError
@@ -76,7 +78,7 @@ def test_a_run_leaves_all_it_should(folder: Path) -> None:
     assert (header["dataset"], header["photos"]) == ("photos", len(training_photos))
     rows = log(summary.folder)
     assert [row["steps"] for row in rows] == [1, 2, 3]
-    figures = {"d", "g", "adversarial", "perceptual", "texture", "l1", "real", "fake"}
+    figures = {"d", "g", "adversarial", "perceptual", "texture", "scenes", "l1", "real", "fake"}
     examined = {"seen", "unseen", "variety", "by_heart"}
     wanted = {"steps", "images", "seconds", "images_per_second", "photos"} | figures | examined
     assert all(row.keys() == wanted and np.isfinite(list(row.values())).all() for row in rows)
@@ -444,6 +446,27 @@ def test_it_learns_one_picture_by_heart(photos: Path, tmp_path: Path) -> None:
     run = train(alone, **{**SMALL, "steps": 60, "learning_rate": 2e-3}).folder
     l1 = [row["l1"] for row in log(run)]
     assert np.mean(l1[-10:]) < 0.6 * np.mean(l1[:5])
+
+
+def test_its_second_half_practises_on_made_up_scenes() -> None:
+    practised = [row["scenes"] for row in log(small(steps=4).folder)]
+    assert practised[:2] == [0, 0]
+    assert all(practised[2:])
+    assert not any(row["scenes"] for row in log(small(name="photos-alone", steps=4, scenes=0).folder))
+
+
+def test_scenes_are_shown_as_an_everyday_picture_will_be(photos: Path) -> None:
+    cpu, dataset = torch.device("cpu"), Dataset.open(photos)
+    run = Run(TrainConfig(size=64, batch=4, steps=10).for_device("cpu"), dataset, Path("run"), cpu, time.monotonic())
+    loaded = Photos.load(dataset.photos, 64, cpu)
+    run.condition = run.condition.lent_by(loaded.centres(64))
+    lent = mean_palette(torch.tensor(run.condition.lenders)).reshape(-1, 3)
+    for begun, scenes in ((0, 0), (5, 1), (9, 1)):
+        run.progress.steps = begun
+        shown, made_up, photo = run._pairs(loaded, Random(0))
+        assert (len(shown), len(made_up), len(photo)) == (4 - scenes, scenes, 4)
+        colours = made_up.permute(0, 2, 3, 1).reshape(-1, 3).unique(dim=0)
+        assert all((lent - colour).abs().amax(1).min() < 1e-3 for colour in colours), "in the colours of a photo"
 
 
 def test_previews_are_watched(photos: Path) -> None:

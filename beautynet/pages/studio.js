@@ -103,7 +103,7 @@ $("#pair form").addEventListener("input", (event) => {
 
 // --- runs ---------------------------------------------------------------------------------------------------------
 
-const CURVES = {g: "generator", d: "discriminator", adversarial: "adversarial", perceptual: "perceptual", texture: "texture", l1: "L1"};
+const CURVES = {g: "generator", d: "discriminator", adversarial: "adversarial", perceptual: "perceptual", texture: "texture", scenes: "scenes", l1: "L1"};
 let newest = -1, following = true, run = "";
 
 async function openRuns() {

@@ -2,7 +2,8 @@
 
 The loop is: done? - save what is due - step, on one path from the first step to the last. The learning rate, the
 moving average and the samples follow `fraction`, what is spent of the budget; seconds spent are saved with the
-state, so the same command goes on where a run was stopped, and spends only what is left.
+state, so the same command goes on where a run was stopped, and spends only what is left. In the second half it also
+practises on made-up scenes, which nobody has a photo of: a street is as unlike a flower as they are.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from random import Random
@@ -42,6 +43,7 @@ from beautynet.health import Finding
 from beautynet.networks import GROUPS, GROUPS_BEFORE, PRESETS, Discriminator, Generator, depth_for
 from beautynet.panel import TrainPanel
 from beautynet.replay import Replay
+from beautynet.scenes import scenes
 from beautynet.translator import Translator
 
 T = TypeVar("T")
@@ -53,6 +55,8 @@ OVERHEAD = 0.05
 LOG_SECONDS = 1.0
 LENDERS = 128
 """So many training photos lend their colours to what will be painted."""
+SCENES, PRACTICE_FROM, PRACTICE_SHARE = 256, 0.5, 0.25
+"""So many made-up scenes there are to practise on; after that share of the budget, they are that share of a step."""
 EXAMINED_PHOTOS = 8
 """So many photos trained on, and so many held out, are painted now and then to see how the network does."""
 EXAMINE_SECONDS, EXAMINE_SHARE = 30.0, 0.005
@@ -181,6 +185,7 @@ class Run:
         self.condition = Condition(
             config.condition, abstraction=config.abstraction, size=config.size, k=config.k, palette=config.palette
         )
+        self.scenes = Photos(scenes(SCENES, config.size, config.seed) if config.scenes else [], device)
         self.preview: list[Path] = []
         self.photos_before: int | None = None
         self._complaints: set[str] = set()
@@ -284,19 +289,19 @@ class Run:
         config, progress = self.config, self.progress
         random = Random(f"{config.seed} {progress.steps}")  # a step knows its own dice: nothing to save for a resume
         torch.manual_seed(random.getrandbits(63))
-        shown, photo = self._pairs(photos, random)
+        shown, made_up, photo = self._pairs(photos, random)
         rate = config.learning_rate * min(1.0, 2 * (1 - progress.fraction(config)))
         for optimiser in self.optimisers:
             group = optimiser.param_groups[0]
             group["lr"] = group["lr"].fill_(rate) if isinstance(group["lr"], Tensor) else rate
-        figures = self.learn(shown, photo)
+        figures = self.learn(shown, made_up, photo)
         progress.steps += 1
         progress.images += len(photo)
         self._follow()
         return figures
 
-    def _pairs(self, photos: Photos, random: Random) -> tuple[Tensor, Tensor]:
-        """The conditions and photos of this step, (N, 3, size, size) each."""
+    def _pairs(self, photos: Photos, random: Random) -> tuple[Tensor, Tensor, Tensor]:
+        """What this step shows of photos, of scenes, and the photos: (N - S, 3, size, size), S, and N of them."""
         if self.ahead is None:
             return self._crops(photos, random)
         now = torch.cuda.current_stream()  # beside it, so that they are ready when the step before has been learnt from
@@ -307,27 +312,46 @@ class Run:
             each.record_stream(now)
         return pairs
 
-    def _crops(self, photos: Photos, random: Random) -> tuple[Tensor, Tensor]:
+    def _crops(self, photos: Photos, random: Random) -> tuple[Tensor, Tensor, Tensor]:
         photo = photos.crops(self._indices(len(photos)), self.config.size, random)
         photo = photo.contiguous(memory_format=torch.channels_last)
-        shown, _ = self.condition.randomised(random)(photo)
-        return shown.contiguous(memory_format=torch.channels_last), photo
+        recipe = self.condition.randomised(random)
+        practises = self.config.scenes and self.progress.fraction(self.config) >= PRACTICE_FROM
+        count = int(PRACTICE_SHARE * len(photo) + 0.5) if practises else 0
+        shown, _ = recipe(photo[: len(photo) - count])
+        made_up = shown[:0]
+        if count:
+            lent = replace(recipe, lenders=self.condition.lenders)  # as an everyday picture will be shown
+            drawn = random.choices(range(SCENES), k=count)
+            made_up, _ = lent(self.scenes.crops(drawn, self.config.size, random))
+        return shown, made_up, photo
 
-    def _learn(self, shown: Tensor, photo: Tensor) -> dict[str, Tensor]:
-        """Both networks learn from these pairs. Returns the losses, on the device."""
-        config = self.config
+    def _learn(self, shown: Tensor, made_up: Tensor, photo: Tensor) -> dict[str, Tensor]:
+        """Both networks learn from what `_pairs` gives. Returns the losses, on the device."""
+        config, count = self.config, len(shown)
+        everything = _beside(shown, made_up)
+        unpaired = torch.zeros_like(everything)
         adam_g, adam_d = self.optimisers
         with autocast(self.device), parametrize.cached():  # one spectral norm for both looks
-            painted = self.paint(shown)
-            wanted, features = self.look(photo), self.look(painted)
-            real, fake = self.discriminator(shown, wanted, features)
+            painted = self.paint(everything)
+            known, seen = self.look(photo), self.look(painted)
+            wanted, features = [maps[:count] for maps in known], [maps[:count] for maps in seen]
+            real, fake = self.discriminator(everything[:count], wanted, features)
             # the discriminator tells photo from painting; the generator convinces it, and stays near the photo
             loss_d = losses.discriminator_hinge(real, fake)
             convince = losses.generator_hinge(fake)
             unlike = losses.perceptual(wanted, features)
             texture = losses.texture(wanted, features)
-            l1 = (painted - photo).abs().mean()
+            l1 = (painted[:count] - photo[:count]).abs().mean()
             loss_g = convince + config.perceptual * unlike + config.texture * texture + config.l1 * l1
+            practice = torch.zeros_like(l1)
+            if len(made_up):
+                # nobody knows how a made-up scene would look: it has but to look like some photo, whatever was shown
+                (photos,) = self.discriminator(unpaired, known)
+                (dreams,) = self.discriminator(unpaired[count:], [maps[count:] for maps in seen])
+                practice = losses.generator_hinge(dreams)
+                loss_d = loss_d + config.scenes * losses.discriminator_hinge(photos, dreams)
+                loss_g = loss_g + config.scenes * practice
         # Both learn from one look at each picture (simultaneous gradient descent), where taking turns costs a second
         # look at the painting; neither's loss reaches into the other.
         for optimiser in self.optimisers:
@@ -342,6 +366,7 @@ class Run:
             "adversarial": convince.detach(),
             "perceptual": unlike.detach(),
             "texture": texture.detach(),
+            "scenes": practice.detach(),
             "l1": l1.detach(),
             "real": torch.stack([(scores > 0).float().mean() for scores in real]).mean(),
             "fake": torch.stack([(scores < 0).float().mean() for scores in fake]).mean(),
@@ -351,9 +376,9 @@ class Run:
         """Have torch make code of the generator and the eyes for this GPU; where it cannot, all stays as it was."""
 
         def tried() -> None:
-            shown, photo = self._pairs(photos, Random(0))
+            shown, made_up, photo = self._pairs(photos, Random(0))
             with autocast(self.device):
-                unlike = losses.perceptual(self.look(photo), self.look(self.paint(shown)))
+                unlike = losses.perceptual(self.look(photo), self.look(self.paint(_beside(shown, made_up))))
             torch.autograd.backward(unlike, inputs=trainable(self.generator))
 
         try:
@@ -566,6 +591,10 @@ class Run:
             for i, sheet in enumerate(sheets):
                 held = 2 * FILM_RATE if i == len(sheets) - 1 else 1
                 film.write(Frame(sheet, Fraction(i, FILM_RATE), Fraction(held, FILM_RATE)))
+
+
+def _beside(*shown: Tensor) -> Tensor:
+    return torch.cat(shown).contiguous(memory_format=torch.channels_last)
 
 
 def trainable(network: nn.Module) -> list[nn.Parameter]:
