@@ -44,7 +44,9 @@ class TrainConfig:
     l1: float = setting(5.0, "Weight of the L1 loss; high is safe and grey.")
     perceptual: float = setting(10.0, "Weight of the perceptual loss; high is smooth.")
     texture: float = setting(5.0, "Weight of the texture loss; high is sharp and grainy.")
-    scenes: float = setting(2.0, "Weight of practice on made-up scenes; high dreams more, 0 keeps to the photos.")
+    scenes: float | None = setting(
+        None, "Weight of practice on made-up scenes; by default 1 where colours are borrowed, 0 elsewhere."
+    )
     ema_images: int = setting(5000, "Half-life, in photos seen, of the generator's moving average.")
     save_every: float = setting(60.0, "Seconds between saves.", may_change=True)
     seed: int = setting(0, "Same seed and steps, same network (on a CPU).")
@@ -80,9 +82,15 @@ class TrainConfig:
             raise BeautyError(f"--{name.replace('_', '-')} {value} will not do: it has to be {limits}")
 
     def for_device(self, device: str) -> TrainConfig:
-        """The same with what depends on the device ("cpu", "cuda", "mps") filled in."""
+        """The same with what depends on other settings and on the device ("cpu", "cuda", "mps") filled in."""
         slow = device == "cpu"
-        return replace(self, batch=self.batch or (4 if slow else 32), preset=self.preset or ("S" if slow else "M"))
+        borrows = (self.condition, self.palette) == ("clusters", "borrowed")
+        return replace(
+            self,
+            batch=self.batch or (4 if slow else 32),
+            preset=self.preset or ("S" if slow else "M"),
+            scenes=(1.0 if borrows else 0.0) if self.scenes is None else self.scenes,
+        )
 
     def differences(self, earlier: dict[str, Any]) -> Iterator[str]:
         """What a resumed run may not change but does, one `name: earlier, now` each."""

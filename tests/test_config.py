@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import asdict, fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,6 +62,20 @@ def test_every_setting_has_help() -> None:
 def test_a_bad_value_is_named(name: str, value: object) -> None:
     with pytest.raises(BeautyError, match=rf"{name.replace('_', '.')}.*{value}"):
         TrainConfig(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("settings", "weight"),
+    [
+        ({}, 1),
+        ({"palette": "ranked"}, 0),
+        ({"condition": "edges"}, 0),
+        ({"scenes": 0}, 0),
+        ({"palette": "mean", "scenes": 3}, 3),
+    ],
+)
+def test_it_practises_where_colours_are_borrowed_unless_told(settings: dict[str, Any], weight: float) -> None:
+    assert TrainConfig(**settings).for_device("cpu").scenes == weight
 
 
 def test_differences_name_what_may_not_change() -> None:

@@ -347,6 +347,7 @@ class Run:
             practice = torch.zeros_like(l1)
             if len(made_up):
                 # nobody knows how a made-up scene would look: it has but to look like some photo, whatever was shown
+                assert config.scenes
                 (photos,) = self.discriminator(unpaired, known)
                 (dreams,) = self.discriminator(unpaired[count:], [maps[count:] for maps in seen])
                 practice = losses.generator_hinge(dreams)
