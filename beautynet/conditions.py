@@ -157,6 +157,14 @@ class Condition:
         )
         return replace(self, lenders=lenders)
 
+    def lend(self, shown: Tensor, memory: Memory) -> Tensor:
+        """What was shown without lenders, and left this memory, in the lenders' colours; as it is if there are none."""
+        if not self.lenders:
+            return shown
+        assert memory
+        centres, labels = memory
+        return _painted(self, borrowed(centres, self._lent(centres)), labels).reshape(shown.shape)
+
     def _lab(self, photos: Tensor) -> Tensor:
         planes = photos.float().contiguous()  # after smoothing of few px, channels last take twice as long and more
         return rgb_to_lab(smooth(planes, self.sigma))
@@ -226,9 +234,13 @@ def _clustered(recipe: Condition, lab: Tensor, fresh: Tensor, memory: Memory) ->
             colours = [lender, torch.lerp(known[..., 6:], lender, GLIDE)]
     known = torch.cat([centres, *colours], dim=2)
     labels = assign(lab.flatten(2), centres, before)
-    palette = PALETTES[recipe.palette](known[..., -3:])
-    painted = palette.mT.gather(2, labels[:, None].expand(-1, 3, -1))
-    return painted.reshape(lab.shape), (known, labels)
+    return _painted(recipe, known[..., -3:], labels).reshape(lab.shape), (known, labels)
+
+
+def _painted(recipe: Condition, centres: Tensor, labels: Tensor) -> Tensor:
+    """Each pixel in its cluster's colour: centres (N, k, 3) in Lab, labels (N, P) -> (N, 3, P) in [-1, 1]."""
+    palette = PALETTES[recipe.palette](centres)
+    return palette.mT.gather(2, labels[:, None].expand(-1, 3, -1))
 
 
 def _share_of_fresh(pixels: Tensor, known: Tensor, fresh: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ LARGEST = 256
 
 Colour = tuple[float, float, float]
 Box = tuple[float, float, float, float]
-"""Left, top, width and height in px."""
+"""Where a thing begins, or has its middle (x, y), its width and height, in px."""
 
 
 def scene(side: int, random: np.random.Generator) -> NDArray[np.uint8]:
@@ -32,10 +32,10 @@ def scene(side: int, random: np.random.Generator) -> NDArray[np.uint8]:
     canvas[:] = np.linspace(above, below, side)[:, None, None] + random.normal(0, 8, 3)
     for _ in range(random.integers(3, 14)):
         extent = side * math.exp(random.uniform(math.log(0.08), math.log(0.9)))
-        left, top = random.uniform(-0.2, 1.1, 2) * side
+        x, y = random.uniform(-0.2, 1.1, 2) * side
         width, height = random.uniform(0.3, 1, 2) * extent
         draw = THINGS[random.choice(len(THINGS), p=SHARES)]
-        draw(canvas, (left, top, width, height), _grey(random.uniform(5, 250), random), random)
+        draw(canvas, (x, y, width, height), _grey(random.uniform(5, 250), random), random)
     return canvas.clip(0, 255).astype(np.uint8)
 
 
@@ -65,15 +65,15 @@ def _wall(canvas: NDArray[np.float32], box: Box, colour: Colour, random: np.rand
 
 def _splinter(canvas: NDArray[np.float32], box: Box, colour: Colour, random: np.random.Generator) -> None:
     """Three to six corners."""
-    left, top, width, height = box
+    x, y, width, height = box
     around = np.sort(random.uniform(0, 2 * math.pi, random.integers(3, 7)))
-    _polygon(canvas, np.stack([np.cos(around) * width / 2 + left, np.sin(around) * height / 2 + top], axis=1), colour)
+    _polygon(canvas, np.stack([np.cos(around) * width / 2 + x, np.sin(around) * height / 2 + y], axis=1), colour)
 
 
 def _disc(canvas: NDArray[np.float32], box: Box, colour: Colour, random: np.random.Generator) -> None:
-    left, top, width, height = box
+    x, y, width, height = box
     axes = max(1, int(width / 2)), max(1, int(height / 2))
-    cv2.ellipse(canvas, (int(left), int(top)), axes, random.uniform(0, 180), 0, 360, colour, -1, cv2.LINE_AA)
+    cv2.ellipse(canvas, (int(x), int(y)), axes, random.uniform(0, 180), 0, 360, colour, -1, cv2.LINE_AA)
 
 
 def _windows(canvas: NDArray[np.float32], box: Box, colour: Colour, random: np.random.Generator) -> None:

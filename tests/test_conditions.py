@@ -172,6 +172,13 @@ def test_what_learns_is_shown_its_own_colours(crops: Tensor) -> None:
     assert lent.randomised(Random(0)).lenders == ()
 
 
+def test_colours_can_be_lent_to_what_was_shown_in_its_own(crops: Tensor) -> None:
+    lent = Condition(size=192, palette="borrowed").lent_by(crops[:2].split(1))
+    assert torch.equal(lent.lend(*lent.own(crops)), lent(crops)[0])
+    lines = Condition("edges", size=192)
+    assert torch.equal(lines.lend(*lines(crops)), lines(crops)[0]), "lines borrow nothing"
+
+
 def test_a_film_keeps_its_lender(crops: Tensor) -> None:
     lights = [(crops[:1] + 1) * light - 1 for light in (1.0, 0.95, 0.9)]
     lent = Condition(size=192, palette="borrowed").lent_by(lights)

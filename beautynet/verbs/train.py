@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from random import Random
@@ -318,13 +318,14 @@ class Run:
         recipe = self.condition.randomised(random)
         practises = self.config.scenes and self.progress.fraction(self.config) >= PRACTICE_FROM
         count = int(PRACTICE_SHARE * len(photo) + 0.5) if practises else 0
-        shown, _ = recipe(photo[: len(photo) - count])
-        made_up = shown[:0]
-        if count:
-            lent = replace(recipe, lenders=self.condition.lenders)  # as an everyday picture will be shown
-            drawn = random.choices(range(SCENES), k=count)
-            made_up, _ = lent(self.scenes.crops(drawn, self.config.size, random))
-        return shown, made_up, photo
+        if not count:
+            shown, _ = recipe(photo)
+            return shown, shown[:0], photo
+        paired = len(photo) - count
+        drawn = self.scenes.crops(random.choices(range(SCENES), k=count), self.config.size, random)
+        shown, memory = recipe(torch.cat([photo[:paired], drawn]))
+        made_up = self.condition.lend(shown, memory)[paired:]  # as everyday pictures will be shown
+        return shown[:paired], made_up, photo
 
     def _learn(self, shown: Tensor, made_up: Tensor, photo: Tensor) -> dict[str, Tensor]:
         """Both networks learn from what `_pairs` gives. Returns the losses, on the device."""
