@@ -63,7 +63,7 @@ def _of_checkpoint(model: Path) -> str:
             f"  network      U-Net, preset {config['preset']}: width {generator['width']}, depth {generator['depth']}",
             f"  is shown     {settings}",
             f"  losses       adversarial + {config['perceptual']:g} perceptual + {config.get('texture', 0):g} texture"
-            f" + {config.get('scenes', 0):g} scenes + {config['l1']:g} L1",
+            f" + {config.get('scenes') or 0:g} scenes + {config['l1']:g} L1",
             f"  seed         {config['seed']}",
         )
     )
