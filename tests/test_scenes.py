@@ -18,7 +18,7 @@ def test_scenes_are_pictures_of_many_kinds_and_no_larger_than_they_need_be(size:
 
 
 def test_a_scene_has_straight_edges() -> None:
-    """As no photo of a flower has: rows or columns that change along a good part of the picture at once."""
+    """As no photo of a flower has: columns that change along a good part of the picture at once."""
     steps = [np.abs(np.diff(each.mean(axis=2), axis=1)) > 8 for each in scenes(24, 128, seed=0)]
     longest = [int(step.sum(axis=0).max()) for step in steps]
     assert sum(length > 32 for length in longest) > 4

@@ -2,8 +2,8 @@
 
 The loop is: done? - save what is due - step, on one path from the first step to the last. The learning rate, the
 moving average and the samples follow `fraction`, what is spent of the budget; seconds spent are saved with the
-state, so the same command goes on where a run was stopped, and spends only what is left. In the second half it also
-practises on made-up scenes, which nobody has a photo of: a street is as unlike a flower as they are.
+state, so the same command goes on where a run was stopped, and spends only what is left. Where colours are
+borrowed, the second half practises on made-up scenes, too, which nobody has a photo of: a street is as unlike flowers.
 """
 
 from __future__ import annotations
