@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 
 import torch
@@ -49,3 +50,14 @@ def free_memory(device: torch.device) -> int:
     with suppress(OSError, ValueError, StopIteration), open("/proc/meminfo", encoding="ascii") as lines:
         return 1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1])
     return 4 << 30
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """The most bytes in use at once so far: of the GPU, or of this process on a CPU; None where nobody counts."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from beautynet import backbones, images
 from beautynet.classifier import Classifier, Namer
-from beautynet.conditions import smooth
+from beautynet.colour import smooth
 from beautynet.devices import pick_device
 from beautynet.ellipses import FEATHER, Ellipses, Style
 from beautynet.errors import BeautyError

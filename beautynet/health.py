@@ -3,9 +3,9 @@
     for finding in findings(rows_of_the_log):
         print(finding.kind, finding.seen, finding.advice)
 
-A row is a line of `log.jsonl`; `verbs/train.py` says what its figures mean. Nothing here touches a network, so the
-panel, the report and a page can all ask, during the run and long after it. The thresholds come from runs that were
-spoilt on purpose, and from sound ones, which must not be called ill.
+A row is a line of `log.jsonl`; `trainer.py` and `examiner.py` say what its figures mean. Nothing here touches a
+network, so the panel, the report and a page can all ask, during the run and long after it. The thresholds come from
+runs that were spoilt on purpose, and from sound ones, which must not be called ill.
 """
 
 from __future__ import annotations

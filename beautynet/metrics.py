@@ -15,7 +15,8 @@ from torch import Tensor
 
 from beautynet import images
 from beautynet.backbones import Backbone
-from beautynet.conditions import Condition, edges, luma, rgb_to_lab
+from beautynet.colour import luma, rgb_to_lab
+from beautynet.conditions import Condition, edges
 
 RESAMPLES = 1000
 PATCH, PATCHES, PROJECTIONS, COARSEST = 7, 8192, 128, 16

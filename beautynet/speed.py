@@ -28,12 +28,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from beautynet.conditions import Condition
 from beautynet.config import TrainConfig
 from beautynet.dataset import Dataset, Photos
-from beautynet.devices import has_bfloat16, pick_device
+from beautynet.devices import has_bfloat16, peak_memory, pick_device
 from beautynet.errors import BeautyError
 from beautynet.frames import Batch, Frame
 from beautynet.networks import PRESETS, Generator, depth_for
+from beautynet.trainer import Trainer
 from beautynet.translator import Translator
-from beautynet.verbs.train import Run, peak_memory
 
 PLAIN = Path(__file__).parents[1] / "benchmarks" / "plain_pix2pix.py"
 CHUNK_SECONDS = 0.5
@@ -139,23 +139,20 @@ def training(config: TrainConfig, device: torch.device, data: str | Path | None)
     """The step of a training run."""
     assert config.batch  # for_device has filled it in
 
-    def run() -> Run:
-        return Run(config, Dataset(Path("bench"), ()), Path("bench"), device, time.monotonic())
-
-    measured = run()
+    trainer = Trainer(config, device)
     if data is None:
         photos = Photos(noise_photos(2 * config.size, 4 / 3), device)  # as large as they are kept
     else:
         photos = Photos.load(Dataset.open(data).split()[0], config.size, device)
     if device.type == "cuda":
-        measured.compile(photos)
+        trainer.compile(photos)
     name = f"train {config.preset}, {config.size} px, batch {config.batch}, {_precision(device)}"
     return Work(
         name,
         config.batch,
-        lambda: measured._step(photos),
-        lambda: measured._pairs(photos, Random(0)),
-        lambda: run()._step(photos),
+        lambda: trainer.step(photos),
+        lambda: trainer.pairs(photos, Random(0)),
+        lambda: Trainer(config, device).step(photos),
     )
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from beautynet import steady
-from beautynet.conditions import constant, luma, smooth
+from beautynet.colour import constant, luma, smooth
 from beautynet.steady import Motion
 
 

@@ -26,17 +26,17 @@ FIGURES = ("kid", "perceptual", "swd", "dream", "everyday_edges", "everyday_lumi
 
 def _eight_groups() -> None:
     """As before 2026-11-26."""
-    from beautynet.verbs import train
+    from beautynet import trainer
 
-    vars(train)["GROUPS"] = 8
+    vars(trainer)["GROUPS"] = 8
 
 
 def _unmixed() -> None:
     """A discriminator that sees each scale by itself, as before 2026-11-27."""
+    from beautynet import trainer
     from beautynet.networks import Discriminator
-    from beautynet.verbs import train
 
-    vars(train)["Discriminator"] = lambda channels, **_: Discriminator(channels, mixes=False)
+    vars(trainer)["Discriminator"] = lambda channels, **_: Discriminator(channels, mixes=False)
 
 
 def _no_randomisation() -> None:
@@ -78,9 +78,9 @@ def _no_spectral_norm() -> None:
 
 def _depth(levels: int) -> Callable[[], None]:
     def patch() -> None:
-        from beautynet.verbs import train
+        from beautynet import trainer
 
-        train.depth_for = lambda size: levels  # type: ignore[attr-defined] # noqa: ARG005
+        trainer.depth_for = lambda size: levels  # type: ignore[attr-defined] # noqa: ARG005
 
     return patch
 

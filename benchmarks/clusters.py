@@ -18,9 +18,11 @@ from sklearn.datasets import load_sample_images
 from torch import Tensor
 
 from beautynet import images
-from beautynet.conditions import Condition, assign, fit_centres, rgb_to_lab, sample, smooth
+from beautynet.colour import rgb_to_lab, smooth
+from beautynet.conditions import Condition
 from beautynet.dataset import Dataset, Photos
 from beautynet.decode import decode
+from beautynet.kmeans import assign, fit_centres, sample
 
 SIZE = 256
 BATCH = 8  # training takes 4 on a CPU, 16 on a GPU

@@ -1,6 +1,7 @@
 """What many tests stand on: crops of scikit-learn's two photos, as a batch and as a dataset, and a small checkpoint."""
 
 import signal
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,10 +19,12 @@ from beautynet.browser_runtime import runtime
 from beautynet.classifier import Classifier
 from beautynet.conditions import Condition
 from beautynet.config import TrainConfig
+from beautynet.dataset import Photos
+from beautynet.decode import decode
 from beautynet.errors import BeautyError
 from beautynet.networks import PRESETS, Generator, depth_for
+from beautynet.trainer import Progress
 from beautynet.verbs.export import ExportSummary, export
-from beautynet.verbs.train import Progress
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -115,3 +118,15 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("needs ../shared/data")
     return folder
+
+
+@pytest.fixture(scope="session")
+def flowers(shared: Path) -> Callable[[int], list[Tensor]]:
+    """So many real flowers, evenly chosen: (1, 3, 256, 256) each, in [-1, 1]."""
+    paths = sorted((shared / "flowers").glob("*.jpg"))
+
+    def chosen(count: int) -> list[Tensor]:
+        pictures = [np.asarray(decode(path)) for path in paths[:: len(paths) // count][:count]]
+        return list(Photos(pictures, torch.device("cpu")).centres(256))
+
+    return chosen

@@ -2,49 +2,30 @@
 
 import itertools
 import json
-import math
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 from random import Random
 
-import cv2
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from sklearn.cluster import KMeans
 from torch import Tensor
 
 from beautynet import images
+from beautynet.colour import luma, rgb_to_lab, smooth
 from beautynet.conditions import (
     CONDITIONS,
     FILMS,
     PALETTES,
-    RANK_TOLERANCE,
     Condition,
     Memory,
-    assign,
-    fit_centres,
-    lab_to_rgb,
-    luma,
-    quantisation_error,
-    rank_order,
     ranked_palette,
-    rgb_to_lab,
-    sample,
-    smooth,
 )
 from beautynet.config import CONDITION_NAMES, PALETTE_NAMES
-from beautynet.dataset import Photos
-from beautynet.decode import decode
 from beautynet.errors import BeautyError
-
-
-def flowers(shared: Path, count: int, size: int) -> list[Tensor]:
-    paths = sorted((shared / "flowers").glob("*.jpg"))
-    chosen = paths[:: len(paths) // count][:count]
-    return list(Photos([np.asarray(decode(path)) for path in chosen], torch.device("cpu")).centres(size))
+from beautynet.kmeans import quantisation_error, sample
 
 
 def colours(picture: Tensor) -> Tensor:
@@ -63,32 +44,6 @@ def test_names_are_those_of_the_config() -> None:
 
 
 # --- clusters -------------------------------------------------------------------------------------------------------
-
-
-def inertia_ratios(photos: list[Tensor]) -> list[float]:
-    """Inertia of our centres, fitted on a grid, over that of KMeans on all pixels, for each photo."""
-    ratios = []
-    recipe = Condition()
-    for photo in photos:
-        lab = rgb_to_lab(smooth(photo, recipe.sigma))
-        pixels = lab.flatten(2)
-        ours = torch.cdist(pixels.mT, fit_centres(sample(lab), recipe.clusters)).amin(2).square().sum().item()
-        ratios.append(ours / KMeans(recipe.clusters, random_state=0).fit(pixels[0].T.numpy()).inertia_)
-    return ratios
-
-
-def test_clusters_are_as_tight_as_those_of_kmeans(crops: Tensor) -> None:
-    assert np.mean(inertia_ratios(list(crops.split(1)))) < 1.01
-
-
-def test_clusters_of_flowers_are_as_tight_as_those_of_kmeans(shared: Path) -> None:
-    assert np.mean(inertia_ratios(flowers(shared, 100, 256))) < 1.01
-
-
-def test_assign_finds_the_nearest_centre() -> None:
-    torch.manual_seed(0)
-    pixels, centres = torch.randn(2, 3, 500), torch.randn(2, 7, 3)
-    assert torch.equal(assign(pixels, centres), torch.cdist(pixels.mT, centres).argmin(2))
 
 
 def test_lighter_clusters_get_later_colours(crops: Tensor) -> None:
@@ -258,16 +213,6 @@ def test_memory_steadies_a_noisy_film(recipe: Condition, most: float, crops: Ten
     assert flicker(remember=True) < most * flicker(remember=False)
 
 
-def test_ranks_swap_only_after_a_clear_overtaking() -> None:
-    centres = torch.tensor([[[20.0, 5, 5], [50, 0, 0], [50, 9, 9], [80, 0, 0]]])
-    slight, clear = centres.clone(), centres.clone()
-    slight[0, 2, 0] -= RANK_TOLERANCE / 2
-    clear[0, 2, 0] -= RANK_TOLERANCE * 2
-    assert rank_order(slight).tolist() == [[0, 1, 2, 3]]
-    assert rank_order(clear).tolist() == [[0, 2, 1, 3]]
-    assert rank_order(torch.cat([slight, clear])).tolist() == [[0, 1, 2, 3], [0, 2, 1, 3]]
-
-
 def test_labels_follow_ranks_that_swap() -> None:
     """Two grey fields of which the darker becomes the lighter: each keeps its place, and gets the other's colour."""
     recipe = Condition(size=64, k=2, abstraction=0, palette="ranked")
@@ -277,15 +222,6 @@ def test_labels_follow_ranks_that_swap() -> None:
     for _ in range(12):
         now, memory = recipe(fields.flip(3), memory)
     assert torch.equal(now, shown.flip(3))
-
-
-def test_a_label_stays_unless_another_is_clearly_nearer() -> None:
-    centres = torch.tensor([[[20.0, 0, 0], [60, 0, 0]]])
-    lights = torch.tensor([38.0, 39.8, 40.2, 42]).view(1, 1, 4)
-    pixels = torch.cat([lights, torch.zeros(1, 2, 4)], dim=1)
-    assert assign(pixels, centres).tolist() == [[0, 0, 1, 1]]
-    assert assign(pixels, centres, torch.zeros(1, 4, dtype=torch.int64)).tolist() == [[0, 0, 0, 1]]
-    assert assign(pixels, centres, torch.ones(1, 4, dtype=torch.int64)).tolist() == [[0, 1, 1, 1]]
 
 
 @pytest.mark.parametrize("kind", ["clusters", "edges"])
@@ -349,25 +285,8 @@ def test_a_film_is_its_frames_one_by_one(kind: str, together: bool, crops: Tenso
 # --- edges ----------------------------------------------------------------------------------------------------------
 
 
-def f1(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """F1 of two maps of edges, where an edge counts as found within 1 px."""
-    near_ours, near_theirs = (cv2.dilate(a.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0 for a in (ours, theirs))
-    precision, recall = near_theirs[ours].mean(), near_ours[theirs].mean()
-    return float(2 * precision * recall / (precision + recall))
-
-
-@pytest.mark.parametrize("thresholds", [(60.0, 150.0), (100.0, 300.0)])
-def test_edges_are_cannys(shared: Path, thresholds: tuple[float, float]) -> None:
-    recipe = Condition("edges", abstraction=0, thresholds=thresholds)
-    scores = []
-    for photo in flowers(shared, 20, 256):
-        grey = np.rint((luma(photo)[0, 0].numpy() + 1) * 127.5).astype(np.uint8)
-        scores.append(f1(recipe(photo)[0][0, 0].numpy() > 0, cv2.Canny(grey, *thresholds, L2gradient=True) > 0))
-    assert np.mean(scores) > 0.95
-
-
-def test_automatic_thresholds_leave_a_drawing(shared: Path) -> None:
-    shown, _ = Condition("edges")(torch.cat(flowers(shared, 50, 256)))
+def test_automatic_thresholds_leave_a_drawing(flowers: Callable[[int], list[Tensor]]) -> None:
+    shown, _ = Condition("edges")(torch.cat(flowers(50)))
     assert set(shown.unique().tolist()) == {-1, 1}
     shares = (shown[:, 0] > 0).float().mean((1, 2))
     assert shares.min() > 0.005
@@ -416,26 +335,6 @@ def test_blur_brightness_and_contrast(crops: Tensor) -> None:
 
 
 # --- colour and smoothing -------------------------------------------------------------------------------------------
-
-
-def test_lab_is_opencvs() -> None:
-    rgb = torch.rand(1, 3, 100, 100, generator=torch.Generator().manual_seed(0))
-    rgb[..., :2, :] = torch.tensor([0.0, 1.0])[:, None]
-    wanted = cv2.cvtColor(rgb[0].permute(1, 2, 0).contiguous().numpy(), cv2.COLOR_RGB2Lab)
-    ours = rgb_to_lab(rgb * 2 - 1)
-    assert (ours[0].permute(1, 2, 0) - torch.from_numpy(wanted)).abs().max() < 0.5
-    assert torch.allclose(lab_to_rgb(ours), rgb * 2 - 1, atol=1e-3)
-
-
-@pytest.mark.parametrize("sigma", [0.7, 2.9, 8.0])
-def test_smooth_is_opencvs_gaussian(sigma: float, crops: Tensor) -> None:
-    margin = math.ceil(4 * sigma)
-    kernel = 2 * margin + 1
-    wanted = cv2.GaussianBlur(crops[0].permute(1, 2, 0).contiguous().numpy(), (kernel, kernel), sigma)
-    inner = slice(margin, -margin)
-    difference = smooth(crops[:1], sigma)[0].permute(1, 2, 0)[inner, inner] - torch.from_numpy(wanted)[inner, inner]
-    assert difference.abs().max() < 1e-3
-    assert torch.allclose(smooth(torch.full((1, 3, 9, 50), 0.3), sigma), torch.tensor(0.3)), "the border darkens"
 
 
 # --- the recipe -----------------------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from beautynet import backbones, images, metrics
-from beautynet.conditions import Condition, smooth
+from beautynet.colour import smooth
+from beautynet.conditions import Condition
 
 SMALL = 96
 

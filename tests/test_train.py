@@ -4,13 +4,11 @@ import errno
 import itertools
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import numpy as np
@@ -21,16 +19,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from beautynet import checkpoint as checkpoints
-from beautynet import health
-from beautynet.conditions import mean_palette
-from beautynet.config import TrainConfig
-from beautynet.dataset import Dataset, Photos
+from beautynet import health, losses
+from beautynet.dataset import Dataset
 from beautynet.errors import BeautyError
 from beautynet.media import Film
-from beautynet.networks import Generator
+from beautynet.networks import PRESETS, Generator
+from beautynet.trainer import Trainer
 from beautynet.translator import Translator
 from beautynet.verbs import train as training
-from beautynet.verbs.train import FILM, Run, TrainSummary, train
+from beautynet.verbs.train import FILM, TrainSummary, train
 
 SIZE = 80
 SMALL: dict[str, Any] = {"size": SIZE, "preset": "S", "batch": 2, "device": "cpu"}
@@ -55,15 +52,15 @@ def log(run: Path) -> list[dict[str, float]]:
 
 
 def interrupt_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    step = Run._step
+    step = Trainer.step
 
-    def interrupted(self: Run, *args: Any) -> dict[str, Tensor]:
+    def interrupted(self: Trainer, *args: Any) -> dict[str, Tensor]:
         figures = step(self, *args)
         if self.progress.steps == steps:
             signal.raise_signal(signal.SIGINT)
         return figures
 
-    monkeypatch.setattr(Run, "_step", interrupted)
+    monkeypatch.setattr(Trainer, "step", interrupted)
 
 
 def test_a_run_leaves_all_it_should(folder: Path) -> None:
@@ -114,7 +111,7 @@ def test_resumed_is_uninterrupted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_run_of_other_networks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     before = small(steps=1).model.read_bytes()
-    monkeypatch.setitem(training.PRESETS, "S", 16)
+    monkeypatch.setitem(PRESETS, "S", 16)
     with pytest.raises(BeautyError, match="--name for a new run"):
         small(steps=2)
     assert small(name="new", steps=1).model.read_bytes() != before
@@ -279,14 +276,14 @@ def test_init_starts_from_another(checkpoint: Path) -> None:
 
 
 def short_of_memory(error: Exception, largest: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    step = Run._step
+    step = Trainer._step
 
-    def limited(self: Run, *args: Any) -> dict[str, Tensor]:
+    def limited(self: Trainer, *args: Any) -> dict[str, Tensor]:
         if self.batch > largest:
             raise error
         return step(self, *args)
 
-    monkeypatch.setattr(Run, "_step", limited)
+    monkeypatch.setattr(Trainer, "_step", limited)
 
 
 @pytest.mark.parametrize(
@@ -305,45 +302,6 @@ def test_out_of_memory_halves_the_batch_for_good(
     short_of_memory(error, 0, monkeypatch)
     with pytest.raises(BeautyError, match=r"batch 1.*--size or --preset"):
         small(batch=5, steps=6)
-
-
-@pytest.mark.parametrize(
-    ("error", "batch", "said"),
-    [
-        (torch.OutOfMemoryError("CUDA out of memory."), 2, "going on with batches of 2"),
-        (
-            NotImplementedError("no such compiler"),
-            4,
-            r"no code could be made for this GPU \(NotImplementedError: no such compiler\)",
-        ),
-    ],
-)
-def test_a_compiler_that_fails_is_done_without(
-    error: Exception,
-    batch: int,
-    said: str,
-    photos: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    def compile(network: Any, **_: Any) -> Any:
-        def limited(pictures: Tensor) -> Any:
-            if len(pictures) > 2:
-                raise error
-            return network(pictures)
-
-        return limited
-
-    monkeypatch.setattr(torch, "compile", compile)
-    cpu, dataset = torch.device("cpu"), Dataset.open(photos)
-    run = Run(TrainConfig(size=64, batch=4).for_device("cpu"), dataset, Path("run"), cpu, time.monotonic())
-    loaded = Photos.load(dataset.photos, 64, cpu)
-    run.compile(loaded)
-    assert run.batch == batch
-    assert (run.paint is run.generator) == (batch == 4)
-    assert re.search(said, " ".join(capfd.readouterr().err.split()))
-    assert run._step(loaded)["g"].isfinite()
-    assert run.progress.images == batch
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -427,7 +385,7 @@ def test_a_network_that_ignores_its_input_is_told(monkeypatch: pytest.MonkeyPatc
 def test_nan_stops_the_run_and_keeps_the_last_good_save(log_seconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
     run = small(steps=2).folder
     monkeypatch.setattr(training, "LOG_SECONDS", log_seconds)
-    monkeypatch.setattr(training.losses, "generator_hinge", lambda scores: scores[0].mean() * float("nan"))
+    monkeypatch.setattr(losses, "generator_hinge", lambda scores: scores[0].mean() * float("nan"))
     with pytest.raises(BeautyError, match=r"NaN at step \d+.*--learning-rate"):
         small(steps=4, save_every=0)
     generator, header = checkpoints.load_generator(run / checkpoints.MODEL)
@@ -448,46 +406,7 @@ def test_it_learns_one_picture_by_heart(photos: Path, tmp_path: Path) -> None:
     assert np.mean(l1[-10:]) < 0.6 * np.mean(l1[:5])
 
 
-def test_its_second_half_practises_on_made_up_scenes() -> None:
-    practised = [row["scenes"] for row in log(small(steps=4).folder)]
-    assert practised[:2] == [0, 0]
-    assert all(practised[2:])
-    assert not any(row["scenes"] for row in log(small(name="photos-alone", steps=4, scenes=0).folder))
-
-
-def test_scenes_are_shown_as_an_everyday_picture_will_be(photos: Path) -> None:
-    cpu, dataset = torch.device("cpu"), Dataset.open(photos)
-    run = Run(TrainConfig(size=64, batch=4, steps=10).for_device("cpu"), dataset, Path("run"), cpu, time.monotonic())
-    loaded = Photos.load(dataset.photos, 64, cpu)
-    run.condition = run.condition.lent_by(loaded.centres(64))
-    lent = mean_palette(torch.tensor(run.condition.lenders)).reshape(-1, 3)
-    for begun, scenes in ((0, 0), (5, 1), (9, 1)):
-        run.progress.steps = begun
-        shown, made_up, photo = run._pairs(loaded, Random(0))
-        assert (len(shown), len(made_up), len(photo)) == (4 - scenes, scenes, 4)
-        colours = made_up.permute(0, 2, 3, 1).reshape(-1, 3).unique(dim=0)
-        assert all((lent - colour).abs().amax(1).min() < 1e-3 for colour in colours), "in the colours of a photo"
-
-
 def test_previews_are_watched(photos: Path) -> None:
     plain, watched = (small(name=name, steps=1, preview=p) for name, p in (("a", []), ("b", [photos / "00.jpg"])))
     heights = [Image.open(run.folder / "samples" / "0000.png").height for run in (plain, watched)]
     assert heights[1] - heights[0] == SIZE + 4
-
-
-def test_every_photo_is_seen_once_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[int] = []
-    indices = Run._indices
-
-    def noted(self: Run, count: int) -> list[int]:
-        drawn.extend(found := indices(self, count))
-        return found
-
-    monkeypatch.setattr(Run, "_indices", noted)
-    count = small(steps=12).images // 2
-    photos = len(Dataset.open("photos").split()[0])
-    assert count == 12
-    epochs = [drawn[i : i + photos] for i in range(0, len(drawn) - photos + 1, photos)]
-    assert len(epochs) >= 2
-    assert all(sorted(epoch) == list(range(photos)) for epoch in epochs)
-    assert all(a != b for a, b in itertools.pairwise(epochs))

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from beautynet import backbones, files, images, metrics
 from beautynet import checkpoint as checkpoints
-from beautynet.conditions import Condition, smooth
+from beautynet.colour import smooth
+from beautynet.conditions import Condition
 from beautynet.console import progress
 from beautynet.dataset import Dataset, evenly, squares
 from beautynet.errors import BeautyError

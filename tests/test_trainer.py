@@ -1,0 +1,122 @@
+"""The step of training: what it shows, which photos it draws, what it does where the machine does not do for it."""
+
+import copy
+import itertools
+import re
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from beautynet.conditions import mean_palette
+from beautynet.config import TrainConfig
+from beautynet.dataset import Dataset, Photos
+from beautynet.trainer import Trainer
+
+CPU = torch.device("cpu")
+
+
+def trainer(**settings: Any) -> Trainer:
+    small = {"size": 64, "preset": "S", "batch": 4, "steps": 10}
+    return Trainer(TrainConfig(**{**small, **settings}).for_device("cpu"), CPU)
+
+
+@pytest.fixture
+def loaded(photos: Path) -> Photos:
+    return Photos.load(Dataset.open(photos).photos, 64, CPU)
+
+
+def test_a_step_moves_what_learns_and_nothing_else(loaded: Photos) -> None:
+    run = trainer()
+    networks = {
+        "generator": run.generator,
+        "discriminator": run.discriminator,
+        "average": run.average,
+        "eyes": run.eyes,
+    }
+    before = copy.deepcopy({name: dict(network.named_parameters()) for name, network in networks.items()})
+    run.step(loaded)
+    assert (run.progress.steps, run.progress.images) == (1, 4)
+    for name, network in networks.items():
+        for weight, values in network.named_parameters():
+            learns = name != "eyes" and not weight.startswith("mixing.")
+            moved = not torch.equal(values, before[name][weight])
+            assert moved == learns or values.ndim == 1, f"{name}.{weight}"  # a bias may have no gradient yet
+
+
+@pytest.mark.parametrize(
+    ("error", "batch", "said"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), 2, "going on with batches of 2"),
+        (
+            NotImplementedError("no such compiler"),
+            4,
+            r"no code could be made for this GPU \(NotImplementedError: no such compiler\)",
+        ),
+    ],
+)
+def test_a_compiler_that_fails_is_done_without(
+    error: Exception,
+    batch: int,
+    said: str,
+    loaded: Photos,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def compile(network: Any, **_: Any) -> Any:
+        def limited(pictures: Tensor) -> Any:
+            if len(pictures) > 2:
+                raise error
+            return network(pictures)
+
+        return limited
+
+    monkeypatch.setattr(torch, "compile", compile)
+    run = trainer()
+    run.compile(loaded)
+    assert run.batch == batch
+    assert (run.paint is run.generator) == (batch == 4)
+    assert re.search(said, " ".join(capfd.readouterr().err.split()))
+    assert run.step(loaded)["g"].isfinite()
+    assert run.progress.images == batch
+
+
+def test_the_second_half_practises_on_made_up_scenes(loaded: Photos) -> None:
+    practised = []
+    for settings in ({}, {"scenes": 0}, {"palette": "ranked"}):
+        run = trainer(steps=4, **settings)
+        practised.append([bool(run.step(loaded)["scenes"]) for _ in range(4)])
+    assert practised == [[False, False, True, True], [False] * 4, [False] * 4]
+
+
+def test_scenes_are_shown_as_an_everyday_picture_will_be(loaded: Photos) -> None:
+    run = trainer()
+    run.meet(loaded)
+    lent = mean_palette(torch.tensor(run.condition.lenders)).reshape(-1, 3)
+    for begun, scenes in ((0, 0), (5, 1), (9, 1)):
+        run.progress.steps = begun
+        shown, made_up, photo = run.pairs(loaded, Random(0))
+        assert (len(shown), len(made_up), len(photo)) == (4 - scenes, scenes, 4)
+        colours = made_up.permute(0, 2, 3, 1).reshape(-1, 3).unique(dim=0)
+        assert all((lent - colour).abs().amax(1).min() < 1e-3 for colour in colours), "in the colours of a photo"
+
+
+def test_every_photo_is_seen_once_an_epoch(loaded: Photos, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    crops = Photos.crops
+
+    def noted(self: Photos, indices: list[int], *others: Any) -> Tensor:
+        drawn.extend(indices)
+        return crops(self, indices, *others)
+
+    monkeypatch.setattr(Photos, "crops", noted)
+    run = trainer(batch=2, scenes=0)
+    for _ in range(3 * len(loaded) // 2):
+        run.step(loaded)
+    epochs = [drawn[i : i + len(loaded)] for i in range(0, len(drawn) - len(loaded) + 1, len(loaded))]
+    assert len(epochs) >= 2
+    assert all(sorted(epoch) == list(range(len(loaded))) for epoch in epochs)
+    assert all(a != b for a, b in itertools.pairwise(epochs))
