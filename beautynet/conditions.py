@@ -37,7 +37,7 @@ FRESH_PULL, FRESH_SHARE = 0.2, (0.1, 0.5)
 better these fit, within bounds. So a centre that lost all its pixels as the scene changed finds others."""
 UNSEEN = 0.25
 """Nobody sees a mean squared error of this, in Lab²; what centres fit better than to this is nothing to go after."""
-LENDER_INERTIA, GLIDE = 5.0, 0.08
+LENDER_INERTIA, GLIDE = 2.5, 0.08
 """A film borrows the colours of another photo only once the lights and darks of that fit better by this much, in L* on
 average; and then goes over to them by this share a frame."""
 INERTIA = 0.8

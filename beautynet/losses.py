@@ -10,6 +10,8 @@ from torch import Tensor
 
 FLAT = 1e-6
 """Added to variances, or those of flat pictures would have no gradient."""
+FINEST = 2
+"""So many scales of what eyes see are those of grain."""
 
 
 def discriminator_hinge(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
@@ -42,3 +44,21 @@ def texture(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
 
     distances = [2 * (style(f) - style(r).detach()).abs().mean() for r, f in zip(real, fake, strict=True)]
     return torch.stack(distances).mean()
+
+
+def restraint(paintings: Sequence[Tensor], dreams: Sequence[Tensor]) -> Tensor:
+    """How much more each channel varies in dreams than it does in paintings of photos, as a share of that.
+
+    Mean over the finest scales. As much as the mean of the paintings and one deviation of theirs is free: a
+    discriminator that sees a few made-up scenes at a time is content with specks, which no photo asks for.
+    """
+
+    def strength(maps: Tensor) -> Tensor:
+        return (maps.float().var((2, 3), correction=0) + FLAT).sqrt()
+
+    over = []
+    for painting, dream in zip(paintings[:FINEST], dreams[:FINEST], strict=True):
+        usual = strength(painting).detach()
+        most = usual.mean(0) + usual.std(0, correction=0)
+        over.append(F.relu(strength(dream) - most).mean() / usual.mean())
+    return torch.stack(over).mean()

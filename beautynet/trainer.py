@@ -209,11 +209,13 @@ class Trainer:
             loss_g = convince + config.perceptual * unlike + config.texture * texture + config.l1 * l1
             practice = torch.zeros_like(l1)
             if len(made_up):
-                # nobody knows how a made-up scene would look: it has but to look like some photo, whatever was shown
+                # nobody knows how a made-up scene would look: it has but to look like some photo, whatever was shown,
+                # with no more grain than paintings of photos have
                 assert config.scenes
                 (photos,) = self.discriminator(unpaired, known)
-                (dreams,) = self.discriminator(unpaired[count:], [maps[count:] for maps in seen])
-                practice = losses.generator_hinge(dreams)
+                dreamt = [maps[count:] for maps in seen]
+                (dreams,) = self.discriminator(unpaired[count:], dreamt)
+                practice = losses.generator_hinge(dreams) + config.texture * losses.restraint(features, dreamt)
                 loss_d = loss_d + config.scenes * losses.discriminator_hinge(photos, dreams)
                 loss_g = loss_g + config.scenes * practice
         # Both learn from one look at each picture (simultaneous gradient descent), where taking turns costs a second

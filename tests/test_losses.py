@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from beautynet.losses import discriminator_hinge, generator_hinge, perceptual, texture
+from beautynet.losses import discriminator_hinge, generator_hinge, perceptual, restraint, texture
 
 
 def test_discriminator_is_paid_for_being_right_and_no_more() -> None:
@@ -50,6 +50,18 @@ def test_texture_may_be_anywhere_but_has_to_be_as_strong() -> None:
     flat = torch.zeros(1, 4, 8, 8, requires_grad=True)
     texture([torch.randn(1, 4, 8, 8)], [flat]).backward()
     assert flat.grad.isfinite().all()
+
+
+def test_restraint_asks_for_less_grain_never_for_more() -> None:
+    paintings = [torch.randn(3, 4, 16, 16), torch.randn(3, 8, 8, 8), torch.randn(3, 8, 4, 4)]
+    assert restraint(paintings, [maps[:1] / 2 for maps in paintings]) == 0
+    assert restraint(paintings, [*(maps[:1] / 2 for maps in paintings[:2]), 9 * paintings[2]]) == 0, "grain is fine"
+    speckled = [(3 * maps[:1]).requires_grad_() for maps in paintings]
+    loss = restraint(paintings, speckled)
+    assert 1.5 < loss < 2.5
+    loss.backward()
+    assert all(((maps.grad * maps).sum((2, 3)) > 0).all() for maps in speckled[:2])
+    assert restraint([maps[:1] for maps in paintings], [maps[:1] for maps in paintings]) == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("loss", [discriminator_hinge, perceptual, texture])
