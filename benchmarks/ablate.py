@@ -27,8 +27,9 @@ FIGURES = ("kid", "perceptual", "swd", "dream", "everyday_edges", "everyday_lumi
 def _eight_groups() -> None:
     """As before 2026-11-26."""
     from beautynet import trainer
+    from beautynet.networks import Generator
 
-    vars(trainer)["GROUPS"] = 8
+    vars(trainer)["Generator"] = lambda width, depth, _: Generator(width, depth, 8)
 
 
 def _unmixed() -> None:
