@@ -1,8 +1,8 @@
 """A generator and its discriminator, and how they learn (pix2pix; Isola et al. 2016): one step after the other.
 
-Nothing here knows of folders, clocks or people: a verb does. The learning rate and the moving average follow
-`Progress.fraction`, what is spent of the budget. Where colours are borrowed, the second half practises on made-up
-scenes, too, which nobody has a photo of: a street is as unlike flowers.
+What surrounds the steps (the budget, saves, samples, the log) is the train verb's. The learning rate and the moving
+average follow `Progress.fraction`, what is spent of the budget. Where colours are borrowed, the second half practises
+on made-up scenes, too, which nobody has a photo of: a street is as unlike flowers.
 """
 
 from __future__ import annotations
