@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from itertools import repeat
 from pathlib import Path
@@ -137,8 +137,6 @@ class Work(NamedTuple):
 
 def training(config: TrainConfig, device: torch.device, data: str | Path | None) -> Work:
     """The step of a training run."""
-    assert config.batch  # for_device has filled it in
-
     trainer = Trainer(config, device)
     if data is None:
         photos = Photos(noise_photos(2 * config.size, 4 / 3), device)  # as large as they are kept
@@ -146,13 +144,15 @@ def training(config: TrainConfig, device: torch.device, data: str | Path | None)
         photos = Photos.load(Dataset.open(data).split()[0], config.size, device)
     if device.type == "cuda":
         trainer.compile(photos)
-    name = f"train {config.preset}, {config.size} px, batch {config.batch}, {_precision(device)}"
+    trainer.step(photos)  # after it the batch is one that the memory does for
+    fitting = replace(config, batch=trainer.batch)
+    name = f"train {config.preset}, {config.size} px, batch {trainer.batch}, {_precision(device)}"
     return Work(
         name,
-        config.batch,
+        trainer.batch,
         lambda: trainer.step(photos),
         lambda: trainer.pairs(photos, Random(0)),
-        lambda: Trainer(config, device).step(photos),
+        lambda: Trainer(fitting, device).step(photos),
     )
 
 

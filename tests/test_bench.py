@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from beautynet.dataset import Photos
 from beautynet.errors import BeautyError
 from beautynet.networks import PRESETS, Generator, depth_for
 from beautynet.speed import Bench, Speed, Work, bench, measure
+from beautynet.trainer import Trainer
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 CPU = torch.device("cpu")
@@ -40,6 +42,21 @@ def test_figures_are_positive(what: str) -> None:
     assert measured.share(found) > 0
     assert found.name in measured.table()
     assert Speed(**json.loads(measured.json())["speeds"][0]) == found
+
+
+def test_a_batch_that_the_memory_does_not_do_for_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings: dict[str, Any] = {"size": 64, "preset": "S", "device": "cpu", "seconds": 0.05, "plain": False}
+    (fits,) = bench("train", batch=2, **settings).speeds
+    step = Trainer._step
+
+    def limited(self: Trainer, *args: Any) -> dict[str, Tensor]:
+        if self.batch > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return step(self, *args)
+
+    monkeypatch.setattr(Trainer, "_step", limited)
+    (halved,) = bench("train", batch=4, **settings).speeds
+    assert (halved.name, halved.gflop) == (fits.name, fits.gflop)
 
 
 def test_the_arithmetic_of_a_dream_is_its_networks() -> None:
