@@ -340,6 +340,12 @@ def pairs(dataset: str | None, max_: int | None, **settings: Any) -> None:
 @device
 @click.option("--init", help="Start from this checkpoint instead of from nothing (fine-tuning).")
 @click.option("--preview", multiple=True, type=click.Path(path_type=Path), help="A picture to watch; repeats.")
+@click.option(
+    "--practice",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="An everyday picture, or a folder of them, to practise on beside made-up scenes; repeats.",
+)
 @settings_of(TrainConfig)
 def train(dataset: str | None, data: str | None, hours: float | None, **given: Any) -> None:
     """Train the network on DATASET (the newest in data/; a name there, or a folder of photos), into checkpoints/NAME/.
@@ -350,6 +356,7 @@ def train(dataset: str | None, data: str | None, hours: float | None, **given: A
     Examples:
       beautynet train --hours 2 --device cuda
       beautynet train flowers --minutes 30 --size 128 --preview dump.jpg
+      beautynet train flowers --practice street/
       beautynet train ~/Pictures/roses --init flowers --minutes 20
     """
     if dataset is not None and data is not None:

@@ -134,8 +134,11 @@ class Trainer:
             capturable=recorded,
         )
 
-    def meet(self, photos: Photos) -> None:
-        """The photos to learn from lend their colours."""
+    def meet(self, photos: Photos, everyday: Photos | None = None) -> None:
+        """The photos to learn from lend their colours; everyday pictures are practised on as much as scenes are."""
+        if everyday is not None:
+            times = max(1, round(len(self.scenes) / len(everyday)))
+            self.scenes.pictures += everyday.pictures * times
         self.condition = self.condition.lent_by(photos.centres(self.config.size, most=LENDERS))
 
     def step(self, photos: Photos) -> dict[str, Tensor]:
@@ -184,7 +187,7 @@ class Trainer:
             shown, _ = recipe(photo)
             return shown, shown[:0], photo
         paired = len(photo) - count
-        drawn = self.scenes.crops(random.choices(range(SCENES), k=count), self.config.size, random)
+        drawn = self.scenes.crops(random.choices(range(len(self.scenes)), k=count), self.config.size, random)
         shown, memory = recipe(torch.cat([photo[:paired], drawn]))
         made_up = self.condition.lend(shown, memory)[paired:]  # as everyday pictures will be shown
         return shown[:paired], made_up, photo

@@ -210,12 +210,14 @@ def test_hours_or_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
         raise BeautyError("enough")
 
     monkeypatch.setattr(training, "train", noted)
-    run("train", "--hours", "2", "--learning-rate", "1e-3", "--preview", "a.jpg", "--preview", "b.jpg")
+    paths = ("--preview", "a.jpg", "--preview", "b.jpg", "--practice", "c")
+    run("train", "--hours", "2", "--learning-rate", "1e-3", *paths)
     assert given.pop("started") <= time.monotonic()
     assert given == {
         "minutes": 120,
         "learning_rate": 1e-3,
         "preview": (Path("a.jpg"), Path("b.jpg")),
+        "practice": (Path("c"),),
         "device": "auto",
     }
     assert run("train", "--hours", "2", "--minutes", "3").exit_code == 2

@@ -406,7 +406,23 @@ def test_it_learns_one_picture_by_heart(photos: Path, tmp_path: Path) -> None:
     assert np.mean(l1[-10:]) < 0.6 * np.mean(l1[:5])
 
 
+def test_practice_is_on_what_is_named(photos: Path) -> None:
+    settings = {**SMALL, "steps": 2, "palette": "ranked"}
+    run = train(photos, name="streets", practice=photos / "03.jpg", **settings).folder
+    assert [bool(row["scenes"]) for row in log(run)][-1]
+    with pytest.raises(BeautyError, match="--practice has no weight with --scenes 0"):
+        train(photos, name="b", practice=photos / "03.jpg", **settings, scenes=0.0)
+    with pytest.raises(BeautyError, match="gone is not there"):
+        train(photos, name="b", practice="gone", **settings)
+    Path("empty").mkdir()
+    with pytest.raises(BeautyError, match="no pictures in empty"):
+        train(photos, name="b", practice="empty", **settings)
+    assert not Path("checkpoints/b").exists()
+
+
 def test_previews_are_watched(photos: Path) -> None:
     plain, watched = (small(name=name, steps=1, preview=p) for name, p in (("a", []), ("b", [photos / "00.jpg"])))
     heights = [Image.open(run.folder / "samples" / "0000.png").height for run in (plain, watched)]
     assert heights[1] - heights[0] == SIZE + 4
+    with pytest.raises(BeautyError, match=r"cannot read gone\.jpg \(no such file\)"):
+        small(name="c", preview="gone.jpg")

@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -102,6 +103,18 @@ def test_scenes_are_shown_as_an_everyday_picture_will_be(loaded: Photos) -> None
         assert (len(shown), len(made_up), len(photo)) == (4 - scenes, scenes, 4)
         colours = made_up.permute(0, 2, 3, 1).reshape(-1, 3).unique(dim=0)
         assert all((lent - colour).abs().amax(1).min() < 1e-3 for colour in colours), "in the colours of a photo"
+
+
+def test_everyday_pictures_are_practised_on_as_much_as_scenes(loaded: Photos) -> None:
+    run = trainer(palette="mean", scenes=1)
+    made_up = len(run.scenes)
+    run.meet(loaded, Photos([np.full((64, 64, 3), grey, np.uint8) for grey in (10, 120, 240)], CPU))
+    assert abs(len(run.scenes) - 2 * made_up) <= 1
+    run.progress.steps = 5
+    drawn = [run.pairs(loaded, Random(seed))[1] for seed in range(32)]
+    greys = [round((each.mean().item() + 1) * 127.5) for each in drawn if each.std() < 0.01]
+    assert set(greys) == {10, 120, 240}
+    assert 8 < len(greys) < 24
 
 
 def test_every_photo_is_seen_once_an_epoch(loaded: Photos, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ from beautynet import files, images
 from beautynet.config import TrainConfig
 from beautynet.console import Stop, console
 from beautynet.dataset import Dataset, Photos, evenly
-from beautynet.decode import Unreadable, decode
+from beautynet.decode import SUFFIXES, Unreadable, decode
 from beautynet.devices import peak_memory, pick_device
 from beautynet.errors import BeautyError
 from beautynet.examiner import Examiner
@@ -76,20 +76,27 @@ def train(
     device: str = "auto",
     init: str | Path | None = None,
     preview: files.Paths = (),
+    practice: files.Paths = (),
     started: float | None = None,
     **settings: Any,
 ) -> TrainSummary:
     """Train on the dataset `data` (None: the newest in `data/`) into `checkpoints/<name or dataset>`.
 
     The same call again resumes. `settings` are the fields of `TrainConfig`. `init` is a checkpoint to start from;
-    `preview` are pictures to watch beside the held-out photos; `started` is when the budget began, on
+    `preview` are pictures to watch beside the held-out photos; `practice` are everyday pictures, or folders of them, to
+    practise on beside made-up scenes, whatever the condition is; `started` is when the budget began, on
     `time.monotonic()`'s clock (default: now). Raises BeautyError.
     """
     clock = time.monotonic() if started is None else started
     chosen = pick_device(device)
+    exercises = _exercises(files.listed(practice))
+    if exercises and settings.get("scenes") is None:
+        settings["scenes"] = 1.0
     config = TrainConfig(**settings).for_device(chosen.type)
+    if exercises and not config.scenes:
+        raise BeautyError("--practice has no weight with --scenes 0: give another, or leave it out")
     dataset = Dataset.open(data)
-    watched = files.listed(preview)
+    watched = [_to_watch(path) for path in files.listed(preview)]
     folder = checkpoints.CHECKPOINTS / (name or dataset.name)
     state = checkpoints.load_state(folder)
     if state is not None:
@@ -102,7 +109,26 @@ def train(
         console.print(f"starting from {model}")
     else:
         trainer = Trainer(config, chosen)
-    return Run(trainer, dataset, folder, clock, watched, (state or {}).get("photos"))()
+    everyday = Photos.load(exercises, config.size, chosen) if exercises else None
+    return Run(trainer, dataset, folder, clock, watched, everyday, (state or {}).get("photos"))()
+
+
+def _exercises(asked: Sequence[Path]) -> list[Path]:
+    """Pictures, and those in folders; BeautyError where something is not there, or nothing is in it."""
+    for path in asked:
+        if not path.exists():
+            raise BeautyError(f"{path} is not there: practise on other pictures, or on folders of them")
+    found = [path for path, _ in files.named(asked, SUFFIXES)]
+    if asked and not found:
+        raise BeautyError(f"no pictures in {', '.join(map(str, asked))}: practise on others")
+    return found
+
+
+def _to_watch(path: Path) -> np.ndarray:
+    try:
+        return np.asarray(decode(path))
+    except Unreadable as reason:
+        raise BeautyError(f"cannot read {path} ({reason}): choose another picture to watch") from reason
 
 
 def _check_resumable(state: dict[str, Any], config: TrainConfig, folder: Path) -> None:
@@ -131,13 +157,14 @@ class Run:
         dataset: Dataset,
         folder: Path,
         clock: float,
-        preview: Sequence[Path],
+        preview: Sequence[np.ndarray],
+        everyday: Photos | None,
         photos_before: int | None,
     ) -> None:
         self.trainer, self.config, self.device = trainer, trainer.config, trainer.device
         self.progress = trainer.progress
         self.dataset, self.folder, self.clock = dataset, folder, clock
-        self.preview, self.photos_before = preview, photos_before
+        self.preview, self.everyday, self.photos_before = preview, everyday, photos_before
         self._complaints: set[str] = set()
 
     def __call__(self) -> TrainSummary:
@@ -150,7 +177,7 @@ class Run:
         photos = Photos.load(training, self.config.size, self.device)
         if self.photos_before not in (None, len(photos)):
             console.print(f"{len(photos)} photos now, {self.photos_before} before")
-        self.trainer.meet(photos)
+        self.trainer.meet(photos, self.everyday)
         watched = self._watched(held_out, photos)
         examiner = Examiner(self.trainer, *(self._squares(paths, EXAMINED_PHOTOS) for paths in (training, held_out)))
         if self._worth_compiling():
@@ -227,7 +254,7 @@ class Run:
 
     def _watched(self, held_out: Sequence[Path], photos: Photos) -> Tensor:
         """The pictures in every sample grid: held-out photos, then the previews; (N, 3, size, size) in [-1, 1]."""
-        previews = Photos([np.asarray(decode(path)) for path in self.preview], self.device)
+        previews = Photos(self.preview, self.device)
         squares = self._squares(held_out, SAMPLED_PHOTOS)
         if not len(squares):
             squares = next(photos.centres(self.config.size))
