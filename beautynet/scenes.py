@@ -1,4 +1,4 @@
-"""Made-up scenes: walls, windows, wires and things before each other, as no photo of a flower has them.
+"""Made-up scenes: walls, windows, wires and clouds before each other, as no photo of a flower has them.
 
 A network that is only shown what it was trained on has never had to paint a street. So while it learns it practises on
 these: nobody knows what they would look like as flowers, but the discriminator knows flowers.
@@ -54,7 +54,7 @@ def scene(fields: Sequence[Field], random: np.random.Generator) -> NDArray[np.ui
         mask = np.zeros((side, side), np.uint8)
         draw = [*THINGS][random.choice(len(THINGS), p=[*THINGS.values()])]
         draw(mask, (x, y, width, height), fields, random)
-        thing = _surface(np.full((1, 1, 1), random.uniform(5, 250)), fields, random)
+        thing = _surface(random.uniform(5, 250), fields, random)
         canvas += (mask / np.float32(255))[:, :, None] * (thing - canvas)
     return canvas.clip(0, 255).astype(np.uint8)
 
@@ -74,10 +74,13 @@ def _anywhere(fields: Sequence[Field], random: np.random.Generator) -> Field:
     return np.roll(field, random.integers(len(field), size=2).tolist(), (0, 1))
 
 
-def _surface(light: NDArray[np.float64], fields: Sequence[Field], random: np.random.Generator) -> NDArray[np.float32]:
+def _surface(
+    light: float | NDArray[np.float64], fields: Sequence[Field], random: np.random.Generator
+) -> NDArray[np.float32]:
     """Nearly grey, unevenly lit: (side, side, 3)."""
-    colour = light + random.normal(0, 10, 3)
-    return (colour + random.uniform(0, UNEVEN) * _anywhere(fields, random)[:, :, None]).astype(np.float32)
+    colour = np.asarray(light + random.normal(0, 10, 3), np.float32)
+    uneven = np.float32(random.uniform(0, UNEVEN)) * _anywhere(fields, random)
+    return colour + uneven[:, :, None]
 
 
 def _polygon(mask: Mask, corners: NDArray[np.float64], value: float = 255) -> None:
