@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from beautynet.scenes import LARGEST, scenes
+from beautynet.scenes import LARGEST, _field, scenes
 
 
 @pytest.mark.parametrize("size", [64, 128, 2048])
@@ -22,6 +22,22 @@ def test_a_scene_has_straight_edges() -> None:
     steps = [np.abs(np.diff(each.mean(axis=2), axis=1)) > 8 for each in scenes(24, 128, seed=0)]
     longest = [int(step.sum(axis=0).max()) for step in steps]
     assert sum(length > 32 for length in longest) > 4
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0])
+def test_noise_falls_with_the_frequency(power: float) -> None:
+    field = _field(128, power, np.random.default_rng(0))
+    assert abs(float(field.mean())) < 1e-5
+    assert abs(float(field.std()) - 1) < 1e-5
+    rows = np.abs(np.fft.rfft2(field))[0, 1:33]
+    slope, _ = np.polyfit(np.log(np.arange(1, 33)), np.log(rows), 1)
+    assert abs(slope + power) < 0.5
+
+
+def test_things_are_unevenly_lit() -> None:
+    """Neighbours of the very same light are few, as in photos."""
+    same = [float((np.diff(each.astype(int), axis=1) == 0).all(axis=2).mean()) for each in scenes(24, 128, seed=0)]
+    assert np.median(same) < 0.3
 
 
 def test_the_same_seed_makes_the_same_scenes() -> None:
