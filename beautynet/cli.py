@@ -490,7 +490,11 @@ def raw(size: int | tuple[int, int] | None, out: Path | None, layout: str, **giv
 @main.command()
 @click.argument("checkpoint", required=False)
 @click.option("--data", help="The dataset whose held-out photos count.  [default: the one it was trained on]")
-@click.option("--everyday", type=click.Path(path_type=Path), help="A folder of other pictures: scores the dream.")
+@click.option(
+    "--everyday",
+    type=click.Path(path_type=Path),
+    help="A folder of other pictures, none it practised on: scores the dream.",
+)
 @click.option("--video", type=click.Path(path_type=Path), help="A film: scores flicker and sharpness.")
 @looking_through("What judges; all but the default are downloaded.")
 @click.option("--max", "max_", type=click.IntRange(2), help="At most so many pictures of each kind.  [default: all]")

@@ -149,10 +149,10 @@ def evaluate(
 ) -> EvaluateReport:
     """Measure a checkpoint (None: the newest) on the photos held out of `data` (default: those it was trained on).
 
-    `everyday` is a folder of other pictures, for the dream score; `video` a film, for its rest and sharpness; `max`
-    limits the pictures of each kind. `backbone` is a name in `BACKBONES`. Writes `report.json` and `report.html` to
-    `out`, by default `report/` beside the checkpoint. A loaded `translator` replaces `checkpoint`; it needs `data` and
-    `out`, then. The same call gives the same figures. Raises BeautyError.
+    `everyday` is a folder of other pictures, none it practised on, for the dream score; `video` a film, for its rest
+    and sharpness; `max` limits the pictures of each kind. `backbone` is a name in `BACKBONES`. Writes `report.json` and
+    `report.html` to `out`, by default `report/` beside the checkpoint. A loaded `translator` replaces `checkpoint`; it
+    needs `data` and `out`, then. The same call gives the same figures. Raises BeautyError.
     """
     began = time.perf_counter()
     if backbone == backbones.EYES:
