@@ -45,7 +45,7 @@ class TrainConfig:
     perceptual: float = setting(10.0, "Weight of the perceptual loss; high is smooth.")
     texture: float = setting(5.0, "Weight of the texture loss; high is sharp and grainy.")
     scenes: float | None = setting(
-        None, "Weight of practice on made-up scenes; by default 1 where colours are borrowed, 0 elsewhere."
+        None, "Weight of practice on made-up scenes; by default 1 in borrowed colours and with --practice, else 0."
     )
     ema_images: int = setting(5000, "Half-life, in photos seen, of the generator's moving average.")
     save_every: float = setting(60.0, "Seconds between saves.", may_change=True)

@@ -74,6 +74,14 @@ def decode(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image
         return _decode(file, max_pixels).picture
 
 
+def decode_for(path: Path, purpose: str) -> Image.Image:
+    """As `decode`, of a file that somebody named for a purpose ("to watch"): BeautyError says which cannot be read."""
+    try:
+        return decode(path)
+    except Unreadable as reason:
+        raise BeautyError(f"cannot read {path} ({reason}): choose another picture {purpose}") from reason
+
+
 @dataclass(frozen=True)
 class Decoded:
     """A picture, its (width, height) in px when upright, and the same as JPEG without metadata, or None.

@@ -2,7 +2,8 @@
 
 What surrounds the steps (the budget, saves, samples, the log) is the train verb's. The learning rate and the moving
 average follow `Progress.fraction`, what is spent of the budget. Where colours are borrowed, the second half practises
-on made-up scenes, too, which nobody has a photo of: a street is as unlike flowers.
+on made-up scenes, too, which nobody has a photo of: a street is as unlike flowers. So it does, whatever is shown, where
+there are everyday pictures to practise on.
 """
 
 from __future__ import annotations

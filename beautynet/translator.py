@@ -23,7 +23,7 @@ from beautynet import checkpoint as checkpoints
 from beautynet import conditions, images, networks, steady_gpu
 from beautynet.conditions import Condition
 from beautynet.config import STEADY
-from beautynet.decode import Unreadable, decode
+from beautynet.decode import decode_for
 from beautynet.devices import autocast, free_memory, pick_device
 from beautynet.errors import BeautyError
 from beautynet.files import Paths, listed
@@ -96,10 +96,7 @@ def _as_large(dreams: Tensor, height: int, width: int) -> np.ndarray:
 
 def _pictures(paths: Paths, size: int) -> Iterator[Tensor]:
     for path in listed(paths):
-        try:
-            picture = images.to_tensor(np.asarray(decode(path)))
-        except Unreadable as reason:
-            raise BeautyError(f"cannot read {path} ({reason}): choose another picture for the colours") from reason
+        picture = images.to_tensor(np.asarray(decode_for(path, "for the colours")))
         yield images.resize(picture, *images.scaled_to(picture.shape[2], picture.shape[3], size))
 
 

@@ -10,8 +10,9 @@ from PIL import Image, ImageCms, ImageFile
 from sklearn.datasets import load_sample_images
 from web import SHARED, bomb, encoded
 
-from beautynet.decode import Unreadable, decode, decode_with_jpeg
+from beautynet.decode import Unreadable, decode, decode_for, decode_with_jpeg
 from beautynet.dedup import phash
+from beautynet.errors import BeautyError
 
 HOSTILE = SHARED / "hostile"
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
@@ -267,3 +268,10 @@ def test_same_picture_from_bytes_and_file(tmp_path: Path) -> None:
     path = tmp_path / "no extension"
     path.write_bytes(encoded(PHOTO, "WEBP"))
     assert decode(path) == decode(io.BytesIO(path.read_bytes()).getvalue())
+
+
+def test_what_somebody_named_is_named_again_where_it_cannot_be_read(tmp_path: Path) -> None:
+    PHOTO.save(tmp_path / "rose.png")
+    assert decode_for(tmp_path / "rose.png", "to watch").size == PHOTO.size
+    with pytest.raises(BeautyError, match=r"cannot read .*gone\.png \(no such file\): choose another picture to watch"):
+        decode_for(tmp_path / "gone.png", "to watch")

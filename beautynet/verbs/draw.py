@@ -22,7 +22,7 @@ from torch import Tensor
 
 from beautynet import backbones, files
 from beautynet.console import Stop, console, progress
-from beautynet.decode import Unreadable, decode
+from beautynet.decode import decode, decode_for
 from beautynet.devices import pick_device
 from beautynet.draughtsman import METHODS, Best, Critic, Network, confidence, find
 from beautynet.ellipses import Colour, Style
@@ -250,10 +250,7 @@ def _colour(text: str, where: str) -> Colour:
 
 def _colours_of(path: Path, count: int) -> tuple[Colour, ...]:
     """A photo's, by k-means."""
-    try:
-        picture = decode(path)
-    except Unreadable as reason:
-        raise BeautyError(f"cannot read {path} ({reason}): choose another picture for the colours") from reason
+    picture = decode_for(path, "for the colours")
     picture.thumbnail((96, 96))
     pixels = np.asarray(picture).reshape(-1, 3) / 255
     count = min(count, len(np.unique(pixels, axis=0)))

@@ -27,7 +27,7 @@ from beautynet import files, images
 from beautynet.config import TrainConfig
 from beautynet.console import Stop, console
 from beautynet.dataset import Dataset, Photos, evenly
-from beautynet.decode import SUFFIXES, Unreadable, decode
+from beautynet.decode import SUFFIXES, Unreadable, decode, decode_for
 from beautynet.devices import peak_memory, pick_device
 from beautynet.errors import BeautyError
 from beautynet.examiner import Examiner
@@ -96,7 +96,7 @@ def train(
     if exercises and not config.scenes:
         raise BeautyError("--practice has no weight with --scenes 0: give another, or leave it out")
     dataset = Dataset.open(data)
-    watched = [_to_watch(path) for path in files.listed(preview)]
+    watched = [np.asarray(decode_for(path, "to watch")) for path in files.listed(preview)]
     folder = checkpoints.CHECKPOINTS / (name or dataset.name)
     state = checkpoints.load_state(folder)
     if state is not None:
@@ -122,13 +122,6 @@ def _exercises(asked: Sequence[Path]) -> list[Path]:
     if asked and not found:
         raise BeautyError(f"no pictures in {', '.join(map(str, asked))}: practise on others")
     return found
-
-
-def _to_watch(path: Path) -> np.ndarray:
-    try:
-        return np.asarray(decode(path))
-    except Unreadable as reason:
-        raise BeautyError(f"cannot read {path} ({reason}): choose another picture to watch") from reason
 
 
 def _check_resumable(state: dict[str, Any], config: TrainConfig, folder: Path) -> None:
