@@ -513,6 +513,10 @@ def evaluate(checkpoint: str | None, max_: int | None, **given: Any) -> None:
 
     report = run(checkpoint, max=max_, **given)
     click.echo(report.table())
+    if report.facts["health"]:
+        click.echo(f"\nits training: {report.facts['health']}")
+    for finding in report.facts["findings"]:
+        click.secho(finding, fg="yellow")
     click.echo(f"\n{report.facts['seconds']:.0f} s; open {report.page} in a browser")
 
 

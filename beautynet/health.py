@@ -4,8 +4,8 @@
         print(finding.kind, finding.seen, finding.advice)
 
 A row is a line of `log.jsonl`; `trainer.py` and `examiner.py` say what its figures mean. Nothing here touches a
-network, so the panel, the report and a page can all ask, during the run and long after it. The thresholds come from
-runs that were spoilt on purpose, and from sound ones, which must not be called ill.
+network, so the panel, the report, `info` and a page can all ask, during the run and long after it. The thresholds come
+from runs that were spoilt on purpose, and from sound ones, which must not be called ill.
 """
 
 from __future__ import annotations
@@ -48,6 +48,13 @@ class Finding:
 def warming_up(rows: Sequence[Mapping[str, Any]]) -> bool:
     """Whether it is too early to say anything of the networks."""
     return len(rows) < ENOUGH or rows[-1]["images"] < WARM_UP
+
+
+def state(rows: Sequence[Mapping[str, Any]]) -> str:
+    """How a run is, in a word or two: what is wrong with it, or that nothing is, or that it is too early to say."""
+    if found := findings(rows):
+        return " · ".join(finding.kind for finding in found)
+    return "warming up" if warming_up(rows) else "healthy"
 
 
 def findings(rows: Sequence[Mapping[str, Any]]) -> list[Finding]:

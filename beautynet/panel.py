@@ -75,9 +75,7 @@ class TrainPanel:
 
     def health(self) -> str:
         """How the run is, in a word or two."""
-        if self.findings:
-            return " · ".join(finding.kind for finding in self.findings)
-        return "warming up" if health.warming_up(self.rows) else "healthy"
+        return health.state(list(self.rows))
 
     def _render(self) -> Panel:
         table = Table.grid(padding=(0, 3))

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from beautynet import backbones, images
+from beautynet import checkpoint as checkpoints
 from beautynet.errors import BeautyError
 from beautynet.translator import Translator
 from beautynet.verbs import evaluate as module
@@ -78,6 +79,20 @@ def test_the_page_needs_nothing_else(own: Path, photos: Path) -> None:
     assert not re.search(r"\{\{|https?://|<script|<link rel=.stylesheet", page)
     assert page.count('<img src="data:image/jpeg;base64,') >= 3 * 2
     assert "Painted by heart?" in page
+
+
+def test_health_of_its_training(own: Path, photos: Path) -> None:
+    unknown = evaluate(own, data=photos, max=3)
+    assert (unknown.facts["health"], unknown.facts["findings"]) == (None, [])
+    assert "Its training" not in unknown.page.read_text()
+    (own / checkpoints.LOG).write_text(json.dumps({"steps": 1, "images": 4, "photos": 12}) + "\n")
+    known = evaluate(own, data=photos, max=3)
+    stored, page = json.loads(known.json.read_text()), known.page.read_text()
+    assert stored["health"] == "too few photos"
+    assert "Its training: too few photos." in page
+    (said,) = stored["findings"]
+    assert "12 photos" in said
+    assert f"<p class=poor-key>{said}</p>" in page
 
 
 class Perfect:

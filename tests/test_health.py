@@ -44,6 +44,7 @@ def test_what_is_said(change: dict[str, Any], kinds: list[str]) -> None:
     for finding in found:
         assert all(sentence[0].isalnum() and sentence.endswith(".") for sentence in (finding.seen, finding.advice))
         assert str(finding) == f"{finding.seen} {finding.advice}"
+    assert health.state(series(**change)) == (" · ".join(kinds) or "healthy")
 
 
 def test_nothing_is_said_too_early_but_of_the_photos() -> None:

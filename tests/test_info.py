@@ -1,11 +1,14 @@
 """What a checkpoint or dataset is."""
 
+import json
 import re
+import shutil
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from beautynet import checkpoint as checkpoints
 from beautynet import manifest
 from beautynet.errors import BeautyError
 from beautynet.verbs.info import info
@@ -18,6 +21,13 @@ def test_checkpoint(checkpoint: Path) -> None:
     assert max(map(len, said.splitlines())) < 200
     for fact in ("12 photos of flowers", "80 px", "1.0 minutes on cpu", "24 images in 3 steps", "preset S", "clusters"):
         assert fact in said
+
+
+def test_health_of_a_run_that_left_a_log(checkpoint: Path, tmp_path: Path) -> None:
+    assert "health" not in info(checkpoint)
+    shutil.copy(checkpoint, tmp_path)
+    (tmp_path / checkpoints.LOG).write_text(json.dumps({"steps": 1, "images": 4, "photos": 12}) + "\n")
+    assert "health       too few photos" in info(tmp_path)
 
 
 def test_dataset_with_and_without_manifest(photos: Path) -> None:

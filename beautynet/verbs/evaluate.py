@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from beautynet import backbones, files, images, metrics
+from beautynet import backbones, files, health, images, metrics
 from beautynet import checkpoint as checkpoints
 from beautynet.colour import smooth
 from beautynet.conditions import Condition
@@ -83,7 +83,8 @@ class EvaluateReport:
     figures: dict[str, list[Figure]]
     """By chapter: `photos`, and `everyday` and `film` where they were given."""
     facts: dict[str, Any]
-    """On what and with what: checkpoint, dataset, backbone, how many of each, seconds."""
+    """On what and with what: checkpoint, dataset, backbone, how many of each, seconds. And, where there is a log of its
+    training, how that went: `health` in a word, and `findings` in sentences, with advice."""
 
     @property
     def page(self) -> Path:
@@ -186,6 +187,7 @@ def evaluate(
         chapters["film"], show = _film(translator, Path(video))
         shows.append(show)
 
+    log = checkpoints.read_log(model.parent) if model else []
     facts = {
         "checkpoint": str(model) if model else "",
         "dataset": str(dataset.folder),
@@ -197,6 +199,8 @@ def evaluate(
         "everyday": str(everyday) if everyday else None,
         "film": str(video) if video else None,
         "progress": header.get("progress"),
+        "health": health.state(log) if log else None,
+        "findings": [str(finding) for finding in health.findings(log)],
         "seconds": round(time.perf_counter() - began, 1),
     }
     report = EvaluateReport(folder, chapters, facts)
@@ -449,11 +453,12 @@ def _page(report: EvaluateReport, shows: Sequence[Show]) -> str:
     facts = report.facts
     name = Path(facts["checkpoint"]).parent.name or "a network"
     spent = f", trained for {facts['progress']['seconds'] / 60:.0f} minutes" if facts["progress"] else ""
+    state = f" Its training: {facts['health']}." if facts["health"] else ""
     return page(
         name,
         f"{facts['held_out']} held-out photos of {Path(facts['dataset']).name} at {facts['size']} px, beside "
-        f"{facts['training']} training photos; judged by {facts['backbone']}{spent}.",
-        KEY,
+        f"{facts['training']} training photos; judged by {facts['backbone']}{spent}.{state}",
+        "".join(f"<p class=poor-key>{html.escape(finding)}</p>" for finding in facts["findings"]) + KEY,
         "".join(_chapter(CHAPTERS[name], figures) for name, figures in report.figures.items())
         + "".join(section(show) for show in shows),
         FOOT,

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from beautynet import checkpoint as checkpoints
-from beautynet import manifest
+from beautynet import health, manifest
 from beautynet.dataset import Dataset
 from beautynet.errors import BeautyError
 from beautynet.manifest import DATA
@@ -54,6 +54,7 @@ def _of_checkpoint(model: Path) -> str:
         recipe["colours of"] = f"{len(lenders)} photos"
     generator = header["generator"]
     settings = ", ".join(f"{name} {value}" for name, value in recipe.items() if value is not None)
+    log = checkpoints.read_log(model.parent)
     return "\n".join(
         (
             f"checkpoint {model} ({model.stat().st_size / 1e6:.0f} MB)",
@@ -65,6 +66,7 @@ def _of_checkpoint(model: Path) -> str:
             f"  losses       adversarial + {config['perceptual']:g} perceptual + {config.get('texture', 0):g} texture"
             f" + {config.get('scenes') or 0:g} scenes + {config['l1']:g} L1",
             f"  seed         {config['seed']}",
+            *([f"  health       {health.state(log)}"] if log else []),
         )
     )
 
