@@ -497,6 +497,7 @@ def raw(size: int | tuple[int, int] | None, out: Path | None, layout: str, **giv
 )
 @click.option("--video", type=click.Path(path_type=Path), help="A film: scores flicker and sharpness.")
 @looking_through("What judges; all but the default are downloaded.")
+@abstraction
 @click.option("--max", "max_", type=click.IntRange(2), help="At most so many pictures of each kind.  [default: all]")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder.  [default: report/ beside the checkpoint]")
 @device
@@ -507,6 +508,7 @@ def evaluate(checkpoint: str | None, max_: int | None, **given: Any) -> None:
     Examples:
       beautynet evaluate
       beautynet evaluate flowers --everyday street/ --video walk.mp4
+      beautynet evaluate flowers --everyday street/ --abstraction 0.8 -o dreamier/
       beautynet evaluate flowers --data other-flowers --max 50 -o report/
     """
     from beautynet.verbs.evaluate import evaluate as run

@@ -81,6 +81,12 @@ def test_the_page_needs_nothing_else(own: Path, photos: Path) -> None:
     assert "Painted by heart?" in page
 
 
+def test_how_abstract(own: Path, photos: Path, tmp_path: Path) -> None:
+    as_trained, less = (evaluate(own, data=photos, abstraction=each, out=tmp_path / "out") for each in (None, 0.1))
+    assert (as_trained.facts["condition"]["abstraction"], less.facts["condition"]["abstraction"]) == (0.6, 0.1)
+    assert less["edges"].values[CONDITION] > as_trained["edges"].values[CONDITION]
+
+
 def test_health_of_its_training(own: Path, photos: Path) -> None:
     unknown = evaluate(own, data=photos, max=3)
     assert (unknown.facts["health"], unknown.facts["findings"]) == (None, [])

@@ -143,6 +143,7 @@ def evaluate(
     everyday: str | Path | None = None,
     video: str | Path | None = None,
     backbone: str = backbones.DEFAULT,
+    abstraction: float | None = None,
     max: int | None = None,
     out: str | Path | None = None,
     device: str = "auto",
@@ -151,15 +152,16 @@ def evaluate(
     """Measure a checkpoint (None: the newest) on the photos held out of `data` (default: those it was trained on).
 
     `everyday` is a folder of other pictures, none it practised on, for the dream score; `video` a film, for its rest
-    and sharpness; `max` limits the pictures of each kind. `backbone` is a name in `BACKBONES`. Writes `report.json` and
-    `report.html` to `out`, by default `report/` beside the checkpoint. A loaded `translator` replaces `checkpoint`; it
-    needs `data` and `out`, then. The same call gives the same figures. Raises BeautyError.
+    and sharpness; `max` limits the pictures of each kind. `backbone` is a name in `BACKBONES`; `abstraction` (0..1)
+    replaces the recipe's own. Writes `report.json` and `report.html` to `out`, by default `report/` beside the
+    checkpoint. A loaded `translator` replaces `checkpoint` and its `abstraction`; it needs `data` and `out`, then. The
+    same call gives the same figures. Raises BeautyError.
     """
     began = time.perf_counter()
     if backbone == backbones.EYES:
         raise BeautyError(f"training looks through {backbone}: measure with another one, such as {backbones.DEFAULT}")
     model = None if translator else checkpoints.find(checkpoint)
-    translator = translator or Translator.load(model, device=device)
+    translator = translator or Translator.load(model, device=device, abstraction=abstraction)
     header = translator.header
     recipe = translator.condition
     dataset = _dataset(header.get("dataset"), data)
