@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,17 @@ def test_everyday_pictures_and_a_film(own: Path, photos: Path, tmp_path: Path, c
     assert report["sharpness"].values[REAL] > 0
     for title in ("Everyday pictures", "The film", "flicker"):
         assert title in report.page.read_text()
+
+
+def test_the_photos_it_was_trained_on(own: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(photos, "data/flowers")
+    by_name = evaluate(own, max=3)
+    assert by_name.facts["dataset"] == "data/flowers"
+    checkpoints.save_state(own, {"data": str(photos)})
+    assert evaluate(own, max=3).facts["dataset"] == str(photos)
+    checkpoints.save_state(own, {"data": str(tmp_path / "gone")})
+    assert evaluate(own, max=3).figures == by_name.figures
 
 
 def test_what_cannot_be_measured_is_one_line(

@@ -73,6 +73,8 @@ def test_a_run_leaves_all_it_should(folder: Path) -> None:
     assert header["progress"]["steps"] == 3
     training_photos, held_out = Dataset.open(folder / "photos").split()
     assert (header["dataset"], header["photos"]) == ("photos", len(training_photos))
+    assert (checkpoints.load_state(summary.folder) or {})["data"] == str((folder / "photos").resolve())
+    assert str(folder) not in json.dumps(header)
     rows = log(summary.folder)
     assert [row["steps"] for row in rows] == [1, 2, 3]
     figures = {"d", "g", "adversarial", "perceptual", "texture", "scenes", "l1", "real", "fake"}

@@ -7,6 +7,7 @@ import html
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -164,7 +165,7 @@ def evaluate(
     translator = translator or Translator.load(model, device=device, abstraction=abstraction)
     header = translator.header
     recipe = translator.condition
-    dataset = _dataset(header.get("dataset"), data)
+    dataset = _dataset(data, model, header.get("dataset"))
     training, held_out = dataset.split()
     if len(held_out) < 2:
         raise BeautyError(
@@ -212,12 +213,16 @@ def evaluate(
     return report
 
 
-def _dataset(trained_on: str | None, data: str | Path | None) -> Dataset:
+def _dataset(data: str | Path | None, model: Path | None, trained_on: str | None) -> Dataset:
+    """The dataset `data`, else the one trained on: where the run found it, or one with that name."""
+    if data:
+        return Dataset.open(data)
+    with suppress(BeautyError):  # a damaged state, or photos that are elsewhere now
+        if model and (place := (checkpoints.load_state(model.parent) or {}).get("data")):
+            return Dataset.open(place)
     try:
-        return Dataset.open(data or trained_on)
+        return Dataset.open(trained_on)
     except BeautyError as error:
-        if data:
-            raise
         raise BeautyError(f"{error}; or name the photos with --data") from error
 
 

@@ -296,7 +296,8 @@ class Run:
             "trained_on": torch.cuda.get_device_name() if self.device.type == "cuda" else self.device.type,
         }
         checkpoints.save_model(self.folder / checkpoints.MODEL, self.trainer.average, header)
-        checkpoints.save_state(self.folder, {**self.trainer.state(), "photos": photos})
+        place = str(self.dataset.folder.resolve())  # here, not in the model: that may go out into the world
+        checkpoints.save_state(self.folder, {**self.trainer.state(), "photos": photos, "data": place})
 
     def _log(self, figures: dict[str, Tensor], also: dict[str, float]) -> dict[str, float | None]:
         """Add a row to the log; what is not a number is null there."""
