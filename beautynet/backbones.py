@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -30,7 +31,7 @@ class Parts(NamedTuple):
     head: nn.Module
     """The last layer: what goes into it are the features, what comes out the logits of ImageNet's 1,000 classes."""
     stages: Sequence[nn.Module]
-    """Layers of falling resolution, whose outputs are the feature maps."""
+    """Five layers, from early to late, whose outputs are the feature maps: none is larger than the one before."""
     size: int
     mean: Sequence[float]
     std: Sequence[float]
@@ -108,12 +109,21 @@ def inception_v3() -> Parts:
     return Parts(network, network.fc, [getattr(network, name) for name in names], 299, *IMAGENET)
 
 
+def dinov2() -> Parts:
+    """DINOv2 ViT-S/14 (Oquab et al. 2023): 768 features, all maps of 16×16; 91 MB to download. Apache-2.0."""
+    from beautynet.dinov2 import SIZE, pretrained
+
+    network = pretrained()
+    return Parts(network, network.head, network.planes, SIZE, *IMAGENET)
+
+
 BACKBONES: dict[str, Callable[[], Parts]] = {
     DEFAULT: efficientnet_lite0,
     EYES: efficientnet_lite1,
     "resnet18": resnet18,
     "vgg16": vgg16,
     "inception_v3": inception_v3,
+    "dinov2": dinov2,
 }
 
 
@@ -223,21 +233,30 @@ def load(name: str = DEFAULT, device: torch.device | str = "cpu") -> Backbone:
         parts = BACKBONES[name]()
     except ModuleNotFoundError as error:
         raise BeautyError(f"the backbone {name} needs {error.name}: `pip install {error.name}`") from error
-    except OSError as error:  # torchvision's download
+    except (OSError, RuntimeError, LookupError, EOFError, UnpicklingError) as error:  # a download, or what it left
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise BeautyError(
-            f"cannot fetch the weights of {name} ({error}): --backbone {DEFAULT} has them in its package"
+            f"cannot fetch the weights of {name} ({reason}): --backbone {DEFAULT} has them in its package; "
+            f"a damaged file in {_downloads()} has to be deleted first"
         ) from error
     return Backbone(name, parts).to(device)
 
 
 def here() -> list[str]:
     """The backbones whose weights are on this machine: in packages, or fetched before."""
-    from torchvision.models import get_model_weights
+    from torchvision.models import get_model_weights, list_models
 
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    fetched = (name for name in BACKBONES if name not in (DEFAULT, EYES))
-    files = {name: Path(urlsplit(get_model_weights(name).DEFAULT.url).path).name for name in fetched}
-    return [DEFAULT, EYES, *(name for name, file in files.items() if (folder / file).exists())]
+    from beautynet.dinov2 import HEAD, WEIGHTS
+
+    torchvisions = set(BACKBONES) & set(list_models())
+    files = {name: [Path(urlsplit(get_model_weights(name).DEFAULT.url).path).name] for name in torchvisions}
+    files |= {DEFAULT: [], EYES: [], "dinov2": [WEIGHTS, HEAD]}
+    return [name for name in BACKBONES if all((_downloads() / file).exists() for file in files[name])]
+
+
+def _downloads() -> Path:
+    """Where torch keeps what it fetched."""
+    return Path(torch.hub.get_dir()) / "checkpoints"
 
 
 def class_names() -> list[str]:

@@ -27,7 +27,7 @@ SOURCE_NAMES = ("bing", "commons", "flickr", "flowers102", "inaturalist", "openv
 DEFAULTS = "openverse, commons, inaturalist, then bing"
 LICENCE_FILTERS = ("any", "free", "commercial", "public-domain")
 FAULTS = ("blurred", "drawing", "collage", "watermark")
-BACKBONE_NAMES = ("efficientnet-lite0", "efficientnet-lite1", "resnet18", "vgg16", "inception_v3")
+BACKBONE_NAMES = ("efficientnet-lite0", "efficientnet-lite1", "resnet18", "vgg16", "inception_v3", "dinov2")
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
