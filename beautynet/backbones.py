@@ -5,7 +5,9 @@ No loss uses what is measured with, so that a score cannot be learnt by heart: t
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, NamedTuple
@@ -15,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from beautynet import images
+from beautynet.console import console
 from beautynet.errors import BeautyError
 
 DEFAULT = "efficientnet-lite0"
@@ -87,7 +90,7 @@ def resnet18() -> Parts:
     """ResNet-18 (He et al. 2015): 512 features; 45 MB to download."""
     from torchvision.models import resnet18  # type: ignore[import-untyped]
 
-    network = resnet18(weights="DEFAULT", progress=False)
+    network = resnet18(weights="DEFAULT", progress=console.is_terminal)
     stages = [network.relu, network.layer1, network.layer2, network.layer3, network.layer4]
     return Parts(network, network.fc, stages, 224, *IMAGENET)
 
@@ -96,7 +99,7 @@ def vgg16() -> Parts:
     """VGG-16 (Simonyan and Zisserman 2014): 4,096 features, LPIPS' five stages; 528 MB to download."""
     from torchvision.models import vgg16
 
-    network = vgg16(weights="DEFAULT", progress=False)
+    network = vgg16(weights="DEFAULT", progress=console.is_terminal)
     return Parts(network, network.classifier[-1], [network.features[i] for i in (3, 8, 15, 22, 29)], 224, *IMAGENET)
 
 
@@ -104,7 +107,7 @@ def inception_v3() -> Parts:
     """Inception v3 (Szegedy et al. 2015), torchvision's: 2,048 features, not quite FID's; 104 MB to download."""
     from torchvision.models import inception_v3
 
-    network = inception_v3(weights="DEFAULT", progress=False)
+    network = inception_v3(weights="DEFAULT", progress=console.is_terminal)
     names = ("Conv2d_2b_3x3", "Conv2d_4a_3x3", "Mixed_5d", "Mixed_6e", "Mixed_7c")
     return Parts(network, network.fc, [getattr(network, name) for name in names], 299, *IMAGENET)
 
@@ -230,7 +233,8 @@ def load(name: str = DEFAULT, device: torch.device | str = "cpu") -> Backbone:
     if name not in BACKBONES:
         raise BeautyError(f"unknown backbone {name!r}: choose from {', '.join(BACKBONES)}")
     try:
-        parts = BACKBONES[name]()
+        with redirect_stdout(sys.stderr):  # stdout is for results: torch says there what it fetches
+            parts = BACKBONES[name]()
     except ModuleNotFoundError as error:
         raise BeautyError(f"the backbone {name} needs {error.name}: `pip install {error.name}`") from error
     except (OSError, RuntimeError, LookupError, EOFError, UnpicklingError) as error:  # a download, or what it left

@@ -8,10 +8,13 @@ is fetched.
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from beautynet.console import console
 
 URL = "https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/"
 WEIGHTS, HEAD = "dinov2_vits14_pretrain.pth", "dinov2_vits14_linear_head.pth"
@@ -75,10 +78,8 @@ class DINOv2(nn.Module):
 def pretrained() -> DINOv2:
     """With the authors' weights, 91 MB to download. OSError where they cannot be had; torch's own of broken ones."""
     network = DINOv2()
-    weights, head = (
-        torch.hub.load_state_dict_from_url(URL + name, map_location="cpu", progress=False, weights_only=True)
-        for name in (WEIGHTS, HEAD)
-    )
+    how: dict[str, Any] = {"map_location": "cpu", "progress": console.is_terminal, "weights_only": True}
+    weights, head = (torch.hub.load_state_dict_from_url(URL + name, **how) for name in (WEIGHTS, HEAD))
     network.load_state_dict({**converted(weights), **{f"head.{name}": value for name, value in head.items()}})
     return network
 

@@ -81,10 +81,13 @@ def by_the_paper(x: Tensor, w: dict[str, Tensor]) -> tuple[Tensor, list[Tensor]]
     return linear(torch.cat([x[:, 0], x[:, 1:].mean(1)], 1), "head"), after
 
 
-def test_as_in_the_paper(theirs: dict[str, Tensor], crops: Tensor) -> None:
+def test_as_in_the_paper(theirs: dict[str, Tensor], crops: Tensor, capfd: pytest.CaptureFixture[str]) -> None:
     assert "dinov2" not in backbones.here()
     backbone = backbones.load("dinov2")
     assert "dinov2" in backbones.here()
+    said = capfd.readouterr()
+    assert "Downloading" in said.err
+    assert not said.out
     pictures = F.interpolate(crops[:2], (224, 224), mode="bilinear")
     seen = backbone.see(pictures, maps=True)
     logits, after = by_the_paper((pictures + backbone.shift) / backbone.scale, theirs)
