@@ -138,15 +138,20 @@ class Condition:
         """The same without borrowed colours: what the network is shown when it learns."""
         return replace(self, lenders=())
 
-    def lent_by(self, photos: Iterable[Tensor]) -> Condition:
-        """The same with the colours of these photos, (N, 3, H, W) each; as it is where it borrows none."""
+    def lent_by(self, photos: Iterable[Tensor], dull: float = 0.0) -> Condition:
+        """The same with the colours of these photos, (N, 3, H, W) each; as it is where it borrows none.
+
+        That share of them whose colours are dullest, by their mean chroma, lend none.
+        """
         if (self.kind, self.palette) != ("clusters", "borrowed"):
             return self
         fitted = (by_luminance(fit_centres(sample(self._lab(each)), self.clusters)) for each in photos)
+        centres = torch.cat([*fitted]).cpu()
+        by_chroma = centres[..., 1:].norm(dim=2).mean(1).argsort()
+        colourful = by_chroma[int(dull * len(by_chroma)) :].sort().values
         lenders = tuple(
             tuple((round(x, 1), round(y, 1), round(z, 1)) for x, y, z in palette)
-            for each in fitted
-            for palette in each.tolist()
+            for palette in centres[colourful].tolist()
         )
         return replace(self, lenders=lenders)
 

@@ -34,8 +34,8 @@ from beautynet.replay import Replay
 from beautynet.scenes import scenes
 
 T = TypeVar("T")
-LENDERS = 128
-"""So many training photos lend their colours to what will be painted."""
+LENDERS, DULL = 128, 0.2
+"""So many training photos lend their colours to what will be painted, but for that share of them, the dullest."""
 SCENES, PRACTICE_FROM, PRACTICE_SHARE = 256, 0.5, 0.25
 """So many made-up scenes there are to practise on; after that share of the budget, they are that share of a step."""
 OUT_OF_MEMORY = re.compile("out of memory|allocate memory|ALLOC_FAILED")
@@ -140,7 +140,7 @@ class Trainer:
         if everyday is not None:
             times = max(1, round(len(self.scenes) / len(everyday)))
             self.scenes.pictures += everyday.pictures * times
-        self.condition = self.condition.lent_by(photos.centres(self.config.size, most=LENDERS))
+        self.condition = self.condition.lent_by(photos.centres(self.config.size, most=LENDERS), DULL)
 
     def step(self, photos: Photos) -> dict[str, Tensor]:
         """One step of both networks; where the memory does not do for it, with half the batch from here on.

@@ -161,6 +161,15 @@ def test_a_film_that_fades_in_goes_over_to_the_colours_of_its_light(crops: Tenso
     assert max(steps[20:]) < 0.05, "no jump, once the clusters have found the picture"
 
 
+def test_the_dullest_lend_none(crops: Tensor) -> None:
+    grey = crops[:2].mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    photos = [grey[:1], *crops[2:6].split(1), grey[1:]]
+    recipe = Condition(size=192, palette="borrowed")
+    everyone = recipe.lent_by(photos).lenders
+    assert recipe.lent_by(photos, 0.34).lenders == everyone[1:5], "in the same order"
+    assert recipe.lent_by(photos[:2], 0.34).lenders == everyone[:2], "of few, all lend"
+
+
 def test_lenders_of_another_number_of_clusters(crops: Tensor) -> None:
     lent = Condition(size=192, palette="borrowed", k=7).lent_by(crops.split(1))
     for k in (2, 4, 12):
