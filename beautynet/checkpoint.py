@@ -3,6 +3,7 @@
 model.safetensors   the generator's moving average; its header is JSON and rebuilds everything
 state.pt            both networks, optimisers and the moving average, to resume from; state.previous.pt before it
 log.jsonl           every figure
+seen.json           which photos it has learnt from, and where they were; not in the model, which may be given away
 samples/            grids of condition | output | photo
 training.mp4        the samples as a film
 """
@@ -31,6 +32,7 @@ CHECKPOINTS = Path("checkpoints")
 MODEL, STATE, PREVIOUS_STATE, LOG = "model.safetensors", "state.pt", "state.previous.pt", "log.jsonl"
 HEADER, CHECKSUM = "beautynet", "crc32"
 SAMPLES = "samples"
+SEEN = "seen.json"
 
 
 class Kind(NamedTuple):
@@ -78,10 +80,15 @@ def find_any(model: str | Path | None = None) -> tuple[Path, Kind]:
     return path, GENERATOR
 
 
-def save_model(path: Path, generator: networks.Generator, header: dict[str, Any]) -> None:
-    """Write the generator with `header` (JSON: condition, size, config, progress) atomically as safetensors."""
+def save_model(path: Path, generator: networks.Generator, header: dict[str, Any]) -> dict[str, Any]:
+    """Write the generator with `header` (JSON: condition, size, config, progress) atomically as safetensors.
+
+    Returns the header as it was written: with the weights it is all that `write_model` needs.
+    """
     shape = {"width": generator.width, "depth": generator.depth, "groups": generator.groups}
-    write_model(path, generator.state_dict(), {"generator": shape, **header})
+    header = {"generator": shape, **header}
+    write_model(path, generator.state_dict(), header)
+    return header
 
 
 def write_model(path: Path, weights: Mapping[str, Tensor], header: dict[str, Any], kind: Kind = GENERATOR) -> None:
@@ -121,7 +128,9 @@ def _opened(path: Path) -> Iterator[Any]:
         with safe_open(path, framework="pt") as file:
             yield file
     except (SafetensorError, OSError) as error:
-        raise BeautyError(f"{path} is not a beautynet checkpoint: not a readable safetensors file ({error})") from error
+        again = "; the same `beautynet train` writes it anew" if (path.parent / STATE).exists() else ""
+        why = f"not a readable safetensors file ({error})"
+        raise BeautyError(f"{path} is not a beautynet checkpoint: {why}{again}") from error
 
 
 @contextmanager
@@ -173,6 +182,8 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
     with atomic(folder / STATE) as temporary:
         with open(temporary, "wb") as file:  # torch's own writer knows no full disk
             torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())  # before the one before it gives up its name
         with suppress(FileNotFoundError):
             os.replace(folder / STATE, folder / PREVIOUS_STATE)
 
@@ -196,6 +207,50 @@ def load_state(folder: Path) -> dict[str, Any] | None:
     if unreadable:
         raise BeautyError(f"cannot resume {folder}: {' and '.join(unreadable)} cannot be read; start anew with --name")
     return None
+
+
+def mend(folder: Path, state: dict[str, Any]) -> bool:
+    """Leave nothing damaged beside a `state` that was read: whether the model had to be written anew.
+
+    A damaged state.pt goes, or the next save would put it in the place of the good one before it.
+    """
+    if state["unreadable"]:
+        (folder / STATE).unlink(missing_ok=True)
+    try:
+        load_generator(folder / MODEL)
+    except BeautyError:
+        if "header" in state:  # those of before 2026-11-28 have none
+            write_model(folder / MODEL, state["average"], state["header"])
+            return True
+    return False
+
+
+class Seen(NamedTuple):
+    """What a run has learnt from."""
+
+    place: str
+    """The folder of the photos."""
+    photos: frozenset[str]
+    """Their names in it."""
+    practised: frozenset[str]
+    """SHA-256 of each everyday picture that it practised on."""
+
+
+def read_seen(folder: Path) -> Seen | None:
+    """What the run in `folder` has learnt from; None where it does not say, as those of before 2026-11-28."""
+    try:
+        found = json.loads((folder / SEEN).read_text(encoding="utf-8"))
+        return Seen(str(found["place"]), *(frozenset(map(str, found[each])) for each in ("photos", "practised")))
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def note_seen(folder: Path, now: Seen) -> None:
+    """Add to what the run in `folder` has learnt from."""
+    if before := read_seen(folder):
+        now = Seen(now.place, before.photos | now.photos, before.practised | now.practised)
+    noted = {"place": now.place, "photos": sorted(now.photos), "practised": sorted(now.practised)}
+    write_text(folder / SEEN, json.dumps(noted, indent=0))
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:

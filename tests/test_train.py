@@ -21,6 +21,7 @@ from torch import Tensor
 from beautynet import checkpoint as checkpoints
 from beautynet import health, losses
 from beautynet.dataset import Dataset
+from beautynet.dedup import sha256
 from beautynet.errors import BeautyError
 from beautynet.media import Film
 from beautynet.networks import PRESETS, Generator
@@ -73,7 +74,8 @@ def test_a_run_leaves_all_it_should(folder: Path) -> None:
     assert header["progress"]["steps"] == 3
     training_photos, held_out = Dataset.open(folder / "photos").split()
     assert (header["dataset"], header["photos"]) == ("photos", len(training_photos))
-    assert (checkpoints.load_state(summary.folder) or {})["data"] == str((folder / "photos").resolve())
+    seen = checkpoints.read_seen(summary.folder)
+    assert seen == (str((folder / "photos").resolve()), frozenset(path.name for path in training_photos), frozenset())
     assert str(folder) not in json.dumps(header)
     rows = log(summary.folder)
     assert [row["steps"] for row in rows] == [1, 2, 3]
@@ -104,7 +106,8 @@ def test_resumed_is_uninterrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     second = small(name="parts", steps=5)
     assert (second.steps, second.images) == (whole.steps, whole.images)
     states = [checkpoints.load_state(summary.folder) for summary in (whole, second)]
-    a, b = (torch.utils._pytree.tree_leaves({**(state or {}), "progress": None}) for state in states)
+    timeless = [{**(state or {}), "progress": None, "header": None} for state in states]
+    a, b = map(torch.utils._pytree.tree_leaves, timeless)
     assert len(a) == len(b)
     assert all(torch.equal(x, y) if isinstance(x, Tensor) else x == y for x, y in zip(a, b, strict=True))
     assert (load_file(whole.model).keys()) == load_file(second.model).keys()
@@ -216,6 +219,41 @@ def test_a_finished_run_says_so_and_takes_more() -> None:
     with pytest.raises(BeautyError, match=r"finished \(2 steps spent\)"):
         small(steps=2)
     assert small(steps=3).steps == 3
+
+
+def test_a_damaged_save_takes_nothing_with_it() -> None:
+    folder = small(steps=4, save_every=0).folder
+    model, state = folder / checkpoints.MODEL, folder / checkpoints.STATE
+    whole = model.read_bytes()
+    state.write_bytes(state.read_bytes()[:500])
+    small(steps=4, save_every=0)  # from the save before it
+    assert model.read_bytes() == whole
+    for left in (state, folder / checkpoints.PREVIOUS_STATE):
+        torch.load(left, weights_only=True)
+
+
+@pytest.mark.parametrize("left", [0, 1000, None])
+def test_a_damaged_model_is_written_anew_by_the_same_command(left: int | None) -> None:
+    model = small(steps=2).model
+    whole = model.read_bytes()
+    model.unlink() if left is None else model.write_bytes(whole[:left])
+    with pytest.raises(BeautyError, match=r"finished \(2 steps spent\)"):
+        small(steps=2)
+    assert model.read_bytes() == whole
+
+
+def test_what_a_run_has_seen_is_noted_for_good(folder: Path) -> None:
+    street = folder / "street"
+    street.mkdir()
+    Image.effect_noise((90, 90), 80).convert("RGB").save(street / "a.png")
+    run = small(steps=2, practice=[street], condition="clusters").folder
+    gone = sorted(Dataset.open(folder / "photos").split()[0])[0]
+    gone.unlink()
+    small(steps=3, scenes=1.0, condition="clusters")
+    seen = checkpoints.read_seen(run)
+    assert seen
+    assert gone.name in seen.photos
+    assert seen.practised == {sha256((street / "a.png").read_bytes())}
 
 
 def test_a_run_of_other_networks_is_not_gone_on_with() -> None:

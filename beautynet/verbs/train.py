@@ -28,6 +28,7 @@ from beautynet.config import TrainConfig
 from beautynet.console import Stop, console
 from beautynet.dataset import Dataset, Photos, evenly
 from beautynet.decode import SUFFIXES, Unreadable, decode, decode_for
+from beautynet.dedup import sha256
 from beautynet.devices import peak_memory, pick_device
 from beautynet.errors import BeautyError
 from beautynet.examiner import Examiner
@@ -100,6 +101,10 @@ def train(
     folder = checkpoints.CHECKPOINTS / (name or dataset.name)
     state = checkpoints.load_state(folder)
     if state is not None:
+        for broken in state["unreadable"]:
+            console.print(f"{folder}/{broken} is damaged: going on from the save before it", style="yellow")
+        if checkpoints.mend(folder, state):
+            console.print(f"{folder / checkpoints.MODEL} was damaged or gone: written anew", style="yellow")
         _check_resumable(state, config, folder)
         trainer = Trainer.resumed(config, chosen, state, folder)
         spent = trainer.progress
@@ -109,8 +114,7 @@ def train(
         console.print(f"starting from {model}")
     else:
         trainer = Trainer(config, chosen)
-    everyday = Photos.load(exercises, config.size, chosen) if exercises else None
-    return Run(trainer, dataset, folder, clock, watched, everyday, (state or {}).get("photos"))()
+    return Run(trainer, dataset, folder, clock, watched, exercises, (state or {}).get("photos"))()
 
 
 def _exercises(asked: Sequence[Path]) -> list[Path]:
@@ -125,8 +129,6 @@ def _exercises(asked: Sequence[Path]) -> list[Path]:
 
 
 def _check_resumable(state: dict[str, Any], config: TrainConfig, folder: Path) -> None:
-    for broken in state["unreadable"]:
-        console.print(f"{folder}/{broken} is damaged: going on from the save before it", style="yellow")
     if differences := list(config.differences(state["config"])):
         raise BeautyError(
             f"{folder} was trained with other settings ({'; '.join(differences)}): "
@@ -151,13 +153,13 @@ class Run:
         folder: Path,
         clock: float,
         preview: Sequence[np.ndarray],
-        everyday: Photos | None,
+        exercises: Sequence[Path],
         photos_before: int | None,
     ) -> None:
         self.trainer, self.config, self.device = trainer, trainer.config, trainer.device
         self.progress = trainer.progress
         self.dataset, self.folder, self.clock = dataset, folder, clock
-        self.preview, self.everyday, self.photos_before = preview, everyday, photos_before
+        self.preview, self.exercises, self.photos_before = preview, exercises, photos_before
         self._complaints: set[str] = set()
 
     def __call__(self) -> TrainSummary:
@@ -167,10 +169,12 @@ class Run:
         checkpoints.rewind(self.folder, self.progress.steps, self.progress.samples)
         files.clear_leftovers(self.folder)
         training, held_out = self.dataset.split()
+        everyday = Photos.load(self.exercises, self.config.size, self.device) if self.exercises else None
         photos = Photos.load(training, self.config.size, self.device)
         if self.photos_before not in (None, len(photos)):
             console.print(f"{len(photos)} photos now, {self.photos_before} before")
-        self.trainer.meet(photos, self.everyday)
+        self.trainer.meet(photos, everyday)
+        checkpoints.note_seen(self.folder, self._seen(training))
         watched = self._watched(held_out, photos)
         examiner = Examiner(self.trainer, *(self._squares(paths, EXAMINED_PHOTOS) for paths in (training, held_out)))
         if self._worth_compiling():
@@ -228,6 +232,15 @@ class Run:
             peak_memory=peak_memory(self.device),
             findings=panel.findings,
         )
+
+    def _seen(self, training: Sequence[Path]) -> checkpoints.Seen:
+        digests = set()
+        for path in self.exercises:
+            with suppress(OSError):  # it is gone since
+                digests.add(sha256(path.read_bytes()))
+        place = self.dataset.folder
+        names = frozenset(path.relative_to(place).as_posix() for path in training)
+        return checkpoints.Seen(str(place.resolve()), names, frozenset(digests))
 
     def _worth_compiling(self) -> bool:
         if self.device.type != "cuda":
@@ -295,9 +308,8 @@ class Run:
             "photos": photos,
             "trained_on": torch.cuda.get_device_name() if self.device.type == "cuda" else self.device.type,
         }
-        checkpoints.save_model(self.folder / checkpoints.MODEL, self.trainer.average, header)
-        place = str(self.dataset.folder.resolve())  # here, not in the model: that may go out into the world
-        checkpoints.save_state(self.folder, {**self.trainer.state(), "photos": photos, "data": place})
+        header = checkpoints.save_model(self.folder / checkpoints.MODEL, self.trainer.average, header)
+        checkpoints.save_state(self.folder, {**self.trainer.state(), "photos": photos, "header": header})
 
     def _log(self, figures: dict[str, Tensor], also: dict[str, float]) -> dict[str, float | None]:
         """Add a row to the log; what is not a number is null there."""
