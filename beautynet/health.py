@@ -23,6 +23,8 @@ WARM_UP = 2000
 """Nor before so many images."""
 IGNORED, COLLAPSED = 0.02, 0.12
 """`variety` under this. A network that is shown edges only knows nothing of colours: 0.2 is sound for it."""
+SWAPPED = 0.97
+"""`seen` and `unseen` over this: the pictures of others fit a photo as well as its own. Of edges 0.9 is sound."""
 WINNING, LOSING, STUCK = 0.9, 0.53, 0.05
 """How often the discriminator is right: on average over the first or under the second, on either under the third."""
 COPIED, BY_HEART = 2.0, 0.9
@@ -79,10 +81,11 @@ def findings(rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
 def _answers(figures: Mapping[str, float]) -> Iterator[Finding]:
     """Whether the network answers to what it is shown: the swap test, and how unlike its answers are."""
     variety = figures.get("variety", 1)
-    if variety < IGNORED:
+    swapped = min(figures.get("seen", 0), figures.get("unseen", figures.get("seen", 0)))
+    if variety < IGNORED or swapped > SWAPPED:
         yield Finding(
             "input ignored",
-            "The network does not look at what it is shown: swap the conditions, and the pictures stay the same.",
+            "The network does not look at what it is shown: swap the conditions, and the pictures fit as well.",
             "Raise --l1, or lower --abstraction so that the condition tells it more.",
         )
     elif variety < COLLAPSED:
@@ -143,4 +146,61 @@ def _photos(figures: Mapping[str, float]) -> Iterator[Finding]:
             "too few photos" if count < FEW_PHOTOS else "few photos",
             f"{count} photos are {'very ' if count < FEW_PHOTOS else ''}few: the network will know them by heart.",
             f"Gather {ENOUGH_PHOTOS} or more, for example with `beautynet scrape`.",
+        )
+
+
+# --- of a report ----------------------------------------------------------------------------------------------------
+
+TOLD = 0.5
+"""A scene is told as long as so much of what its condition keeps of it, beyond chance, is kept by the dream."""
+TELLING = 0.05
+"""A figure of a condition has to be so far from chance to say anything."""
+OWN = 0.95
+"""A picture as far from its own photo as so much of the distance of any other's picture is not of it."""
+STRUCTURE = ("everyday_palette", "everyday_edges", "everyday_luminance")
+
+
+def is_told(figures: Mapping[str, Mapping[str, float]]) -> bool:
+    """Whether everyday scenes can be told in their dreams, by figures of a report: {name: {column: value}}."""
+    kept = [
+        (of["output"] - of["by chance"]) / beyond
+        for of in (figures[name] for name in STRUCTURE if name in figures)
+        if (beyond := of["condition"] - of["by chance"]) > TELLING
+    ]
+    return max(kept, default=1.0) >= TOLD
+
+
+def measured(figures: Mapping[str, Mapping[str, float]]) -> Iterator[Finding]:
+    """What is wrong with a network by the figures of its report: {name: {column: value}}."""
+    kid, unlike = figures["kid"], figures["perceptual"]
+    if kid["output"] >= kid["condition"]:
+        yield Finding(
+            "worse than nothing",
+            f"Its pictures are less like photos than what it was shown (KID {kid['output']:.0f} and "
+            f"{kid['condition']:.0f}).",
+            "Train it for longer: more --minutes with the same command go on.",
+        )
+    if unlike["output"] > OWN * unlike["by chance"]:
+        yield Finding(
+            "input ignored",
+            "Its pictures fit other photos as well as their own.",
+            "Train it for longer, raise --l1, or lower --abstraction so that the condition tells it more.",
+        )
+    if figures["diversity"]["output"] < COLLAPSED:
+        yield Finding(
+            "collapse",
+            f"Its pictures are nearly alike: {figures['diversity']['output']:.0%} of the diversity of photos.",
+            "Train again under another --name with a smaller --learning-rate, or more --l1 and --perceptual.",
+        )
+    if (nearer := figures["copying"]["output"]) > BY_HEART:
+        yield Finding(
+            "learnt by heart",
+            f"Its pictures are nearer to training photos than new photos are ({nearer:.0%} of the time).",
+            "More photos help most; else train for less, or take a smaller --preset.",
+        )
+    if "dream" in figures and not is_told(figures):
+        yield Finding(
+            "scene lost",
+            "Everyday scenes cannot be told in its dreams, so that their score says nothing.",
+            "Lower --abstraction, raise --l1, or train it for longer.",
         )

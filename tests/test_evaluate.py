@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from beautynet import backbones, images
 from beautynet import checkpoint as checkpoints
+from beautynet.dataset import Dataset
+from beautynet.dedup import sha256
 from beautynet.errors import BeautyError
 from beautynet.translator import Translator
 from beautynet.verbs import evaluate as module
@@ -60,7 +62,9 @@ def test_report(own: Path, photos: Path) -> None:
     assert stored["held_out"] + stored["training"] == 12
     kid = next(figure for figure in stored["figures"]["photos"] if figure["name"] == "kid")
     assert kid["values"][OUTPUT] == report["kid"].values[OUTPUT]
-    assert kid["interval"][0] < kid["values"][OUTPUT] < kid["interval"][1]
+    for column in (OUTPUT, CONDITION, REAL):
+        low, high = kid["intervals"][column]
+        assert low < kid["values"][column] < high
     assert report["palette"].values[CONDITION] == 1
     assert report["diversity"].values[REAL] == pytest.approx(1)
     assert report["perceptual"].values[REAL] == 0 < report["perceptual"].values[CHANCE]
@@ -90,14 +94,15 @@ def test_how_abstract(own: Path, photos: Path, tmp_path: Path) -> None:
 
 def test_health_of_its_training(own: Path, photos: Path) -> None:
     unknown = evaluate(own, data=photos, max=3)
-    assert (unknown.facts["health"], unknown.facts["findings"]) == (None, [])
+    assert unknown.facts["health"] is None
     assert "Its training" not in unknown.page.read_text()
     (own / checkpoints.LOG).write_text(json.dumps({"steps": 1, "images": 4, "photos": 12}) + "\n")
     known = evaluate(own, data=photos, max=3)
     stored, page = json.loads(known.json.read_text()), known.page.read_text()
     assert stored["health"] == "too few photos"
     assert "Its training: too few photos." in page
-    (said,) = stored["findings"]
+    assert [*stored["findings"][1:]] == unknown.facts["findings"]
+    said = stored["findings"][0]
     assert "12 photos" in said
     assert f"<p class=poor-key>{said}</p>" in page
 
@@ -137,6 +142,26 @@ def test_a_perfect_network_gets_perfect_figures(
         assert report[name].values[OUTPUT] == pytest.approx(report[name].values[REAL], abs=1e-5), name
     assert report["copying"].values[OUTPUT] == 0.5
     assert report["dream"].values[OUTPUT] == pytest.approx(1)
+    assert not report["dream"].void
+    assert report.facts["findings"] == []
+
+
+def test_a_network_that_looks_at_nothing_is_told_so(
+    own: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dice = torch.Generator().manual_seed(0)
+
+    class Blind(Perfect):
+        def paint(self, shown: Tensor) -> Tensor:
+            return torch.rand(shown.shape, generator=dice) * 2 - 1
+
+    blind = Blind(Translator.load(own), {})
+    monkeypatch.setattr(module, "asdict", lambda value: {} if value is blind else vars(value))
+    report = evaluate(data=photos, out=tmp_path / "out", everyday=photos, translator=blind)  # type: ignore[arg-type]
+    assert report["dream"].void
+    assert "cannot be told" in report.facts["findings"][-1]
+    dream = report.page.read_text().partition(">dream<")[2]
+    assert "<td class=poor data-of='output'>" in dream[: dream.index("</tr>")]
 
 
 def test_everyday_pictures_and_a_film(own: Path, photos: Path, tmp_path: Path, crops: Tensor) -> None:
@@ -162,10 +187,30 @@ def test_the_photos_it_was_trained_on(own: Path, photos: Path, tmp_path: Path, m
     shutil.copytree(photos, "data/flowers")
     by_name = evaluate(own, max=3)
     assert by_name.facts["dataset"] == "data/flowers"
-    checkpoints.save_state(own, {"data": str(photos)})
+    nothing = frozenset[str]()
+    checkpoints.note_seen(own, checkpoints.Seen(str(photos), nothing, nothing))
     assert evaluate(own, max=3).facts["dataset"] == str(photos)
-    checkpoints.save_state(own, {"data": str(tmp_path / "gone")})
+    checkpoints.note_seen(own, checkpoints.Seen(str(tmp_path / "gone"), nothing, nothing))
     assert evaluate(own, max=3).figures == by_name.figures
+
+
+def test_what_it_was_trained_on_is_not_measured(own: Path, photos: Path, tmp_path: Path) -> None:
+    everyday = tmp_path / "everyday"
+    everyday.mkdir()
+    for i in range(4):
+        Image.effect_noise((90, 100), 20 + 40 * i).save(everyday / f"{i}.png")
+    whole = evaluate(own, data=photos, everyday=everyday)
+    _, (first, *_) = Dataset.open(photos).split()
+    practised = sha256((everyday / "0.png").read_bytes())
+    checkpoints.note_seen(own, checkpoints.Seen(str(photos), frozenset({first.name}), frozenset({practised})))
+    without = evaluate(own, data=photos, everyday=everyday)
+    assert without.facts["held_out"] == whole.facts["held_out"] - 1
+    (everyday / "0.png").unlink()
+    assert evaluate(own, data=photos, everyday=everyday).figures == without.figures
+    all_of_it = frozenset(sha256(path.read_bytes()) for path in everyday.iterdir())
+    checkpoints.note_seen(own, checkpoints.Seen(str(photos), frozenset(), all_of_it))
+    with pytest.raises(BeautyError, match="practised on all"):
+        evaluate(own, data=photos, everyday=everyday)
 
 
 def test_what_cannot_be_measured_is_one_line(

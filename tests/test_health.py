@@ -27,6 +27,8 @@ def series(count: int = 40, **change: Any) -> list[dict[str, Any]]:
         ({"real": 0.45, "fake": 0.55, "d": 1.99}, ["discriminator losing"]),
         ({"real": 0.9, "fake": 0.01}, ["discriminator stuck"]),
         ({"variety": 0.0}, ["input ignored"]),
+        ({"seen": 1.0, "unseen": 0.99}, ["input ignored"]),
+        ({"seen": 0.9, "unseen": 0.98}, []),
         ({"variety": 0.08}, ["collapse"]),
         ({"by_heart": 1.1}, ["learning by heart"]),
         ({"seen": 0.2, "unseen": 0.5}, ["learning by heart"]),
@@ -80,3 +82,42 @@ def test_logs_of_old_are_understood() -> None:
     assert health.findings(rows) == []
     mixed = list(itertools.chain(rows[:20], series(20, variety=0.0)))
     assert [finding.kind for finding in health.findings(mixed)] == ["input ignored"]
+
+
+REPORT = {
+    "kid": {"output": 19.0, "condition": 139.0},
+    "perceptual": {"output": 0.4, "by chance": 0.8},
+    "diversity": {"output": 0.9},
+    "copying": {"output": 0.45},
+    "dream": {"output": 0.8},
+    "everyday_edges": {"output": 0.75, "condition": 0.8, "by chance": 0.5},
+    "everyday_luminance": {"output": 0.8, "condition": 0.85, "by chance": 0.0},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "figures", "kinds"),
+    [
+        ("kid", {"output": 19.0, "condition": 139.0}, []),
+        ("kid", {"output": 139.0, "condition": 139.0}, ["worse than nothing"]),
+        ("perceptual", {"output": 0.79, "by chance": 0.8}, ["input ignored"]),
+        ("diversity", {"output": 0.05}, ["collapse"]),
+        ("copying", {"output": 0.97}, ["learnt by heart"]),
+        ("everyday_luminance", {"output": 0.1, "condition": 0.85, "by chance": 0.0}, []),  # edges tell it
+    ],
+)
+def test_what_is_said_of_a_report(name: str, figures: dict[str, float], kinds: list[str]) -> None:
+    found = list(health.measured(REPORT | {name: figures}))
+    assert [finding.kind for finding in found] == kinds
+    for finding in found:
+        assert all(sentence[0].isalnum() and sentence.endswith(".") for sentence in (finding.seen, finding.advice))
+
+
+def test_a_dream_without_its_scene_is_none() -> None:
+    lost = {name: {**REPORT[name], "output": REPORT[name]["by chance"] + 0.1} for name in REPORT if "everyday" in name}
+    assert health.is_told(REPORT)
+    assert not health.is_told(lost)
+    assert [finding.kind for finding in health.measured(REPORT | lost)] == ["scene lost"]
+    # a condition of lines knows nothing of light, and lines alone will do
+    lines = {"output": 0.9, "condition": 1.0, "by chance": 0.5}
+    assert health.is_told({"everyday_edges": lines, "everyday_luminance": {**lines, "output": 0.5, "condition": 0.5}})

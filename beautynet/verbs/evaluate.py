@@ -8,9 +8,9 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,14 +20,17 @@ from beautynet import backbones, files, health, images, metrics
 from beautynet import checkpoint as checkpoints
 from beautynet.colour import smooth
 from beautynet.conditions import Condition
-from beautynet.console import progress
+from beautynet.console import console, progress
 from beautynet.dataset import Dataset, evenly, squares
+from beautynet.dedup import sha256
 from beautynet.errors import BeautyError
 from beautynet.report import Show, page, section
 from beautynet.translator import Memory, Translator
 
 REFERENCE = 512
 """So many training photos at most stand for all of them, spread evenly over their names."""
+COMPARED, COMPARED_BYTES = 4096, 1 << 30
+"""So many, in so many bytes, are looked through for what was painted by heart: a copy has to find its photo."""
 FILM_FRAMES = 100
 BATCH = 8
 EXTREMES, NEAREST, SHOWN = 5, 6, 8
@@ -62,15 +65,19 @@ class Figure:
     meaning: str
     values: dict[str, float]
     """By OUTPUT, CONDITION, ...; those that would say nothing are left out."""
-    interval: tuple[float, float] | None = None
-    """95%, of the output's."""
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """95%, where they are known."""
     rival: str | None = None
     """The column that an output has to beat, the least to ask of it."""
+    void: bool = False
+    """Whether the output's value says nothing good, however good it is."""
 
     def row(self, columns: Sequence[str]) -> str:
         """For the terminal."""
         cells = (f"{self.values[c]:9.3f}" if c in self.values else " " * 9 for c in columns)
-        return f"{self.title:28}" + "  ".join(cells) + f"  {self.better}"
+        within = self.intervals.get(OUTPUT)
+        sure = f"; {_short(within[0])} to {_short(within[1])} with 95 %" if within else ""
+        return f"{self.title:28}" + "  ".join(cells) + f"  {self.better}{sure}"
 
 
 COLUMNS = (OUTPUT, ALONE, CONDITION, BLURRED, CHANCE, REAL)
@@ -108,6 +115,18 @@ class EvaluateReport:
         for chapter, figures in self.figures.items():
             lines += [f"{CHAPTERS[chapter]}", *(figure.row(columns) for figure in figures)]
         return "\n".join(line.rstrip() for line in lines)
+
+
+class _Known(NamedTuple):
+    """Photos that were trained on: uint8 (N, size, size, 3), and their features (N, D)."""
+
+    pictures: np.ndarray
+    features: Tensor
+
+    @property
+    def some(self) -> Tensor:
+        """The features of those that stand for all."""
+        return self.features[evenly(len(self.features), REFERENCE)]
 
 
 CHAPTERS = {"photos": "held-out photos", "everyday": "everyday pictures", "film": "film"}
@@ -165,8 +184,9 @@ def evaluate(
     translator = translator or Translator.load(model, device=device, abstraction=abstraction)
     header = translator.header
     recipe = translator.condition
-    dataset = _dataset(data, model, header.get("dataset"))
-    training, held_out = dataset.split()
+    seen = checkpoints.read_seen(model.parent) if model else None
+    dataset = _dataset(data, seen, header.get("dataset"))
+    training, held_out = _unseen(dataset, seen)
     if len(held_out) < 2:
         raise BeautyError(
             f"{dataset.folder} has too few photos to hold out two of them: gather more, or name others with --data"
@@ -175,22 +195,22 @@ def evaluate(
     eyes = backbones.load(backbone, translator.device)
 
     photos = _pairs(translator, _spread(held_out, max), recipe.own)
-    training, pictures = squares(_spread(training, REFERENCE), recipe.size)
-    reference = images.to_tensor(pictures)
-    known = _features(eyes, {"training": reference})["training"]
-    figures, shows = _photos(photos, training, reference, known, eyes, recipe)
+    training, pictures = squares(_spread(training, min(COMPARED, COMPARED_BYTES // (3 * recipe.size**2))), recipe.size)
+    known = _Known(pictures, _features(eyes, {"training": pictures})["training"])
+    figures, shows = _photos(photos, known, eyes, recipe)
     chapters = {"photos": figures}
     if everyday is not None:
         if not Path(everyday).is_dir():
             raise BeautyError(f"there is no folder {everyday}: name one with everyday pictures")
-        others = _pairs(translator, _spread(Dataset.open(everyday).photos, max), recipe)
-        chapters["everyday"], show = _everyday(others, known, eyes, recipe)
+        others = _pairs(translator, _spread(_unpractised(Path(everyday), seen), max), recipe)
+        chapters["everyday"], show = _everyday(others, known.some, eyes, recipe)
         shows.insert(0, show)
     if video is not None:
         chapters["film"], show = _film(translator, Path(video))
         shows.append(show)
 
     log = checkpoints.read_log(model.parent) if model else []
+    found = [*health.findings(log), *health.measured({f.name: f.values for each in chapters.values() for f in each})]
     facts = {
         "checkpoint": str(model) if model else "",
         "dataset": str(dataset.folder),
@@ -203,7 +223,7 @@ def evaluate(
         "film": str(video) if video else None,
         "progress": header.get("progress"),
         "health": health.state(log) if log else None,
-        "findings": [str(finding) for finding in health.findings(log)],
+        "findings": [str(finding) for finding in found],
         "seconds": round(time.perf_counter() - began, 1),
     }
     report = EvaluateReport(folder, chapters, facts)
@@ -213,17 +233,42 @@ def evaluate(
     return report
 
 
-def _dataset(data: str | Path | None, model: Path | None, trained_on: str | None) -> Dataset:
+def _dataset(data: str | Path | None, seen: checkpoints.Seen | None, trained_on: str | None) -> Dataset:
     """The dataset `data`, else the one trained on: where the run found it, or one with that name."""
     if data:
         return Dataset.open(data)
-    with suppress(BeautyError):  # a damaged state, or photos that are elsewhere now
-        if model and (place := (checkpoints.load_state(model.parent) or {}).get("data")):
-            return Dataset.open(place)
+    if seen:
+        with suppress(BeautyError):  # its photos are elsewhere now
+            return Dataset.open(seen.place)
     try:
         return Dataset.open(trained_on)
     except BeautyError as error:
         raise BeautyError(f"{error}; or name the photos with --data") from error
+
+
+def _unseen(dataset: Dataset, seen: checkpoints.Seen | None) -> tuple[list[Path], list[Path]]:
+    """Photos to compare with, and photos that were held out; the run may have `seen` what is held out now."""
+    training, held_out = dataset.split()
+    if not seen or Path(seen.place).name != dataset.name:
+        return training, held_out
+    new = [path for path in held_out if path.relative_to(dataset.folder).as_posix() not in seen.photos]
+    _tell_of(len(held_out) - len(new), "held-out photos")
+    return training, new
+
+
+def _unpractised(everyday: Path, seen: checkpoints.Seen | None) -> list[Path]:
+    """The pictures in a folder but for those that the run practised on."""
+    pictures = Dataset.open(everyday).photos
+    new = [path for path in pictures if not seen or sha256(path.read_bytes()) not in seen.practised]
+    _tell_of(len(pictures) - len(new), f"pictures in {everyday}")
+    if not new:
+        raise BeautyError(f"the network practised on all that is in {everyday}: name others with --everyday")
+    return new
+
+
+def _tell_of(count: int, of_what: str) -> None:
+    if count:
+        console.print(f"{count} {of_what} are left out: the network was trained on them", style="yellow")
 
 
 def _spread(paths: Sequence[Path], most: int | None) -> list[Path]:
@@ -244,27 +289,34 @@ def _pairs(translator: Translator, paths: Sequence[Path], recipe: Condition) -> 
     return _Pairs(readable, images.to_tensor(pictures), torch.cat(shown), torch.cat(painted))
 
 
-def _features(eyes: backbones.Backbone, sets: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _features(eyes: backbones.Backbone, sets: Mapping[str, Tensor | np.ndarray]) -> dict[str, Tensor]:
+    """(N, D) each, of tensors in [-1, 1] and of pictures as uint8, which are taken to tensors a few at a time."""
     with progress("pictures") as bar:
         task = bar.add_task("looking", total=sum(map(len, sets.values())))
-        return {
-            name: eyes.features(pictures, lambda count: bar.advance(task, count)) for name, pictures in sets.items()
-        }
+
+        def look(pictures: Tensor | np.ndarray) -> Tensor:
+            if isinstance(pictures, Tensor):
+                return eyes.features(pictures, lambda count: bar.advance(task, count))
+            parts = np.split(pictures, range(REFERENCE, len(pictures), REFERENCE))
+            return torch.cat([look(images.to_tensor(part)) for part in parts])
+
+        return {name: look(pictures) for name, pictures in sets.items()}
 
 
 # --- chapters -------------------------------------------------------------------------------------------------------
 
 
 def _photos(
-    pairs: _Pairs, training: list[Path], reference: Tensor, known: Tensor, eyes: backbones.Backbone, recipe: Condition
+    pairs: _Pairs, training: _Known, eyes: backbones.Backbone, recipe: Condition
 ) -> tuple[list[Figure], list[Show]]:
     """How well held-out photos are painted from their conditions."""
-    sets = pairs.sets()
+    sets, known = pairs.sets(), training.some
+    reference = images.to_tensor(training.pictures[evenly(len(training.pictures), REFERENCE)])
     alone = {column: sets[column] for column in (OUTPUT, CONDITION, BLURRED, REAL)}  # what pairing does not change
     features = _features(eyes, alone)
     kids = {column: metrics.estimate(1000 * metrics.kid(each, known)) for column, each in features.items()}
     real_diversity = metrics.diversity(features[REAL])
-    distances = {column: metrics.nearest(each, known) for column, each in features.items()}
+    distances = {column: metrics.nearest(features[column], training.features) for column in (OUTPUT, REAL)}
     unlike = {column: metrics.perceptual(eyes, each, pairs.real) for column, each in sets.items() if column != REAL}
     figures = [
         Figure(
@@ -274,7 +326,7 @@ def _photos(
             "How unlike training photos the pictures are as a set, to a network that knows things and textures. "
             "Real photos of the same subject are near 0.",
             {column: each.value for column, each in kids.items()},
-            (kids[OUTPUT].low, kids[OUTPUT].high),
+            {column: (each.low, each.high) for column, each in kids.items()},
             CONDITION,
         ),
         Figure(
@@ -320,7 +372,7 @@ def _photos(
     closest = distances[OUTPUT][0].argsort()[:NEAREST].tolist()
     beside = [int(distances[OUTPUT][1][i]) for i in closest]
     near = [
-        (f"{distances[OUTPUT][0][i]:.3f}", [*images.to_uint8(torch.stack([pairs.output[i], reference[j]]))])
+        (f"{distances[OUTPUT][0][i]:.3f}", [*images.to_uint8(pairs.output[i : i + 1]), training.pictures[j]])
         for i, j in zip(closest, beside, strict=True)
     ]
     return figures, [
@@ -333,8 +385,8 @@ def _photos(
         Show("Farthest from their photo", "And those that came back worst.", columns, rows[::-1][:most]),
         Show(
             "Painted by heart?",
-            f"The outputs nearest to one of {len(training)} training photos, beside that photo. Alike in kind is good, "
-            "alike in every petal would be a copy.",
+            f"The outputs nearest to one of {len(training.pictures)} training photos, beside that photo. Alike in kind "
+            "is good, alike in every petal would be a copy.",
             ("painted", "training photo"),
             near,
         ),
@@ -346,18 +398,21 @@ def _everyday(pairs: _Pairs, known: Tensor, eyes: backbones.Backbone, recipe: Co
     sets = pairs.sets()
     features = _features(eyes, {column: sets[column] for column in (OUTPUT, CONDITION, REAL)})
     dreams = {column: metrics.dream_score(each, features[REAL], known) for column, each in features.items()}
+    structure = [replace(figure, name=f"everyday_{figure.name}") for figure in _faithfulness(sets, pairs, recipe)]
     figures = [
         Figure(
             "dream",
             "dream",
             "lower",
             "KID of the dreams to the training photos, as a share of the everyday pictures' own: 1 changed nothing, 0 "
-            "is all training photos, above 1 is farther away than the pictures were.",
+            "is all training photos, above 1 is farther away than the pictures were. Good only while the scene is "
+            "told: a network that looks at nothing paints flowers, too.",
             {column: each.value for column, each in dreams.items()},
-            (dreams[OUTPUT].low, dreams[OUTPUT].high),
+            {column: (each.low, each.high) for column, each in dreams.items()},
             REAL,
+            void=not health.is_told({figure.name: figure.values for figure in structure}),
         ),
-        *(replace(figure, name=f"everyday_{figure.name}") for figure in _faithfulness(sets, pairs, recipe)),
+        *structure,
     ]
     chosen = evenly(len(pairs.paths), SHOWN)
     rows = [("", pairs.columns(i)) for i in chosen]
@@ -491,7 +546,7 @@ def _chapter(title: str, figures: Sequence[Figure]) -> str:
 def _value(figure: Figure, column: str) -> str:
     if column not in figure.values:
         return "–"
-    interval = figure.interval if column == OUTPUT else None
+    interval = figure.intervals.get(column)
     return _short(figure.values[column]) + (
         f"<small>{_short(interval[0])} to {_short(interval[1])}</small>" if interval else ""
     )
@@ -507,4 +562,5 @@ def _mark(figure: Figure, column: str) -> str:
     if column != OUTPUT or figure.rival is None:
         return " class=rival" if column == figure.rival else ""
     ours, theirs = figure.values[OUTPUT], figure.values[figure.rival]
-    return " class=good" if (ours < theirs if figure.better == "lower" else ours > theirs) else " class=poor"
+    beats = ours < theirs if figure.better == "lower" else ours > theirs
+    return " class=good" if beats and not figure.void else " class=poor"
