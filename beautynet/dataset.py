@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryFile
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -21,17 +25,21 @@ from beautynet import curation, files, manifest
 from beautynet.console import console, progress
 from beautynet.decode import Unreadable, decode, pictures_in
 from beautynet.dedup import NEAR, hashes
+from beautynet.devices import free_memory
 from beautynet.errors import BeautyError
 from beautynet.manifest import DATA
 
 PAIRS = ".pairs"
 """Ends the name of a folder that the pairs verb writes to, beside the dataset's."""
+AHEAD = 256
+"""So many photos are read ahead of what is done with them."""
 HELD_OUT_SHARE = 1 / 16
 FEWEST_TO_SPLIT = 8
 SPLIT = manifest.SPLIT
 """This file in a dataset with a manifest says which of its photos are held out and which are not."""
 MEMORY = 4 << 30
-"""Photos are kept in memory at up to twice the training size, smaller if together they would pass this many bytes."""
+"""Photos are kept at up to twice the training size, smaller if together they would pass so many bytes of memory, or
+half of what is free. Where they do so even at the training size, they lie on the disk."""
 
 
 @dataclass(frozen=True)
@@ -169,27 +177,40 @@ def _newest() -> Path:
 
 
 class Photos:
-    """Photos in memory as uint8 (3, H, W) on a device, to draw random squares from."""
+    """Photos as uint8 (3, H, W), to draw random squares from: on a device, or on the disk where they are too many."""
 
-    def __init__(self, pictures: Sequence[np.ndarray], device: torch.device) -> None:
-        self.pictures = [torch.tensor(p).permute(2, 0, 1).contiguous().to(device) for p in pictures]
+    def __init__(self, pictures: Iterable[np.ndarray], device: torch.device, shelf: BinaryIO | None = None) -> None:
+        """Taken over one by one; a `shelf` is an empty file for them, mapped into memory as they are needed."""
+        self.device = device
+        if shelf is None:
+            self.pictures = [_planes(picture).to(device) for picture in pictures]
+            return
+        shapes = []
+        for picture in pictures:
+            planes = _planes(picture)
+            shapes.append(planes.shape)
+            shelf.write(planes.numpy().data)
+        shelf.flush()
+        if not shapes:
+            self.pictures = []
+            return
+        mapped = np.memmap(shelf, np.uint8, "r+")  # its pages go back to the disk when memory is short
+        parts = np.split(mapped, np.cumsum([math.prod(shape) for shape in shapes])[:-1])
+        self.pictures = [torch.from_numpy(part).view(shape) for part, shape in zip(parts, shapes, strict=True)]
 
     @classmethod
     def load(cls, paths: Sequence[Path], size: int, device: torch.device) -> Photos:
         """Read `paths`, scaled so that the shorter side is between `size` and twice that; unreadable ones are named."""
-        side = min(2 * size, max(size, int((MEMORY / (4 * len(paths))) ** 0.5)))
-        pictures: list[np.ndarray] = []
-        with progress("photos") as bar, ThreadPoolExecutor(os.cpu_count()) as pool:
-            task = bar.add_task("reading photos", total=len(paths))
-            for path, read in zip(paths, pool.map(lambda p: _read(p, size, side), paths), strict=True):
-                bar.advance(task)
-                if isinstance(read, Unreadable):
-                    console.print(f"skipped {path}: {read}", style="yellow")
-                else:
-                    pictures.append(read)
-        if not pictures:
+        memory = min(MEMORY, free_memory(device) // 2)
+        side = min(2 * size, max(size, int((memory / (4 * len(paths))) ** 0.5)))
+        too_many = 4 * len(paths) * size**2 > memory
+        if too_many:
+            console.print(f"{len(paths):,} photos are more than the memory holds: they are laid out on the disk")
+        with _shelf() if too_many else nullcontext() as shelf:
+            photos = cls(_readable(paths, size, side), device, shelf)
+        if not photos.pictures:
             raise BeautyError(f"none of the {len(paths)} photos can be read: gather others")
-        return cls(pictures, device)
+        return photos
 
     def __len__(self) -> int:
         """Number of photos."""
@@ -197,12 +218,13 @@ class Photos:
 
     def crops(self, indices: Sequence[int], size: int, random: Random) -> Tensor:
         """Random squares of half to all of the shorter side, flipped or not: (N, 3, size, size), float in [-1, 1]."""
-        return torch.cat([self._crop(self.pictures[i], size, random) for i in indices]).div_(127.5).sub_(1)
+        squares = [self._crop(self.pictures[i].to(self.device), size, random) for i in indices]
+        return torch.cat(squares).div_(127.5).sub_(1)
 
     def centres(self, size: int, most: int | None = None) -> Iterator[Tensor]:
         """The middle square of each photo, or of at most so many, evenly chosen: (1, 3, size, size) in [-1, 1]."""
         for i in evenly(len(self.pictures), most):
-            picture = self.pictures[i]
+            picture = self.pictures[i].to(self.device)
             height, width = picture.shape[1:]
             side = min(height, width)
             top, left = (height - side) // 2, (width - side) // 2
@@ -234,6 +256,39 @@ def squares(paths: Sequence[Path], size: int) -> tuple[list[Path], np.ndarray]:
         raise BeautyError(f"none of the {len(paths)} photos can be read: gather others")
     corners = ((p, (p.shape[0] - size) // 2, (p.shape[1] - size) // 2) for p in found.values())
     return list(found), np.stack([p[top : top + size, left : left + size] for p, top, left in corners])
+
+
+@contextmanager
+def _shelf() -> Iterator[BinaryIO]:
+    """An empty file on a disk, which is gone once nobody uses it."""
+    place = files.cache()
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=place) as shelf:
+            yield shelf
+    except OSError as error:
+        if sentence := files.explained(error, place):
+            raise BeautyError(sentence) from error
+        raise
+
+
+def _readable(paths: Sequence[Path], size: int, side: int) -> Iterator[np.ndarray]:
+    """One after the other; those that cannot be read are named."""
+    with progress("photos") as bar, ThreadPoolExecutor(os.cpu_count()) as pool:
+        task = bar.add_task("reading photos", total=len(paths))
+        for first in range(0, len(paths), AHEAD):
+            some = paths[first : first + AHEAD]
+            for path, read in zip(some, pool.map(lambda p: _read(p, size, side), some), strict=True):
+                bar.advance(task)
+                if isinstance(read, Unreadable):
+                    console.print(f"skipped {path}: {read}", style="yellow")
+                else:
+                    yield read
+
+
+def _planes(picture: np.ndarray) -> Tensor:
+    """(H, W, 3) -> (3, H, W)."""
+    return torch.tensor(picture).permute(2, 0, 1).contiguous()
 
 
 def _square(picture: Tensor, top: int, left: int, side: int, size: int) -> Tensor:

@@ -24,12 +24,18 @@ REPO = Path(__file__).parents[1]
 FIGURES = ("kid", "perceptual", "swd", "dream", "everyday_edges", "everyday_luminance", "warping", "sharpness")
 
 
+def _replace(owner: Any, **parts: Any) -> None:
+    """Parts of a module or a class by others of theirs."""
+    for name, part in parts.items():
+        setattr(owner, name, part)
+
+
 def _eight_groups() -> None:
     """As before 2026-11-26."""
     from beautynet import trainer
     from beautynet.networks import Generator
 
-    vars(trainer)["Generator"] = lambda width, depth, _: Generator(width, depth, 8)
+    _replace(trainer, Generator=lambda width, depth, _: Generator(width, depth, 8))
 
 
 def _unmixed() -> None:
@@ -37,25 +43,25 @@ def _unmixed() -> None:
     from beautynet import trainer
     from beautynet.networks import Discriminator
 
-    vars(trainer)["Discriminator"] = lambda channels, **_: Discriminator(channels, mixes=False)
+    _replace(trainer, Discriminator=lambda channels, **_: Discriminator(channels, mixes=False))
 
 
 def _no_randomisation() -> None:
     from beautynet.conditions import Condition
 
-    Condition.randomised = lambda self, random: self.own  # type: ignore[method-assign] # noqa: ARG005
+    _replace(Condition, randomised=lambda self, _: self.own)
 
 
 def _no_noise() -> None:
     from beautynet import networks
 
-    networks.NOISE = networks.FINE_NOISE = 0.0
+    _replace(networks, NOISE=0.0, FINE_NOISE=0.0)
 
 
 def _no_adversary() -> None:
     from beautynet import losses
 
-    losses.generator_hinge = lambda fake: 0.0 * sum(scores.mean() for scores in fake)  # type: ignore[assignment,return-value]
+    _replace(losses, generator_hinge=lambda fake: 0.0 * sum(scores.mean() for scores in fake))
 
 
 def _least_squares() -> None:
@@ -68,25 +74,135 @@ def _least_squares() -> None:
     def generator(fake: Sequence[Any]) -> Any:
         return sum(((scores - 1) ** 2).mean() for scores in fake) / len(fake)
 
-    losses.discriminator_hinge, losses.generator_hinge = discriminator, generator
+    _replace(losses, discriminator_hinge=discriminator, generator_hinge=generator)
+
+
+def _relativistic() -> None:
+    """How much more real than the others' mean, with the logistic loss (RaGAN; Jolicoeur-Martineau 2019)."""
+    from torch.nn.functional import softplus
+
+    from beautynet import losses, networks
+
+    known: list[Any] = []
+    """The mean scores of the photos that were looked at last, for the generator's side."""
+    look = networks.Discriminator.forward
+
+    def looked(self: Any, condition: Any, *pictures: Any) -> Any:
+        scores = look(self, condition, *pictures)
+        if len(pictures) > 1:  # photos and paintings: of scenes there is but one kind a look
+            known[:] = [each.mean().detach() for each in scores[0]]
+        return scores
+
+    def discriminator(real: Sequence[Any], fake: Sequence[Any]) -> Any:
+        pairs = [softplus(f.mean() - r).mean() + softplus(f - r.mean()).mean() for r, f in zip(real, fake, strict=True)]
+        return sum(pairs) / len(pairs)
+
+    def generator(fake: Sequence[Any]) -> Any:
+        return sum(softplus(r - f).mean() for r, f in zip(known, fake, strict=True)) / len(fake)
+
+    _replace(networks.Discriminator, forward=looked)
+    _replace(losses, discriminator_hinge=discriminator, generator_hinge=generator)
+
+
+def _penalty() -> None:
+    """Approximate R1 and R2 without a second derivative: |D(x) - D(x + noise)|² (Lin et al. 2025), x being features."""
+    import torch
+
+    from beautynet import losses, networks
+
+    look, distance = networks.Discriminator.forward, losses.discriminator_hinge
+    rough: list[Any] = []
+
+    def looked(self: Any, condition: Any, *pictures: Any) -> Any:
+        scores = look(self, condition, *pictures)
+        if self.training:
+            shaken = [[each + 0.1 * each.detach().std() * torch.randn_like(each) for each in maps] for maps in pictures]
+            moved = look(self, condition, *[[each.detach() for each in maps] for maps in shaken])
+            rough.append(
+                sum(
+                    ((a - b) ** 2).mean()
+                    for was, now in zip(scores, moved, strict=True)
+                    for a, b in zip(was, now, strict=True)
+                )
+            )
+        return scores
+
+    def discriminator(real: Sequence[Any], fake: Sequence[Any]) -> Any:
+        loss = distance(real, fake) + sum(rough)
+        rough.clear()
+        return loss
+
+    _replace(networks.Discriminator, forward=looked)
+    _replace(losses, discriminator_hinge=discriminator)
+
+
+def _batch_norm() -> None:
+    """Batch norm in the generator, with the statistics of the batch at inference, too, as pix2pix has it."""
+    from torch.nn.functional import batch_norm
+
+    from beautynet import networks
+
+    _replace(networks.Norm, forward=lambda _, x: batch_norm(x, None, None, training=True))
+
+
+def _no_average() -> None:
+    """The generator as it is, not the moving average of it."""
+    import torch
+
+    from beautynet.trainer import Trainer
+
+    @torch.no_grad()
+    def follow(self: Trainer) -> None:
+        torch._foreach_copy_(list(self.average.parameters()), list(self.generator.parameters()))
+
+    _replace(Trainer, _follow=follow)
+
+
+def _worse_labels(dropped: bool) -> Callable[[], None]:
+    """A tenth of what is shown, in squares of 8 px, is grey, or is what is shown elsewhere."""
+
+    def patch() -> None:
+        import torch
+
+        from beautynet import trainer
+
+        crops = trainer.Trainer._crops
+
+        def cropped(self: Any, *given: Any) -> Any:
+            shown, made_up, photo = crops(self, *given)
+            count, _, height, width = shown.shape
+            there = torch.rand(count, 1, height // 8, width // 8, device=shown.device) < 0.1
+            there = there.repeat_interleave(8, 2).repeat_interleave(8, 3)
+            other = torch.zeros_like(shown) if dropped else shown.flip(2, 3)
+            return torch.where(there, other, shown).to(memory_format=torch.channels_last), made_up, photo
+
+        _replace(trainer.Trainer, _crops=cropped)
+
+    return patch
 
 
 def _no_spectral_norm() -> None:
     from beautynet import networks
 
-    vars(networks)["spectral_norm"] = lambda layer: layer
+    _replace(networks, spectral_norm=lambda layer: layer)
 
 
 def _depth(levels: int) -> Callable[[], None]:
     def patch() -> None:
         from beautynet import trainer
 
-        vars(trainer)["depth_for"] = lambda _: levels
+        _replace(trainer, depth_for=lambda _: levels)
 
     return patch
 
 
 PATCHES: dict[str, Callable[[], None]] = {
+    "relativistic": _relativistic,
+    "penalty": _penalty,
+    "batch-norm": _batch_norm,
+    "no-average": _no_average,
+    "dropped-labels": _worse_labels(dropped=True),
+    "noisy-labels": _worse_labels(dropped=False),
     "eight-groups": _eight_groups,
     "unmixed": _unmixed,
     "no-randomisation": _no_randomisation,

@@ -205,6 +205,28 @@ def test_crops_follow_the_dice(photos: Path) -> None:
     assert first.abs().max() <= 1
 
 
+def test_photos_that_are_too_many_lie_on_the_disk(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    paths = Dataset.open(photos).photos
+    enough = 4 * len(paths) * 64**2
+    found = []
+    for memory in (enough, enough - 1):
+        monkeypatch.setattr("beautynet.dataset.MEMORY", memory)
+        loaded = Photos.load(paths, 64, CPU)
+        found.append(loaded.crops([0, 5, 0], 64, Random(1)))
+        assert len(loaded) == len(paths)
+        assert ("laid out on the disk" in capfd.readouterr().err) == (memory < enough)
+    assert torch.equal(*found)
+    assert not list((tmp_path / "cache").rglob("*.*")), "nobody else sees the file"
+    unreadable = tmp_path / "not.jpg"
+    unreadable.write_bytes(b"no")
+    monkeypatch.setattr("beautynet.dataset.MEMORY", 1)
+    with pytest.raises(BeautyError, match="none of the 1 photos"):
+        Photos.load([unreadable], 64, CPU)
+
+
 def test_half_of_the_crops_are_mirrored() -> None:
     ramp = np.arange(0, 200, 2, dtype=np.uint8)[None, :, None].repeat(100, 0).repeat(3, 2)
     batch = Photos([ramp], CPU).crops([0] * 100, 8, Random(0))
