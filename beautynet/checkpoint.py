@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from beautynet import networks
 from beautynet.errors import BeautyError
-from beautynet.files import atomic, write_bytes, write_text
+from beautynet.files import atomic, explained, lock, write_bytes, write_text
 
 CHECKPOINTS = Path("checkpoints")
 MODEL, STATE, PREVIOUS_STATE, LOG = "model.safetensors", "state.pt", "state.previous.pt", "log.jsonl"
@@ -207,6 +207,23 @@ def load_state(folder: Path) -> dict[str, Any] | None:
     if unreadable:
         raise BeautyError(f"cannot resume {folder}: {' and '.join(unreadable)} cannot be read; start anew with --name")
     return None
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Be the only run in `folder`, which is made; BeautyError where another one is at work in it."""
+    place = folder / "lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = open(place, "wb")  # noqa: SIM115
+    except OSError as error:
+        if sentence := explained(error, place):
+            raise BeautyError(sentence) from error
+        raise
+    with held:
+        if not lock(held.fileno()):
+            raise BeautyError(f"another run is at work in {folder}: wait for it, or --name for a new run")
+        yield
 
 
 def mend(folder: Path, state: dict[str, Any]) -> bool:

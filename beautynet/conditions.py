@@ -27,7 +27,7 @@ from beautynet.colour import constant, lab_to_rgb, luma, rgb_to_lab, smooth
 from beautynet.errors import BeautyError
 from beautynet.kmeans import assign, by_luminance, fit_centres, lloyd, quantisation_error, rank_order, sample
 
-MOST_CLUSTERS = 32
+MOST_CLUSTERS, MOST_PX = 32, 8192
 WARM_STEPS = 3
 """Lloyd iterations for a frame that starts from the centres of the one before."""
 CENTRE_INERTIA = 0.6
@@ -89,6 +89,8 @@ class Condition:
             raise BeautyError(f"unknown palette {self.palette!r}: choose from {', '.join(PALETTES)}")
         if not 0 <= self.abstraction <= 1:
             raise BeautyError(f"abstraction {self.abstraction} will not do: it has to be 0..1")
+        if not isinstance(self.size, int) or not 1 <= self.size <= MOST_PX:
+            raise BeautyError(f"size {self.size} will not do: it has to be 1..{MOST_PX} px")
         if self.k is not None and not 2 <= self.k <= MOST_CLUSTERS:
             raise BeautyError(f"k {self.k} will not do: it has to be 2..{MOST_CLUSTERS}")
         if self.thresholds is not None:  # JSON gives a list

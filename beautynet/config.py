@@ -31,7 +31,7 @@ class TrainConfig:
     steps: int | None = setting(None, "Train for this many steps instead of a time.", may_change=True)
     size: int = setting(256, "Side in px of the squares that the network trains on.")
     preset: str | None = setting(
-        None, "Size of the networks; by default S on a CPU, M on a GPU; L for long budgets.", PRESET_NAMES
+        None, "Size of the networks; by default S on a CPU, M on a GPU; L is the largest.", PRESET_NAMES
     )
     condition: str = setting("clusters", "What the network is shown instead of the photo.", CONDITION_NAMES)
     abstraction: float = setting(0.6, "0..1: how little of the photo the condition keeps.")

@@ -38,8 +38,8 @@ FEWEST_TO_SPLIT = 8
 SPLIT = manifest.SPLIT
 """This file in a dataset with a manifest says which of its photos are held out and which are not."""
 MEMORY = 4 << 30
-"""Photos are kept at up to twice the training size, smaller if together they would pass so many bytes of memory, or
-half of what is free. Where they do so even at the training size, they lie on the disk."""
+"""Photos are kept at up to twice the training size, smaller if together they would pass so many bytes. Where that is
+more than half of the free memory, or they pass it even at the training size, they lie on the disk."""
 
 
 @dataclass(frozen=True)
@@ -201,9 +201,9 @@ class Photos:
     @classmethod
     def load(cls, paths: Sequence[Path], size: int, device: torch.device) -> Photos:
         """Read `paths`, scaled so that the shorter side is between `size` and twice that; unreadable ones are named."""
-        memory = min(MEMORY, free_memory(device) // 2)
-        side = min(2 * size, max(size, int((memory / (4 * len(paths))) ** 0.5)))
-        too_many = 4 * len(paths) * size**2 > memory
+        # whatever else runs, the same photos are of one size: the same seed is to give the same network
+        side = min(2 * size, max(size, int((MEMORY / (4 * len(paths))) ** 0.5)))
+        too_many = 4 * len(paths) * side**2 > min(MEMORY, free_memory(device) // 2)
         if too_many:
             console.print(f"{len(paths):,} photos are more than the memory holds: they are laid out on the disk")
         with _shelf() if too_many else nullcontext() as shelf:

@@ -20,7 +20,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 PRESETS = {"S": 24, "M": 64, "L": 96}
 """Channels of the generator at half resolution; they double down to eighth resolution and deeper. S runs in real time
-on a laptop, M is the default, L is for large sets and long budgets."""
+on a laptop and is the default on a CPU, M on a GPU; what L is worth is still to be shown (docs/training.md)."""
 
 
 def depth_for(size: int) -> int:

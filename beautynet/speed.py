@@ -46,6 +46,7 @@ class Speed:
 
     name: str
     images_per_second: float
+    """Of training over both halves of a run, each of which takes as long."""
     gflop: float
     """Arithmetic of an image in GFLOP: products only, a multiplication and an addition count two."""
     loader_share: float
@@ -77,12 +78,13 @@ class Bench:
         lines = [
             self.machine,
             "TFLOP/s measured: " + ", ".join(f"{name} {rate:.3g}" for name, rate in self.tflops.items()),
-            f"{'':38}{'images/s':>10}{'GFLOP':>8}{'of peak':>9}{'data':>7}{'start':>9}{'memory':>10}{'plain':>8}",
+            f"{'':38}{'images/s':>10}{'GFLOP/image':>12}{'of peak':>9}"
+            f"{'data':>7}{'start':>9}{'memory':>10}{'plain':>8}",
         ]
         for s in [*self.speeds, *([self.plain] if self.plain else [])]:
             ratio = s.images_per_second / self.plain.images_per_second if self.plain else 0
             lines.append(
-                f"{s.name:38}{s.images_per_second:10.2f}{s.gflop:8.1f}{self.share(s):9.1%}{s.loader_share:7.1%}"
+                f"{s.name:38}{s.images_per_second:10.2f}{s.gflop:12.1f}{self.share(s):9.1%}{s.loader_share:7.1%}"
                 f"{s.startup_seconds:7.1f} s{s.peak_gb:7.2f} GB"
                 + (f"{ratio:7.2f}x" if ratio and s.name.startswith("train") else "")
             )
@@ -117,7 +119,7 @@ def bench(
     clock = time.monotonic() if started is None else started
     where = pick_device(device)
     config = TrainConfig(size=size, preset=preset, batch=batch, condition=condition).for_device(where.type)
-    speeds = [measure(WORK[what](config, where, data), device=where, seconds=seconds, started=clock)]
+    speeds = [measure(*WORK[what](config, where, data), device=where, seconds=seconds, started=clock)]
     beside = what == "train" and plain and PLAIN.exists() and size in (128, 256)
     return Bench(_machine(where), peak(where), speeds, _plain(config, where, seconds) if beside else None)
 
@@ -135,8 +137,8 @@ class Work(NamedTuple):
     """The same work where nothing is seen of the call's arithmetic: it is replayed, or done in other threads."""
 
 
-def training(config: TrainConfig, device: torch.device, data: str | Path | None) -> Work:
-    """The step of a training run."""
+def training(config: TrainConfig, device: torch.device, data: str | Path | None) -> list[Work]:
+    """The step of a training run in its first half, and in its second, which may practise on made-up scenes."""
     trainer = Trainer(config, device)
     if data is None:
         photos = Photos(noise_photos(2 * config.size, 4 / 3), device)  # as large as they are kept
@@ -147,16 +149,26 @@ def training(config: TrainConfig, device: torch.device, data: str | Path | None)
     trainer.step(photos)  # after it the batch is one that the memory does for
     fitting = replace(config, batch=trainer.batch)
     name = f"train {config.preset}, {config.size} px, batch {trainer.batch}, {_precision(device)}"
-    return Work(
-        name,
-        trainer.batch,
-        lambda: trainer.step(photos),
-        lambda: trainer.pairs(photos, Random(0)),
-        lambda: Trainer(fitting, device).step(photos),
-    )
+
+    def at(fraction: float) -> Work:
+        spent = 60 * config.minutes * fraction
+
+        def working(trainer: Trainer) -> Trainer:
+            trainer.progress.seconds = spent
+            return trainer
+
+        return Work(
+            name,
+            trainer.batch,
+            lambda: working(trainer).step(photos),
+            lambda: working(trainer).pairs(photos, Random(0)),
+            lambda: working(Trainer(fitting, device)).step(photos),
+        )
+
+    return [at(0.25), at(0.75)]
 
 
-def translating(config: TrainConfig, device: torch.device, data: str | Path | None) -> Work:  # noqa: ARG001
+def translating(config: TrainConfig, device: torch.device, data: str | Path | None) -> list[Work]:  # noqa: ARG001
     """The dream of a film of frames, 16:9, whose shorter side is the network's; reading and writing it are left out."""
     assert config.preset
     generator = Generator(PRESETS[config.preset], depth_for(config.size))
@@ -172,27 +184,30 @@ def translating(config: TrainConfig, device: torch.device, data: str | Path | No
         for each in torch.split(shown, 1):
             translator.paint(each)
 
-    return Work(name, len(frames), lambda: next(film), lambda: translator.see(frames, memory.seen), counted)
+    return [Work(name, len(frames), lambda: next(film), lambda: translator.see(frames, memory.seen), counted)]
 
 
-WORK: dict[str, Callable[[TrainConfig, torch.device, str | Path | None], Work]] = {
+WORK: dict[str, Callable[[TrainConfig, torch.device, str | Path | None], list[Work]]] = {
     "train": training,
     "translate": translating,
 }
 
 
-def measure(work: Work, *, device: torch.device, seconds: float, started: float) -> Speed:
-    """The figures of `work`."""
-    work.call()
+def measure(*works: Work, device: torch.device, seconds: float, started: float) -> Speed:
+    """The figures of some work; where there are several, each is done for as long: it is one after the other."""
+    works[0].call()
     _wait(device)
     startup = time.monotonic() - started
-    rate = calls_per_second(work.call, device, seconds)
-    memory = _peak_bytes(device)
-    loader = rate / calls_per_second(work.loading, device, seconds / 10)
-    with FlopCounterMode(display=False) as counter:
-        (work.counted or work.call)()
-    gflop = counter.get_total_flops() / work.batch / 1e9
-    return Speed(work.name, rate * work.batch, gflop, loader, startup, memory / 1e9)
+    images = loaded = gflop = 0.0
+    for work in works:
+        work.call()
+        rate = calls_per_second(work.call, device, seconds / len(works))
+        images += rate * work.batch / len(works)
+        loaded += rate / calls_per_second(work.loading, device, seconds / 10 / len(works)) / len(works)
+        with FlopCounterMode(display=False) as counter:
+            (work.counted or work.call)()
+        gflop += counter.get_total_flops() / work.batch / 1e9 / len(works)
+    return Speed(works[0].name, images, gflop, loaded, startup, _peak_bytes(device) / 1e9)
 
 
 def calls_per_second(work: Callable[[], object], device: torch.device, seconds: float) -> float:

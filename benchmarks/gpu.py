@@ -79,7 +79,8 @@ def main() -> None:
             print(f"no time left for {row}", file=sys.stderr)
         except subprocess.CalledProcessError as error:
             failed += 1
-            print(f"{row} failed: {error.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+            said = error.stderr.strip().splitlines() or [f"it ended with {error.returncode} and said nothing"]
+            print(f"{row} failed: {said[-1]}", file=sys.stderr)
         else:
             measured = json.loads(done.stdout)
             both = {"speeds": [*found["speeds"], *measured["speeds"]], "plain": found["plain"] or measured["plain"]}

@@ -162,3 +162,24 @@ def test_gpu_script_says_that_there_is_none() -> None:
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "--device cpu --quick" in done.stderr
+
+
+@pytest.mark.slow
+def test_gpu_script_to_its_end_without_one(tmp_path: Path) -> None:
+    command = [sys.executable, BENCHMARKS / "gpu.py", "--device=cpu", "--quick", f"--json={tmp_path / 'figures.json'}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    measured = json.loads((tmp_path / "figures.json").read_text())
+    assert [each["name"].split()[0] for each in measured["speeds"]] == ["train", "translate"]
+    assert measured["plain"]["images_per_second"] > 0
+    for each in measured["speeds"]:
+        assert each["name"] in done.stdout
+
+
+def test_a_failure_on_a_gpu_costs_its_row_only(tmp_path: Path) -> None:
+    command = [sys.executable, BENCHMARKS / "gpu.py", "--device=cpu", "--quick", f"--data={tmp_path / 'gone'}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "failed: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "translate S" in done.stdout

@@ -371,7 +371,13 @@ def test_recipe_survives_json() -> None:
         assert hash(again) == hash(recipe)
 
 
-@pytest.mark.parametrize("wrong", [{"kind": "x"}, {"palette": "x"}, {"abstraction": 1.1}, {"k": 1}, {"k": 33}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"kind": "x"}, {"palette": "x"}, {"abstraction": 1.1}, {"k": 1}, {"k": 33}),
+        *({"size": 0}, {"size": 10**9}, {"size": 2.5}, {"size": "x"}),
+    ],
+)
 def test_nonsense_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(BeautyError, match=str(next(iter(wrong.values())))):
         replace(Condition(), **wrong)  # type: ignore[arg-type]

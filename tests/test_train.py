@@ -244,6 +244,30 @@ def test_a_damaged_model_is_written_anew_by_the_same_command(left: int | None) -
     assert all(map(torch.equal, generator.state_dict().values(), again.state_dict().values()))
 
 
+def test_two_runs_do_not_share_a_folder() -> None:
+    folder = small(steps=1).folder
+    left = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    with checkpoints.alone(folder), pytest.raises(BeautyError, match=r"another run is at work .* --name"):
+        small(steps=2)
+    assert {path: path.read_bytes() for path in left} == left
+    assert small(steps=2).steps == 2
+
+
+@pytest.mark.parametrize("damage", [b"", None])
+def test_a_damaged_sample_takes_no_save_with_it(damage: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = training.Run._write_sample
+
+    def damaged(self: training.Run, watched: Tensor) -> None:
+        write(self, watched)
+        for sample in (self.folder / checkpoints.SAMPLES).iterdir():
+            sample.unlink() if damage is None else sample.write_bytes(damage)
+
+    monkeypatch.setattr(training.Run, "_write_sample", damaged)
+    summary = small(steps=2)
+    assert summary.finished
+    assert checkpoints.read_header(summary.model)["progress"]["steps"] == 2
+
+
 def test_what_a_run_has_seen_is_noted_for_good(folder: Path) -> None:
     street = folder / "street"
     street.mkdir()

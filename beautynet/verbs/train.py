@@ -99,22 +99,23 @@ def train(
     dataset = Dataset.open(data)
     watched = [np.asarray(decode_for(path, "to watch")) for path in files.listed(preview)]
     folder = checkpoints.CHECKPOINTS / (name or dataset.name)
-    state = checkpoints.load_state(folder)
-    if state is not None:
-        for broken in state["unreadable"]:
-            console.print(f"{folder}/{broken} is damaged: going on from the save before it", style="yellow")
-        if checkpoints.mend(folder, state):
-            console.print(f"{folder / checkpoints.MODEL} was damaged or gone: written anew", style="yellow")
-        _check_resumable(state, config, folder)
-        trainer = Trainer.resumed(config, chosen, state, folder)
-        spent = trainer.progress
-        console.print(f"resuming {folder} after {spent.steps} steps, {spent.seconds / 60:.1f} minutes")
-    elif init is not None:
-        trainer = Trainer.tuning(config, chosen, model := checkpoints.find(init))
-        console.print(f"starting from {model}")
-    else:
-        trainer = Trainer(config, chosen)
-    return Run(trainer, dataset, folder, clock, watched, exercises, (state or {}).get("photos"))()
+    with checkpoints.alone(folder):
+        state = checkpoints.load_state(folder)
+        if state is not None:
+            for broken in state["unreadable"]:
+                console.print(f"{folder}/{broken} is damaged: going on from the save before it", style="yellow")
+            if checkpoints.mend(folder, state):
+                console.print(f"{folder / checkpoints.MODEL} was damaged or gone: written anew", style="yellow")
+            _check_resumable(state, config, folder)
+            trainer = Trainer.resumed(config, chosen, state, folder)
+            spent = trainer.progress
+            console.print(f"resuming {folder} after {spent.steps} steps, {spent.seconds / 60:.1f} minutes")
+        elif init is not None:
+            trainer = Trainer.tuning(config, chosen, model := checkpoints.find(init))
+            console.print(f"starting from {model}")
+        else:
+            trainer = Trainer(config, chosen)
+        return Run(trainer, dataset, folder, clock, watched, exercises, (state or {}).get("photos"))()
 
 
 def _exercises(asked: Sequence[Path]) -> list[Path]:
@@ -345,10 +346,13 @@ class Run:
         except ModuleNotFoundError as missing:
             console.print(f"no training film: {missing.name} is not installed (`pip install av`)", style="yellow")
             return
-        sheets = [
-            np.asarray(Image.open(path)) for path in sorted((self.folder / checkpoints.SAMPLES).glob("[0-9]*.png"))
-        ]
+        sheets = []
+        for path in sorted((self.folder / checkpoints.SAMPLES).glob("[0-9]*.png")):
+            with suppress(Unreadable):  # a film of the others is a film
+                sheets.append(np.asarray(decode(path)))
         sheets = [sheet for sheet in sheets if sheet.shape == sheets[-1].shape]
+        if not sheets:
+            return
         height, width = sheets[-1].shape[:2]
         with self._going_on(), writing(self.folder / FILM, (width, height), rate=Fraction(FILM_RATE)) as film:
             for i, sheet in enumerate(sheets):
