@@ -3,7 +3,7 @@
 model.safetensors   the generator's moving average; its header is JSON and rebuilds everything
 state.pt            both networks, optimisers and the moving average, to resume from; state.previous.pt before it
 log.jsonl           every figure
-seen.json           which photos it has learnt from, and where they were; not in the model, which may be given away
+training_set.json   which photos it has learnt from, and where they were; not in the model, which may be given away
 samples/            grids of condition | output | photo
 training.mp4        the samples as a film
 """
@@ -32,7 +32,7 @@ CHECKPOINTS = Path("checkpoints")
 MODEL, STATE, PREVIOUS_STATE, LOG = "model.safetensors", "state.pt", "state.previous.pt", "log.jsonl"
 HEADER, CHECKSUM = "beautynet", "crc32"
 SAMPLES = "samples"
-SEEN = "seen.json"
+TRAINING_SET = "training_set.json"
 
 
 class Kind(NamedTuple):
@@ -242,7 +242,7 @@ def mend(folder: Path, state: dict[str, Any]) -> bool:
     return False
 
 
-class Seen(NamedTuple):
+class TrainingSet(NamedTuple):
     """What a run has learnt from."""
 
     place: str
@@ -253,21 +253,21 @@ class Seen(NamedTuple):
     """SHA-256 of each everyday picture that it practised on."""
 
 
-def read_seen(folder: Path) -> Seen | None:
+def read_training_set(folder: Path) -> TrainingSet | None:
     """What the run in `folder` has learnt from; None where it does not say, as those of before 2026-11-28."""
     try:
-        found = json.loads((folder / SEEN).read_text(encoding="utf-8"))
-        return Seen(str(found["place"]), *(frozenset(map(str, found[each])) for each in ("photos", "practised")))
+        found = json.loads((folder / TRAINING_SET).read_text(encoding="utf-8"))
+        return TrainingSet(str(found["place"]), *(frozenset(map(str, found[each])) for each in ("photos", "practised")))
     except (OSError, ValueError, LookupError, TypeError):
         return None
 
 
-def note_seen(folder: Path, now: Seen) -> None:
+def note_training_set(folder: Path, now: TrainingSet) -> None:
     """Add to what the run in `folder` has learnt from."""
-    if before := read_seen(folder):
-        now = Seen(now.place, before.photos | now.photos, before.practised | now.practised)
+    if before := read_training_set(folder):
+        now = TrainingSet(now.place, before.photos | now.photos, before.practised | now.practised)
     noted = {"place": now.place, "photos": sorted(now.photos), "practised": sorted(now.practised)}
-    write_text(folder / SEEN, json.dumps(noted, indent=0))
+    write_text(folder / TRAINING_SET, json.dumps(noted, indent=0))
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import islice
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -24,6 +26,15 @@ _OUR_NAME = re.compile(r"[0-9a-f]{16}\.jpg")
 def sha256(data: bytes) -> str:
     """SHA-256 of `data`, 64 hex digits."""
     return hashlib.sha256(data).hexdigest()
+
+
+def digests(paths: Iterable[Path]) -> dict[Path, str]:
+    """SHA-256 of each file that can be read."""
+    found = {}
+    for path in paths:
+        with suppress(OSError):
+            found[path] = sha256(path.read_bytes())
+    return found
 
 
 def hashes(picture: Image.Image) -> tuple[str, str]:

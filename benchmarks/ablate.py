@@ -6,7 +6,8 @@ A variant is settings of `TrainConfig` other than the defaults and names in PATC
 reaches; "" is the defaults themselves. All get the same time (or, with --steps, the same number of steps, which other
 work on the machine does not shorten), one after the other, each in a process of its own. Runs and reports are left in
 --out; a variant whose report is there is not trained again. With several --seeds the table has their mean, and half of
-what lies between the lowest and the highest. `--plot everyday_edges,dream plot.png` draws one figure against another.
+what lies between the lowest and the highest. `--plot everyday_edges,dream plot.png` draws one figure
+against another, `images_per_second` among them.
 """
 
 from __future__ import annotations
@@ -286,7 +287,9 @@ def _value(text: str) -> object:
 
 
 def _values(reports: Sequence[dict[str, Any]], name: str, column: str = "output") -> list[float]:
-    """A figure of each report that has it."""
+    """A figure of each report that has it; `images_per_second` is that of its training."""
+    if name == "images_per_second":
+        return [report["progress"]["images"] / report["progress"]["seconds"] for report in reports]
     figures = [each for report in reports for chapter in report["figures"].values() for each in chapter]
     return [figure["values"][column] for figure in figures if figure["name"] == name]
 

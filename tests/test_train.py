@@ -74,7 +74,7 @@ def test_a_run_leaves_all_it_should(folder: Path) -> None:
     assert header["progress"]["steps"] == 3
     training_photos, held_out = Dataset.open(folder / "photos").split()
     assert (header["dataset"], header["photos"]) == ("photos", len(training_photos))
-    seen = checkpoints.read_seen(summary.folder)
+    seen = checkpoints.read_training_set(summary.folder)
     assert seen == (str((folder / "photos").resolve()), frozenset(path.name for path in training_photos), frozenset())
     assert str(folder) not in json.dumps(header)
     rows = log(summary.folder)
@@ -276,7 +276,7 @@ def test_what_a_run_has_seen_is_noted_for_good(folder: Path) -> None:
     gone = sorted(Dataset.open(folder / "photos").split()[0])[0]
     gone.unlink()
     small(steps=3, scenes=1.0, condition="clusters")
-    seen = checkpoints.read_seen(run)
+    seen = checkpoints.read_training_set(run)
     assert seen
     assert gone.name in seen.photos
     assert seen.practised == {sha256((street / "a.png").read_bytes())}

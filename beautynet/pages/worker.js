@@ -2,7 +2,7 @@
 // planes of floats in [-1, 1]. A condition may remember the frame before, so that colours stay: begin.onnx sees pictures and the
 // first frame of a scene, follow.onnx the others.
 
-const CUT = 40;                      // mean difference of frames (0..255) of different scenes, as in media.py
+const CUT = 40;                      // mean difference of frames (0..255) of different scenes, as in frames.py
 let ort = null, about = {}, networks = {}, memory = null;
 
 async function start(threads) {

@@ -22,7 +22,7 @@ from beautynet.colour import smooth
 from beautynet.conditions import Condition
 from beautynet.console import console, progress
 from beautynet.dataset import Dataset, evenly, squares
-from beautynet.dedup import sha256
+from beautynet.dedup import digests
 from beautynet.errors import BeautyError
 from beautynet.report import Show, page, section
 from beautynet.translator import Memory, Translator
@@ -184,9 +184,9 @@ def evaluate(
     translator = translator or Translator.load(model, device=device, abstraction=abstraction)
     header = translator.header
     recipe = translator.condition
-    seen = checkpoints.read_seen(model.parent) if model else None
-    dataset = _dataset(data, seen, header.get("dataset"))
-    training, held_out = _unseen(dataset, seen)
+    learnt = checkpoints.read_training_set(model.parent) if model else None
+    dataset = _dataset(data, learnt, header.get("dataset"))
+    training, held_out = _split(dataset, learnt)
     if len(held_out) < 2:
         raise BeautyError(
             f"{dataset.folder} has too few photos to hold out two of them: gather more, or name others with --data"
@@ -202,7 +202,7 @@ def evaluate(
     if everyday is not None:
         if not Path(everyday).is_dir():
             raise BeautyError(f"there is no folder {everyday}: name one with everyday pictures")
-        others = _pairs(translator, _spread(_unpractised(Path(everyday), seen), max), recipe)
+        others = _pairs(translator, _spread(_unpractised(Path(everyday), learnt), max), recipe)
         chapters["everyday"], show = _everyday(others, known.some, eyes, recipe)
         shows.insert(0, show)
     if video is not None:
@@ -233,33 +233,36 @@ def evaluate(
     return report
 
 
-def _dataset(data: str | Path | None, seen: checkpoints.Seen | None, trained_on: str | None) -> Dataset:
+def _dataset(data: str | Path | None, learnt: checkpoints.TrainingSet | None, name: str | None) -> Dataset:
     """The dataset `data`, else the one trained on: where the run found it, or one with that name."""
     if data:
         return Dataset.open(data)
-    if seen:
+    if learnt:
         with suppress(BeautyError):  # its photos are elsewhere now
-            return Dataset.open(seen.place)
+            return Dataset.open(learnt.place)
     try:
-        return Dataset.open(trained_on)
+        return Dataset.open(name)
     except BeautyError as error:
         raise BeautyError(f"{error}; or name the photos with --data") from error
 
 
-def _unseen(dataset: Dataset, seen: checkpoints.Seen | None) -> tuple[list[Path], list[Path]]:
-    """Photos to compare with, and photos that were held out; the run may have `seen` what is held out now."""
+def _split(dataset: Dataset, learnt: checkpoints.TrainingSet | None) -> tuple[list[Path], list[Path]]:
+    """As the dataset is split now, without what is held out now and was not when the run learnt from it."""
     training, held_out = dataset.split()
-    if not seen or Path(seen.place).name != dataset.name:
+    if not learnt or Path(learnt.place).name != dataset.name:
         return training, held_out
-    new = [path for path in held_out if path.relative_to(dataset.folder).as_posix() not in seen.photos]
+    new = [path for path in held_out if path.relative_to(dataset.folder).as_posix() not in learnt.photos]
     _tell_of(len(held_out) - len(new), "held-out photos")
     return training, new
 
 
-def _unpractised(everyday: Path, seen: checkpoints.Seen | None) -> list[Path]:
+def _unpractised(everyday: Path, learnt: checkpoints.TrainingSet | None) -> Sequence[Path]:
     """The pictures in a folder but for those that the run practised on."""
     pictures = Dataset.open(everyday).photos
-    new = [path for path in pictures if not seen or sha256(path.read_bytes()) not in seen.practised]
+    if not learnt or not learnt.practised:
+        return pictures
+    known = digests(pictures)
+    new = [path for path in pictures if known.get(path) not in learnt.practised]
     _tell_of(len(pictures) - len(new), f"pictures in {everyday}")
     if not new:
         raise BeautyError(f"the network practised on all that is in {everyday}: name others with --everyday")

@@ -28,7 +28,7 @@ from beautynet.config import TrainConfig
 from beautynet.console import Stop, console
 from beautynet.dataset import Dataset, Photos, evenly
 from beautynet.decode import SUFFIXES, Unreadable, decode, decode_for
-from beautynet.dedup import sha256
+from beautynet.dedup import digests
 from beautynet.devices import peak_memory, pick_device
 from beautynet.errors import BeautyError
 from beautynet.examiner import Examiner
@@ -175,7 +175,7 @@ class Run:
         if self.photos_before not in (None, len(photos)):
             console.print(f"{len(photos)} photos now, {self.photos_before} before")
         self.trainer.meet(photos, everyday)
-        checkpoints.note_seen(self.folder, self._seen(training))
+        checkpoints.note_training_set(self.folder, self._training_set(training))
         watched = self._watched(held_out, photos)
         examiner = Examiner(self.trainer, *(self._squares(paths, EXAMINED_PHOTOS) for paths in (training, held_out)))
         if self._worth_compiling():
@@ -234,14 +234,10 @@ class Run:
             findings=panel.findings,
         )
 
-    def _seen(self, training: Sequence[Path]) -> checkpoints.Seen:
-        digests = set()
-        for path in self.exercises:
-            with suppress(OSError):  # it is gone since
-                digests.add(sha256(path.read_bytes()))
+    def _training_set(self, training: Sequence[Path]) -> checkpoints.TrainingSet:
         place = self.dataset.folder
         names = frozenset(path.relative_to(place).as_posix() for path in training)
-        return checkpoints.Seen(str(place.resolve()), names, frozenset(digests))
+        return checkpoints.TrainingSet(str(place.resolve()), names, frozenset(digests(self.exercises).values()))
 
     def _worth_compiling(self) -> bool:
         if self.device.type != "cuda":
