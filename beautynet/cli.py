@@ -7,7 +7,9 @@ Exit codes: 0 done; 1 failed, with one line that says why; 2 wrong usage; 3 done
 from __future__ import annotations
 
 import re
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import fields
@@ -40,6 +42,9 @@ class Commands(click.Group):
         from beautynet import memory
 
         memory.share()
+        ours = threading.current_thread() is threading.main_thread()
+        if ours and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # which would leave temporary folders behind
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:
@@ -403,7 +408,13 @@ def image(paths: tuple[Path, ...], layout: str | None, **given: Any) -> None:
 
 
 @main.command()
-@click.argument("films", nargs=-1, required=True, metavar="FILMS...", type=click.Path(path_type=Path))
+@click.argument(
+    "films",
+    nargs=-1,
+    required=True,
+    metavar="FILMS...",
+    type=click.Path(path_type=Path, readable=False),  # one that is not is named, and the others go on
+)
 @layout("side", "; of raw frames only")
 @click.option(
     "--steady",
@@ -432,8 +443,8 @@ def video(
 
     The same command again goes on with a film that was not completed.
 
-    Writes .mp4, .webm, .gif or .webp, by the name given with -o. With - for both, raw RGB frames come in on standard
-    input and go out on standard output, for OBS, TouchDesigner or ffmpeg.
+    Writes .mp4, .mov, .mkv, .webm, .gif or .webp, by the name given with -o. With - for both, raw RGB frames come in
+    on standard input and go out on standard output, for OBS, TouchDesigner or ffmpeg.
 
     \b
     Examples:
@@ -453,8 +464,8 @@ def video(
     from beautynet.verbs.video import Skipped, videos
     from beautynet.verbs.video import video as run
 
-    def ask(path: Path) -> bool:
-        return force or (sys.stdin.isatty() and click.confirm(f"{path} exists. Replace it?", err=True))
+    def ask(what: str) -> bool:
+        return force or (sys.stdin.isatty() and click.confirm(f"{what}. Replace it?", err=True))
 
     given |= {"size": size, "layout": layout or "side"}
     alone = len(films) == 1 and not films[0].is_dir()

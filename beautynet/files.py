@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Container, Iterator, Sequence
@@ -76,20 +77,22 @@ def dreams_of(sources: Sequence[tuple[Path, Path]], out: Path | None, suffix: Ca
 
 _MANY = 4
 """Files from which on the whole disk is flushed instead of each: 16 at once took two thirds of the time."""
+_KEPT = 50
+"""Characters of a name that a temporary name keeps: file systems take 255 bytes."""
 # Linux' own, which Python does not offer. What others wrote is flushed with ours, so never for one or two files.
 _syncfs = ctypes.CDLL(None, use_errno=True).syncfs if sys.platform == "linux" else None
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def atomic(path: Path, named: Path | None = None) -> Iterator[Path]:
     """Yield a temporary path beside `path` to write to; on success it is flushed to disk and renamed to `path`.
 
     The temporary name keeps the suffix (encoders choose the format by it) and starts with a dot. On any
     exception it is removed and `path` stays as it was. A full disk or a folder that cannot be written to
-    becomes a BeautyError.
+    becomes a BeautyError, which speaks of `named` if users know `path` only as a part of that.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem[:50]}.{os.getpid()}.part{path.suffix}")
+    temporary = path.with_name(f".{path.stem[:_KEPT]}.{os.getpid()}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -97,7 +100,7 @@ def atomic(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        if sentence := explained(error, path):
+        if sentence := explained(error, named or path):
             raise BeautyError(sentence) from error
         raise
     finally:
@@ -202,6 +205,16 @@ def clear_leftovers(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.rglob(".*.part.*"):
         leftover.unlink()
+
+
+def clear_leftover(path: Path) -> None:
+    """Remove what killed runs left beside `path`, whose only writer is the caller, of writing it (`atomic`)."""
+    if len(path.stem) > _KEPT:  # another file's temporary name may begin like this
+        return
+    name = re.compile(re.escape(f".{path.stem}.") + r"\d+\.part" + re.escape(path.suffix))
+    for leftover in path.parent.iterdir():
+        if name.fullmatch(leftover.name):
+            leftover.unlink()
 
 
 def explained(error: OSError, path: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""Films as they go: frames to an encoder, parts to one film, and the sound of another film along with them."""
+"""Films as they go: frames to an encoder, parts to one film, and the sound and title of another film with them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import chain, pairwise
 from pathlib import Path
@@ -23,6 +23,8 @@ from beautynet.files import atomic, explained
 from beautynet.frames import Frame
 from beautynet.media import USUAL_RATE, open_file, origin_of
 
+JUMP = 0.5
+"""Seconds from which on sound that goes back is of another recording; less of it is disorder."""
 HELD_BACK = 2
 """Frames that wait until it is known whether they are the last. Those depend on none after them, so that they are
 decoded last, too: by what comes last there, MP4 tells when the film ends."""
@@ -40,19 +42,32 @@ class Format:
     copied: tuple[str, ...] = ()  # codecs of sound that are taken over as they are
     sound: str | None = None  # the codec for all others; None for silent formats
     square: bool = True  # it knows, or libav writes, square pixels only
+    most_fps: int | None = None  # more frames a second are not shown in time
 
 
+_MP4 = Format(
+    "libx264",
+    "yuv420p",
+    Fraction(1, 90_000),
+    # as good without the finest search for motion, in 0.7 of the time, for a twelfth more bytes
+    {"crf": "18", "preset": "veryfast", "x264-params": "subme=1"},
+    {"movflags": "+faststart"},
+    copied=("aac", "mp3", "ac3", "eac3", "alac"),
+    sound="aac",
+    square=False,
+)
+_ALSO_COPIED = (*_MP4.copied, "pcm_s16le", "pcm_s24le")
 FORMATS = {
-    ".mp4": Format(
-        "libx264",
-        "yuv420p",
-        Fraction(1, 90_000),
-        # as good without the finest search for motion, in 0.7 of the time, for a twelfth more bytes
-        {"crf": "18", "preset": "veryfast", "x264-params": "subme=1"},
-        {"movflags": "+faststart"},
-        copied=("aac", "mp3", "ac3", "eac3", "alac"),
-        sound="aac",
-        square=False,
+    ".mp4": _MP4,
+    ".mov": replace(_MP4, copied=_ALSO_COPIED),
+    ".mkv": replace(
+        _MP4,
+        tick=Fraction(1, 1000),
+        # Matroska does not say when a frame is to be decoded, so none may wait for a later one. Nor has it times before
+        # 0: where sound has a lead-in, as AAC's of 21 ms, all begins so much later, pictures and sound alike
+        options=_MP4.options | {"x264-params": "subme=1:bframes=0"},
+        container={},
+        copied=(*_ALSO_COPIED, "opus", "vorbis", "flac"),
     ),
     ".webm": Format(
         "libvpx-vp9",
@@ -62,7 +77,8 @@ FORMATS = {
         copied=("opus", "vorbis"),
         sound="libopus",
     ),
-    ".gif": Format("gif", "pal8", Fraction(1, 100), {}, {"loop": "0"}),
+    # browsers take one hundredth of a second, or none, to mean a tenth
+    ".gif": Format("gif", "pal8", Fraction(1, 100), {}, {"loop": "0"}, most_fps=50),
     # one still WebP per frame: the encoder of whole animations merges like frames and invents the last one's duration
     ".webp": Format("libwebp", "bgra", Fraction(1, 1000), {"quality": "85"}, {"loop": "0"}),
 }
@@ -178,13 +194,15 @@ def writing(
     rate: Fraction = USUAL_RATE,
     pixel_aspect: Fraction = Fraction(1),
     begin: Fraction = Fraction(0),
+    named: Path | None = None,
 ) -> Iterator[FilmWriter]:
     """Write a silent film: it is complete under `path` after the block, and not there at all if the block raised.
 
     `size` is (width, height) of the frames; odd sides become even by repeating the edge where the format needs it.
     The suffix chooses the format (`FORMATS`). In the film, frames appear `begin` (seconds) earlier than they say.
+    Errors speak of `named`, the film that this one is a part of.
     """
-    with atomic(path) as temporary, _explained(path):
+    with atomic(path, named) as temporary, _explained(named or path):
         writer = FilmWriter(temporary, size, rate, pixel_aspect, begin)
         try:
             yield writer
@@ -216,33 +234,79 @@ def join(
     parts: Sequence[Part],
     path: Path,
     *,
-    sound: Path | None = None,
+    source: Path | None = None,
     sound_from: Fraction = Fraction(0),
     cut_short: bool = False,
 ) -> list[str]:
     """Make one film of parts that follow each other, not encoded anew; the result is what could not be kept.
 
-    The sound of the film `sound` is taken along from second `sound_from` on, untouched where the format takes it, to
-    its end or, if `cut_short`, to that of the frames. Formats without sound take one part only.
+    Of the film `source` the title and all sound are taken along, the latter from second `sound_from` on, to its end or,
+    if `cut_short`, to that of the frames: untouched where the format takes it, else encoded anew, else not at all.
+    Formats without sound take one part only.
     """
     written = film_format(path)
-    lost: list[str] = []
-    if written.sound is None:
-        if sound:
-            lost.append(f"{path.suffix} has no sound: it was left out (choose .mp4 or .webm to keep it)")
-        with atomic(path) as temporary:
+    besides, lost = _besides(source, sound_from, parts[-1].end if cut_short else None)
+    with atomic(path) as temporary, _explained(path):
+        if not written.sound:
+            if besides.sounds:
+                lost.append(f"{path.suffix} has no sound: it was left out (choose .mp4 or .webm to keep it)")
             (only,) = parts
             os.replace(only.path, temporary)
-        return lost
-    with atomic(path) as temporary, _explained(path), ExitStack() as opened:
-        file = opened.enter_context(av.open(str(temporary.absolute()), "w", container_options=written.container))
+            return lost
+        # a format says that it refuses a sound, as it is or at all, when the film is begun or at its very end
+        for copied in (written.copied, ()):
+            try:
+                return lost + _joined(parts, temporary, written, besides, copied)
+            except av.FFmpegError as error:
+                if isinstance(error, OSError) and explained(error, path):
+                    raise
+                refused = f"the sound could not be written and was left out: {error.strerror}"
+        return [*lost, refused, *_joined(parts, temporary, written, replace(besides, sounds=()), ())]
+
+
+@dataclass(frozen=True)
+class _Besides:
+    """What is taken along of a film besides its pictures."""
+
+    source: Path
+    title: str
+    sounds: tuple[int, ...]  # its streams, that which players choose first
+    begin: Fraction  # seconds, of the sound
+    end: Fraction | None  # seconds after that
+
+
+def _besides(source: Path | None, begin: Fraction, end: Fraction | None) -> tuple[_Besides, list[str]]:
+    """What there is besides pictures, and what of that is not taken along."""
+    if source is None:
+        return _Besides(Path(), "", (), begin, end), []
+    try:
+        opened = open_file(source)
+    except BeautyError as error:
+        return _Besides(source, "", (), begin, end), [f"nothing but the pictures could be taken over: {error}"]
+    with opened as file:
+        best = file.streams.best("audio")
+        sounds = sorted(file.streams.audio, key=lambda stream: stream is not best)
+        lost = ["subtitles are left out"] if file.streams.subtitles else []
+        title = file.metadata.get("title", "")
+        return _Besides(source, title, tuple(stream.index for stream in sounds), begin, end), lost
+
+
+def _joined(
+    parts: Sequence[Part], path: Path, written: Format, besides: _Besides, copied: tuple[str, ...]
+) -> list[str]:
+    """See `join`; sound in the codecs `copied` is taken over as it is."""
+    lost: list[str] = []
+    with ExitStack() as opened:
+        file = opened.enter_context(av.open(str(path.absolute()), "w", container_options=written.container))
+        if besides.title:
+            file.metadata["title"] = besides.title
         first = opened.enter_context(open_file(parts[0].path)).streams.video[0]
         stream = file.add_stream_from_template(first)
         stream.time_base = written.tick
-        heard: _Sound | None = None
-        if sound:
+        heard: list[_Sound] = []
+        for number in besides.sounds:
             try:
-                heard = opened.enter_context(closing(_Sound(sound, sound_from, file, written)))
+                heard.append(opened.enter_context(closing(_Sound(besides, number, file, written, copied))))
             except (av.FFmpegError, ValueError) as error:
                 lost.append(f"the sound could not be taken over and was left out: {error}")
         last = -(1 << 62)
@@ -259,27 +323,27 @@ def join(
                     packet.dts = last = max(packet.dts + shift, last + 1)
                     packet.duration = until[packet.pts] - packet.pts
                     file.mux(packet)
-                    if heard:
-                        heard.take(until=last * written.tick)
-        if heard:
-            heard.take(until=parts[-1].end if cut_short else None)
-            lost += heard.warnings
+                    for sound in heard:
+                        sound.take(until=last * written.tick)
+        for sound in heard:
+            sound.take(until=besides.end)
+            lost += sound.warnings
     return lost
 
 
 class _Sound:
-    """The best sound of a film on its way into another one: copied where the format allows it, else encoded.
+    """A sound of a film on its way into another one: copied if it is in one of the codecs `copied`, else encoded.
 
-    What is heard before `start` (seconds) is left out.
+    What is heard before `besides.begin` is left out.
     """
 
-    def __init__(self, source: Path, start: Fraction, into: Any, wanted: Format) -> None:
+    def __init__(self, besides: _Besides, number: int, into: Any, wanted: Format, copied: tuple[str, ...]) -> None:
         self.warnings: list[str] = []
         self._into = into
-        self._file = open_file(source)
-        self._origin = origin_of(self._file) + start
-        self._starts_late = start > 0
-        self._source = self._file.streams.best("audio")
+        self._file = open_file(besides.source)
+        self._origin = origin_of(self._file) + besides.begin
+        self._starts_late = besides.begin > 0
+        self._source = self._file.streams[number]
         context = self._source.codec_context
         if context is None or not context.sample_rate or not context.channels:
             raise ValueError("it has an unknown codec")
@@ -288,7 +352,7 @@ class _Sound:
         if first is None or not first.size:  # nothing but the packet that flushes a decoder
             raise ValueError("it is empty")
         self._raw = chain([first], self._raw)
-        if context.codec.canonical_name in wanted.copied:
+        if context.codec.canonical_name in copied:
             self._stream = into.add_stream_from_template(self._source)
             self._packets = self._copied()
         else:
@@ -296,6 +360,8 @@ class _Sound:
                 wanted.sound, rate=48_000, layout="mono" if context.channels == 1 else "stereo"
             )
             self._packets = self._encoded()
+        if language := self._source.metadata.get("language"):
+            self._stream.metadata["language"] = language
         self._next = next(self._packets, None)
 
     def take(self, until: Fraction | None) -> None:
@@ -308,8 +374,17 @@ class _Sound:
         self._file.close()
 
     def _read(self) -> Iterator[Any]:
+        """Packets; a clock that jumps back, as where recordings follow each other in a file, goes on instead."""
+        shift, following = 0, None
         try:
-            yield from self._file.demux(self._source)
+            for packet in self._file.demux(self._source):
+                if packet.dts is not None:
+                    if following is not None and (following - packet.dts - shift) * packet.time_base > JUMP:
+                        shift = following - packet.dts
+                    packet.dts += shift
+                    packet.pts = None if packet.pts is None else packet.pts + shift
+                    following = packet.dts + (packet.duration or 0)
+                yield packet
         except av.FFmpegError as error:
             self.warnings.append(f"the sound ends early: {error}")
 

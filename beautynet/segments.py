@@ -63,11 +63,14 @@ class Segments:
             lock = self._stack.enter_context(open(self.folder / "lock", "wb"))  # noqa: SIM115
             if not files.lock(lock.fileno()):
                 raise BeautyError(f"another run is rendering {target}: wait until it is done, or stop it")
+            files.clear_leftover(target)
+            files.clear_leftovers(self.folder)
             if not is_resumable(target, settings):
                 for left in self.folder.iterdir():
                     if left.name != "lock":
                         left.unlink()
-                files.write_text(self.folder / _SETTINGS, _text(settings))
+                with files.atomic(self.folder / _SETTINGS, target) as temporary:
+                    temporary.write_text(_text(settings), encoding="utf-8")
         except OSError as error:
             self._stack.close()
             raise BeautyError(files.explained(error, target) or f"cannot write {target}: {error}") from error
@@ -115,6 +118,7 @@ class Segments:
                         rate=self.rate,
                         pixel_aspect=self.pixel_aspect,
                         begin=frame.time,
+                        named=self.target,
                     )
                 )
             self._writer.write(frame)
@@ -130,17 +134,17 @@ class Segments:
             return
         self._writer = None
         number = len(self.parts)
-        with files.atomic(self._notes(number)) as temporary, open(temporary, "wb") as file:
+        with files.atomic(self._notes(number), self.target) as temporary, open(temporary, "wb") as file:
             notes: dict[str, Any] = {"frames": self.frames, **self._remember()}
             notes |= {"begin": self._begin.as_integer_ratio(), "end": self.end.as_integer_ratio()}
             np.savez(file, **notes)
         self._file.close()
         self.parts.append(Part(self._film(number), self._begin, self.end))
 
-    def join(self, sound: Path | None, sound_from: Fraction, *, cut_short: bool) -> list[str]:
+    def join(self, source: Path | None, sound_from: Fraction, *, cut_short: bool) -> list[str]:
         """Make the film of what there is, see `rendering.join`."""
         self.close_segment()
-        return join(self.parts, self.target, sound=sound, sound_from=sound_from, cut_short=cut_short)
+        return join(self.parts, self.target, source=source, sound_from=sound_from, cut_short=cut_short)
 
     def forget(self) -> None:
         """Remove the segments: the film is complete, or there is none."""
@@ -168,10 +172,27 @@ def folder_of(target: Path) -> Path:
 
 def is_resumable(target: Path, settings: Mapping[str, Any]) -> bool:
     """Whether segments of this film, made with these settings, are there."""
+    return bool(_settings_of(target) == json.loads(_text(settings)))
+
+
+def others(target: Path, settings: Mapping[str, Any]) -> str:
+    """What whole segments of this film, made with other settings, are there, in words; empty if there are none."""
+    notes = folder_of(target).glob("[0-9]*.npz")
+    count = sum(each.with_suffix(target.suffix.lower()).exists() for each in notes)
+    if not count or is_resumable(target, settings):
+        return ""
+    before, now = _settings_of(target), json.loads(_text(settings))
+    differing = " and ".join(f"another {name}" for name in now if before.get(name) != now[name])
+    return f"{count} segment{'s' * (count > 1)} of {differing or 'something else'}"
+
+
+def _settings_of(target: Path) -> dict[str, Any]:
+    """The settings of the segments that are there; none if they cannot be read."""
     try:
-        return (folder_of(target) / _SETTINGS).read_text(encoding="utf-8") == _text(settings)
-    except OSError:
-        return False
+        stored = json.loads((folder_of(target) / _SETTINGS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return stored if isinstance(stored, dict) else {}
 
 
 def _text(settings: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """The command line: help, quick answers, and one line for every expected failure."""
 
 import importlib
+import os
 import subprocess
 import sys
 import time
@@ -227,3 +228,19 @@ def test_info_of_a_real_checkpoint(checkpoint: Path) -> None:
     result = run("info", str(checkpoint))
     assert result.exit_code == 0
     assert "photos of flowers" in result.stdout
+
+
+def test_sigterm_leaves_no_temporary_folders(checkpoint: Path, tmp_path: Path) -> None:
+    (place := tmp_path / "temporary").mkdir()
+    options = [f"--checkpoint={checkpoint}", "--no-browser", "--device=cpu"]
+    command = [sys.executable, "-m", "beautynet.cli", "live", *options]
+    environment = {**os.environ, "TMPDIR": str(place), "PYTHONPATH": str(REPO)}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr
+        for line in server.stderr:
+            if "is open until" in line:
+                break
+        assert list(place.glob("beautynet-*"))
+        server.terminate()
+    assert server.returncode == 143
+    assert not list(place.glob("beautynet-*"))

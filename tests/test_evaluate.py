@@ -201,8 +201,8 @@ def test_what_it_was_trained_on_is_not_measured(own: Path, photos: Path, tmp_pat
         Image.effect_noise((90, 100), 20 + 40 * i).save(everyday / f"{i}.png")
     whole = evaluate(own, data=photos, everyday=everyday)
     _, (first, *_) = Dataset.open(photos).split()
-    practised = sha256((everyday / "0.png").read_bytes())
-    checkpoints.note_training_set(own, checkpoints.TrainingSet(str(photos), frozenset({first.name}), frozenset({practised})))
+    practised = frozenset({sha256((everyday / "0.png").read_bytes())})
+    checkpoints.note_training_set(own, checkpoints.TrainingSet(str(photos), frozenset({first.name}), practised))
     without = evaluate(own, data=photos, everyday=everyday)
     assert without.facts["held_out"] == whole.facts["held_out"] - 1
     (everyday / "0.png").unlink()

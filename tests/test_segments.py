@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from beautynet import segments as module
 from beautynet.errors import BeautyError
 from beautynet.frames import Frame
 from beautynet.media import Film
-from beautynet.segments import Segments, folder_of, is_resumable
+from beautynet.segments import Segments, folder_of, is_resumable, others
 
 SETTINGS = {"layout": "side"}
 FRAMES = [Frame(picture, Fraction(n, 25), Fraction(1, 25)) for n, picture in enumerate(pictures(12, 160, 96))]
@@ -74,7 +75,9 @@ def test_what_is_not_whole_is_rendered_again(harm: str, tmp_path: Path) -> None:
 def test_other_settings_begin_anew(tmp_path: Path) -> None:
     target = tmp_path / "film.mp4"
     rendered(target, 2)
+    assert (others(target, SETTINGS), others(tmp_path / "b.mp4", SETTINGS)) == ("", "")
     assert not is_resumable(target, {"layout": "only"})
+    assert others(target, {"layout": "only", "fps": 5}) == "2 segments of another fps and another layout"
     with opened(target, {"layout": "only"}) as segments:
         assert (segments.frames, segments.parts) == (0, [])
     assert os.listdir(tmp_path) == []
@@ -96,9 +99,23 @@ def test_nothing_stays_when_the_first_segment_does_not_fit(tmp_path: Path, monke
     segments = opened(tmp_path / "film.mp4")
     segments.write(FRAMES, dict)
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(BeautyError, match="disk full"), segments:
+    with pytest.raises(BeautyError, match=re.escape(f"disk full while writing {tmp_path / 'film.mp4'}:")), segments:
         segments.close_segment()
     assert os.listdir(tmp_path) == []
+
+
+def test_what_a_kill_left_of_joining_goes(tmp_path: Path) -> None:
+    target = tmp_path / "film.mp4"
+    rendered(target, 2)
+    for name in (".film.4711.part.mp4", ".film.two.4711.part.mp4", ".film.4711.part.jpg"):
+        (tmp_path / name).touch()
+    torn = folder_of(target) / ".000002.4711.part.mp4"
+    torn.touch()
+    with opened(target) as segments:
+        assert segments.frames == 6
+        assert not torn.exists()
+    left = {path.name for path in tmp_path.iterdir()} - {folder_of(target).name}
+    assert left == {".film.two.4711.part.mp4", ".film.4711.part.jpg"}, "what others write is not ours"
 
 
 def test_one_render_at_a_time(tmp_path: Path) -> None:

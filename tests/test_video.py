@@ -1,6 +1,7 @@
 """Films through the video verb: panels, times, sound, damage, interruption. A negative stands in for the network."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,20 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from test_media import MEND, UNEVEN, VIDEOS, decoded, hostile, likeness, make_film, needs_videos, packets, photo, rotate
+from test_media import (
+    MEND,
+    UNEVEN,
+    VIDEOS,
+    decoded,
+    hostile,
+    likeness,
+    make_film,
+    needs_videos,
+    packets,
+    photo,
+    pictures,
+    rotate,
+)
 
 from beautynet.cli import PARTLY, main
 from beautynet.errors import BeautyError
@@ -238,6 +252,33 @@ def test_folders_of_films(tmp_path: Path) -> None:
         next(videos(clips, tmp_path / "one.mp4", translator=Negative()))
 
 
+def test_animations_in_folders_are_films_and_pictures_are_none(tmp_path: Path) -> None:
+    red, blue = (Image.new("RGB", (64, 48), colour) for colour in ("red", "blue"))
+    for suffix in (".gif", ".webp"):
+        red.save(tmp_path / f"moving{suffix}", save_all=True, append_images=[blue], duration=100)
+        red.save(tmp_path / f"still{suffix}")
+    (tmp_path / "broken.gif").write_bytes(b"GIF89a, no more")
+    made = [*videos(tmp_path, translator=Negative())]
+    assert [each.source.name for each in made if isinstance(each, Skipped)] == ["broken.gif"]
+    outs = [each.out.name for each in made if not isinstance(each, Skipped)]
+    assert outs == ["moving.beauty.gif", "moving.beauty.webp"]
+    (named,) = [*videos([tmp_path / "still.gif"], translator=Negative())]
+    assert not isinstance(named, Skipped)
+    assert named.frames == 1
+
+
+def test_films_of_cameras_discs_and_broadcasts_in_folders(tmp_path: Path) -> None:
+    for suffix in (".ts", ".mxf", ".vob"):
+        with av.open(str(tmp_path / f"{suffix[1:]}{suffix}"), "w") as file:
+            stream = file.add_stream("mpeg2video", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
+            for picture in pictures(5, 160, 96):
+                file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            file.mux(stream.encode(None))
+    made = [each for each in videos(tmp_path, translator=Negative()) if not isinstance(each, Skipped)]
+    assert [(each.out.name, each.frames) for each in made] == [(f"{n}.beauty.mp4", 5) for n in ("mxf", "ts", "vob")]
+
+
 def test_the_film_itself_is_never_written_to(tmp_path: Path) -> None:
     source = make_film(tmp_path / "film.mp4")
     content = source.read_bytes()
@@ -250,7 +291,7 @@ def test_the_film_itself_is_never_written_to(tmp_path: Path) -> None:
     assert (tmp_path / "new folder" / "dream.webm").exists()
 
 
-@pytest.mark.parametrize(("how", "says"), [({"out": "dream.mov"}, r"\.mp4"), ({"layout": "pile"}, "side, stack, only")])
+@pytest.mark.parametrize(("how", "says"), [({"out": "dream.avi"}, r"\.mp4"), ({"layout": "pile"}, "side, stack, only")])
 def test_wrong_options(how: dict[str, str], says: str, tmp_path: Path) -> None:
     with pytest.raises(BeautyError, match=says):
         video(make_film(tmp_path / "film.mp4"), **how, translator=Negative())
@@ -287,7 +328,7 @@ def test_interrupted_film_is_complete_up_to_there_and_goes_on(tmp_path: Path) ->
     assert len(decoded(out)) == 2 * BATCH
     sound = packets(out)
     assert abs(sound[-1][0] - 2 * BATCH / 25) < 0.1
-    with pytest.raises(BeautyError, match=r"film.beauty.mp4 exists: --force"):  # it is no beginning of that one
+    with pytest.raises(BeautyError, match=r"1 segment of another layout: --force"):  # it is no beginning of that one
         video(source, layout="side", translator=Negative())
     translator = Negative()
     summary = video(source, layout="only", translator=translator)
@@ -365,12 +406,12 @@ def test_what_is_there_is_replaced_if_wanted(tmp_path: Path) -> None:
     source = make_film(tmp_path / "film.mp4")
     out = video(source, translator=Negative()).out
     (tmp_path / "untouched").write_bytes(out.read_bytes())
-    asked: list[Path] = []
-    for force in (False, lambda path: bool(asked.append(path))):
+    asked: list[str] = []
+    for force in (False, lambda what: bool(asked.append(what))):
         with pytest.raises(BeautyError, match="exists: --force replaces it"):
             video(source, layout="only", force=force, translator=Negative())
         assert out.read_bytes() == (tmp_path / "untouched").read_bytes()
-    assert asked == [out]
+    assert asked == [f"{out} exists"]
     assert video(source, layout="only", force=True, translator=Negative()).out == out
     with Film(out) as made:
         assert made.size == (160, 96)
@@ -384,6 +425,36 @@ def test_another_film_under_the_same_name_begins_anew(tmp_path: Path) -> None:
     translator = Negative()
     assert video(source, force=True, translator=translator).new == 41
     assert translator.calls[0] == (BATCH, None)
+
+
+def test_a_film_in_its_own_times_is_another_than_at_its_rate(tmp_path: Path) -> None:
+    times = [Fraction(i, 25) + Fraction(i % 3, 90) for i in range(40)]
+    source = make_film(tmp_path / "film.mp4", times)
+    with Film(source) as film:
+        rate = float(film.rate)
+    with pytest.raises(KeyboardInterrupt):
+        video(source, translator=Negative(interrupt_at=3))
+    with pytest.raises(BeautyError, match="1 segment of another fps: --force replaces it"):
+        video(source, fps=rate, translator=Negative())
+    summary = video(source, fps=rate, force=True, translator=Negative())
+    assert summary.new == summary.frames == len(decoded(summary.out))
+
+
+def test_hours_of_work_are_not_lost_without_a_word(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    source = make_film(tmp_path / "film.mp4", [Fraction(i, 25) for i in range(40)])
+    killed(source, 9)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
+    begun = r"film\.beauty\.mp4 is begun already, [12] segments? of another layout and another network"
+    asked: list[str] = []
+    for force in (False, lambda what: bool(asked.append(what))):
+        trained_on = Negative()
+        trained_on.identity = "another"
+        with pytest.raises(BeautyError, match=begun + ".*--force replaces it"):
+            video(source, force=force, translator=trained_on)
+    assert [re.search(begun, what) is not None for what in asked] == [True]
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()} == before
+    assert video(source, force=True, translator=trained_on).new == 40
+    assert re.search(r"is begun anew, instead of [12] segments? of another layout", capfd.readouterr().err)
 
 
 def test_two_renders_of_one_film(tmp_path: Path) -> None:
@@ -423,6 +494,32 @@ def test_a_loop_within_its_size(suffix: str, limits: tuple[float, float], tmp_pa
     assert len(list(tmp_path.iterdir())) == 6
 
 
+@pytest.mark.parametrize(("fps", "shown"), [(240, 48), (60, 30), (50, 50)])
+def test_a_gif_of_a_quick_film(fps: int, shown: int, tmp_path: Path) -> None:
+    """Browsers play hundredths of a second, which GIF has, as tenths."""
+    source = make_film(tmp_path / "film.mp4", [Fraction(i, fps) for i in range(fps // 2)])
+    summary = video(source, tmp_path / "film.gif", layout="only", translator=Negative())
+    assert bool(summary.warnings) == (shown < fps)
+    assert all(f"at most 50 frames a second: it has {shown} of {fps}" in said for said in summary.warnings)
+    with Image.open(summary.out) as image:
+        delays = []
+        for number in range(image.n_frames):
+            image.seek(number)
+            delays.append(image.info["duration"])
+    assert min(delays) >= 20
+    assert len(delays) == shown // 2 == summary.frames
+    assert abs(sum(delays) - 500) <= 10
+
+
+def test_a_film_too_large_for_phones(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    source = make_film(tmp_path / "film.mp4", UNEVEN[:2], (2200, 64))
+    assert video(source, translator=Negative()).warnings == ()
+    said = "film.mp4: 4400×64 px are too many for most phones: --layout stack or --layout only or --layout wipe fits"
+    assert capfd.readouterr().err.splitlines() == [said]
+    video(source, layout="only", force=True, translator=Negative())
+    assert capfd.readouterr().err == ""
+
+
 def test_loops_that_are_none(tmp_path: Path) -> None:
     source = make_film(tmp_path / "film.mp4")
     for wrong in ({"loop": 0.0}, {"loop": 5.0, "out": tmp_path / "film.webm"}):
@@ -445,7 +542,7 @@ def test_a_poster_replaces_nothing_unasked(tmp_path: Path) -> None:
     source = make_film(tmp_path / "film.mp4")
     mine = tmp_path / "dream.jpg"
     mine.write_bytes(b"mine")
-    for may in (False, lambda path: path != mine):
+    for may in (False, lambda what: str(mine) not in what):
         with pytest.raises(BeautyError, match=r"dream\.jpg exists"):
             video(source, tmp_path / "dream.mp4", poster=True, force=may, translator=Negative())
         assert mine.read_bytes() == b"mine"
@@ -481,3 +578,20 @@ def test_folders_from_the_shell(checkpoint: Path, tmp_path: Path) -> None:
     assert "b.beauty.mp4: 3 frames" in more.stdout
     assert "a.beauty.mp4 exists" in more.stderr
     assert CliRunner().invoke(main, command).exit_code == 1
+
+
+def test_a_film_without_permission_is_named_and_the_others_go_on(checkpoint: Path, tmp_path: Path) -> None:
+    secret, good = make_film(tmp_path / "secret.mp4"), make_film(tmp_path / "good.mp4", times=UNEVEN[:3])
+    secret.chmod(0)
+    # root reads everything, unless its powers are taken away
+    plain = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    if plain and subprocess.run([*plain, "true"], check=False).returncode:
+        pytest.skip("root reads everything, and nothing here takes that away")
+    command = [*plain, sys.executable, "-m", "beautynet.cli", "video", str(secret), str(good)]
+    settings = ["-c", str(checkpoint), "--size", "64", "--device", "cpu"]
+    done = subprocess.run([*command, *settings], capture_output=True, text=True, check=False)
+    assert done.returncode == PARTLY
+    (line,) = done.stderr.splitlines()
+    assert f"skipped: {secret}" in line
+    assert "Permission denied" in line
+    assert f"{good.stem}.beauty.mp4: 3 frames" in done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,18 +15,26 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from beautynet import loops
+from beautynet import files, loops
 from beautynet.config import STEADY
 from beautynet.console import console, progress
 from beautynet.errors import BeautyError
 from beautynet.files import Paths, dreams_of, listed, named
 from beautynet.frames import Batch, Frame, in_batches
-from beautynet.layout import compose, composed_size
+from beautynet.layout import LAYOUTS, compose, composed_size
 from beautynet.media import SUFFIXES, Film
 from beautynet.rendering import FORMATS, film_format
-from beautynet.segments import Segments, is_resumable
+from beautynet.segments import Segments, is_resumable, others
 
 MOST_FPS = 240
+PLAYED_PX = 4096
+"""Longest side in px of films that most phones play."""
+MOVING = {".gif", ".webp"}
+"""Names of films that may be pictures as well."""
+FILMS = SUFFIXES | MOVING | {".ts", ".mxf", ".vob"}
+"""Names of the films in a folder."""
+_LIKE_THE_FILM = (".webm", ".gif", ".webp")
+"""Dreams of these are such, too, if no name is given; all others are MP4, which everything plays."""
 NETWORK = ("checkpoint", "device", "size", "abstraction", "colors", "steady")
 """Arguments of `video` that say which network, and how it works."""
 
@@ -86,17 +95,17 @@ def video(
     loop: float | None = None,
     poster: bool = False,
     *,
-    force: bool | Callable[[Path], bool] = False,
+    force: bool | Callable[[str], bool] = False,
     translator: Dreamer | None = None,
 ) -> VideoSummary:
     """Dream a film: the same frames at the same times with the same sound, in panels of the film's own size.
 
     `out` is a name (its suffix chooses the format, see `rendering.FORMATS`), a folder, or None for `film.beauty.mp4`
-    beside the film. `steady` (0..1) is how much a dream leans on the one before it: 0 paints each frame by itself, and
-    flickers. `start` and `end` (seconds) dream a part of the film, `fps` that many frames of each second. `loop` makes
-    a GIF or WebP of at most so many MB of it, `poster` a JPEG of its most colourful moment beside it. What is there
-    already is replaced if `force` says so, True or a function of its path. A loaded `translator` replaces what chooses
-    and sets one.
+    beside the film. `steady` (0..1) is how much a dream leans on the one before it: at 0 only what the network is shown
+    does, and it flickers. `start` and `end` (seconds) dream a part of the film, `fps` that many frames of each second.
+    `loop` makes a GIF or WebP of at most so many MB of it, `poster` a JPEG of its most colourful moment beside it. What
+    is there already, a film or what is rendered of another one, is replaced if `force` says so, True or a function of a
+    sentence that says what it is. A loaded `translator` replaces what chooses and sets one.
 
     What was rendered when a run ends early is kept, and the same call goes on there. On Ctrl-C the film is completed
     with the frames so far, too, and KeyboardInterrupt raised with a sentence that says so.
@@ -106,7 +115,8 @@ def video(
     _check(layout, start, end, fps, loop)
     if loop is not None and film_format(target).sound:
         raise BeautyError(f"a loop in {target.name} will not do: name a .gif or .webp")
-    with Film(source, start, end, fps or (loop and min(loops.FPS, _rate(source)))) as film:
+    asked, slowed = _frames_a_second(source, target, fps, loop)
+    with Film(source, start, end, asked) as film:
         if translator is None:
             from beautynet.translator import Translator
 
@@ -114,15 +124,20 @@ def video(
                 checkpoint, device=device, size=size, abstraction=abstraction, colors=colors, steady=steady
             )
         settings = {
-            "source": (str(source.resolve()), source.stat().st_size, source.stat().st_mtime_ns),
-            "how": (layout, start, end, str(film.rate)),
-            "translator": translator.identity,
+            "film": (str(source.resolve()), source.stat().st_size, source.stat().st_mtime_ns),
+            "layout": layout,
+            "start": start,
+            "end": end,
+            "fps": asked,  # not the film's rate: a film in its own times may have the same
+            "network or setting of it": translator.identity,
         }
         film_target = target if loop is None else target.with_name(f".{target.name}.mp4")
         still = target.with_suffix(".jpg") if poster else None
         _may_replace(target, film_target, settings, force)
         if still and still.exists():
-            _ask(still, force)
+            _ask(f"{still} exists", force)
+        if loop is None:
+            _warn_if_large(film, layout)
         began = time.perf_counter()
         with Segments(
             film_target, settings, composed_size(film.size, layout), rate=film.rate, pixel_aspect=film.pixel_aspect
@@ -131,11 +146,12 @@ def video(
             interrupted = _render(film, translator, layout, segments)
             if interrupted and not segments.frames:
                 raise KeyboardInterrupt
-            lost: list[str] = []
+            lost = slowed
             if loop is None or not interrupted:
                 with console.status("putting it together"):
-                    sound = source if film.has_sound and loop is None else None
-                    lost = segments.join(sound, film.start, cut_short=interrupted or end is not None)
+                    lost += segments.join(
+                        source if loop is None else None, film.start, cut_short=interrupted or end is not None
+                    )
             if interrupted:
                 has = f"{target} has" if loop is None else "there are"
                 so_far = f"the first {segments.frames} frames ({float(segments.end):.1f} s)"
@@ -144,6 +160,7 @@ def video(
                 segments.forget()
                 raise KeyboardInterrupt(f"stopped: {has} {so_far}")
             if loop is not None:
+                files.clear_leftover(target)
                 try:
                     with console.status("searching for the size"):
                         loops.loop(film_target, target, loop * 1e6)
@@ -172,7 +189,8 @@ def videos(
     fails is skipped, and the next one goes on. BeautyError where none could do.
     """
     _check(**{name: value for name, value in settings.items() if name in ("layout", "start", "end", "fps", "loop")})
-    sources = named(paths, SUFFIXES)
+    given = set(listed(paths))
+    sources = [each for each in named(paths, FILMS) if each[0] in given or not _is_still(each[0])]
     if not sources:
         asked = ", ".join(map(str, listed(paths)))
         raise BeautyError(f"no films in {asked or 'nothing'}: name films or folders of them")
@@ -189,6 +207,17 @@ def videos(
             yield video(source, target, translator=translator, **settings)
         except BeautyError as error:
             yield Skipped(source, str(error))
+
+
+def _is_still(path: Path) -> bool:
+    """Whether it is a picture, which may be named like a film; one that cannot be read is none."""
+    if path.suffix.lower() not in MOVING:
+        return False
+    try:
+        with Film(path) as film:
+            return film.expected == 1
+    except BeautyError:
+        return False
 
 
 def _check(
@@ -213,24 +242,61 @@ def _rate(source: Path) -> float:
         return float(film.rate)
 
 
+def _frames_a_second(
+    source: Path, target: Path, fps: float | None, loop: float | None
+) -> tuple[float | None, list[str]]:
+    """Frames a second to dream, None for the film's own, and what is to be said if the format shows no more.
+
+    Every second frame, or third, is even; what fits best would not be.
+    """
+    wanted = fps or (loop and min(loops.FPS, _rate(source)))
+    most = film_format(target).most_fps
+    rate = (wanted or _rate(source)) if most else 0
+    if not most or rate <= most:
+        return wanted, []
+    slower = rate / math.ceil(rate / most)
+    return slower, [f"{target.suffix} shows at most {most} frames a second: it has {slower:.4g} of {rate:.4g}"]
+
+
+def _warn_if_large(film: Film, layout: str) -> None:
+    """Say it before hours of work if many a phone will not play what comes of them."""
+    width, height = composed_size(film.size, layout)
+    if max(width, height) <= PLAYED_PX:
+        return
+    fitting = [f"--layout {each}" for each in LAYOUTS if max(composed_size(film.size, each)) <= PLAYED_PX]
+    fits = f": {' or '.join(fitting)} fits" if fitting else ""
+    _say(f"{film.path.name}: {width}×{height} px are too many for most phones{fits}")
+
+
+def _say(what: str) -> None:
+    """A line on standard error, before the work."""
+    console.print(what, style="yellow", markup=False, soft_wrap=True)
+
+
 def _may_replace(
-    target: Path, film_target: Path, settings: dict[str, Any], force: bool | Callable[[Path], bool]
+    target: Path, film_target: Path, settings: dict[str, Any], force: bool | Callable[[str], bool]
 ) -> None:
     """BeautyError if something is there that is no beginning of this very film, and shall stay."""
-    if target.exists() and not is_resumable(film_target, settings):
-        _ask(target, force)
+    if is_resumable(film_target, settings):
+        return
+    rendered = others(film_target, settings)
+    if rendered:
+        _ask(f"{target} is begun already, {rendered}", force)
+        _say(f"{target} is begun anew, instead of {rendered}")
+    elif target.exists():
+        _ask(f"{target} exists", force)
 
 
-def _ask(target: Path, force: bool | Callable[[Path], bool]) -> None:
-    """BeautyError unless `target` may be replaced."""
-    if not (force(target) if callable(force) else force):
-        raise BeautyError(f"{target} exists: --force replaces it, -o chooses another name")
+def _ask(what: str, force: bool | Callable[[str], bool]) -> None:
+    """BeautyError unless what is there may be replaced."""
+    if not (force(what) if callable(force) else force):
+        raise BeautyError(f"{what}: --force replaces it, -o chooses another name")
 
 
 def _suffix(source: Path, loop: float | None) -> str:
     """The format of the dream of a film that nothing else was asked for."""
     suffix = source.suffix.lower()
-    return ".gif" if loop is not None else suffix if suffix in FORMATS else ".mp4"
+    return ".gif" if loop is not None else suffix if suffix in _LIKE_THE_FILM else ".mp4"
 
 
 def _target(source: Path, out: Path | None, loop: float | None) -> Path:
