@@ -14,11 +14,13 @@ import av
 import numpy as np
 from PIL import Image
 
-from beautynet.decode import MAX_PIXELS, WHITE, Unreadable, decode
+from beautynet.decode import MAX_PIXELS, Unreadable, decode
+from beautynet.developing import Developer, lies_on_its_side, on_white, progressive
 from beautynet.errors import BeautyError
 from beautynet.frames import Frame
 
 USUAL_RATE = Fraction(25)  # frames/s, of films that do not say
+MOST_RATE = 240  # frames/s; a guess above it was made of times in ms
 SUFFIXES = {
     *(".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv", ".3gp", ".mts", ".m2ts")
 }
@@ -45,7 +47,7 @@ class Film:
         self.path = Path(path)
         self.start = _exact(start)
         self.end = None if end is None else _exact(end)
-        self._fps = None if fps is None else _exact(fps)
+        self._fps = None if fps is None else _exact_rate(fps)
         self.warnings: list[str] = []
         _check_file(self.path)
         self._source = _animation(self.path) or _Stream(self.path)
@@ -97,8 +99,14 @@ class Film:
 
 
 def _exact(number: float) -> Fraction:
-    """What was meant: 0.1 is a tenth, 29.97 is 30000/1001."""
+    """What was meant: 0.1 is a tenth."""
     return Fraction(number).limit_denominator(1001)
+
+
+def _exact_rate(fps: float) -> Fraction:
+    """What was meant, in frames a second: 29.97 is 30000/1001, as on American television."""
+    television = Fraction(1000 * round(fps * 1.001), 1001)
+    return television if abs(television - Fraction(fps)) < 1e-5 * fps else _exact(fps)
 
 
 def _part(frames: Iterator[Frame], start: Fraction, end: Fraction | None) -> Iterator[Frame]:
@@ -129,14 +137,11 @@ class _Stream:
     """The frames of a film file's best video stream, by libav."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self.damaged = False
-        self.file = open_file(path)
-        try:
-            self.stream = _best_video(self.file, path)
-        except BaseException:
-            self.close()
-            raise
-        rates = [rate for rate in (self.stream.guessed_rate, self.stream.average_rate) if rate] or [USUAL_RATE]
+        self._open()
+        guess = self.stream.guessed_rate if (self.stream.guessed_rate or 0) <= MOST_RATE else None
+        rates = [rate for rate in (guess, self.stream.average_rate) if rate] or [USUAL_RATE]
         self.rate: Fraction = rates[0]
         self.pixel_aspect: Fraction = self.stream.sample_aspect_ratio or Fraction(1)
         self.has_pts = self.file.format.name != "avi"
@@ -152,36 +157,68 @@ class _Stream:
         knows_end = self.stream.duration is not None or not self.has_sound
         self.surely_until = Fraction(9, 10) * seconds if knows_end else Fraction(0)
 
+    def _open(self) -> None:
+        """The file, at its beginning."""
+        self.file = open_file(self.path)
+        try:
+            self.stream = _best_video(self.file, self.path)
+        except BaseException:
+            self.close()
+            raise
+        if self.stream.width * self.stream.height > MAX_PIXELS:  # a kilobyte may claim gigabytes
+            self.close()
+            raise BeautyError(f"{self.path} is too large to be shown: scale it down first")
+        self.decoder = _with_alpha(self.stream) or self.stream.codec_context
+
     def frames(self, start: Fraction) -> Iterator[Frame]:
-        """All frames, or from the last one before `start` (seconds) on that can be decoded by itself."""
-        if start and self.has_pts:
-            with suppress(av.FFmpegError):  # what cannot be sought in is read from its beginning
-                self.file.seek(int((start + self.origin) * av.time_base))
+        """All frames, or from the last one before `start` (seconds) on that can be decoded by itself.
+
+        Each is on until the next one is, for which it waits: what a file says of durations is in the order of decoding.
+        """
         step = 1 / self.rate
-        shape: dict[str, int] = {}
-        last: Fraction | None = None
-        for frame in self._decoded():
+        developed = Developer()
+        last: Frame | None = None
+        for frame in progressive(self._decoded_from(start)):
             time = self._time(frame, first=last is None)
-            if time is None or (last is not None and time <= last):
-                time = Fraction(0) if last is None else last + step
-            turns = round(frame.rotation / 90)
-            if not shape:
-                # a stream may change its size on the way: what follows is scaled to the first frame's
-                shape = {"width": frame.width, "height": frame.height}
-                self.pixel_aspect = 1 / self.pixel_aspect if turns % 2 else self.pixel_aspect
-            picture = np.rot90(frame.reformat(format="rgb24", **shape).to_ndarray(), turns)
+            if time is None or (last and time <= last.time):
+                time = last.time + step if last else Fraction(0)
+            if last:
+                yield last._replace(duration=time - last.time)
+            elif lies_on_its_side(frame):
+                self.pixel_aspect = 1 / self.pixel_aspect
             duration = (self.has_pts and (frame.duration or 0) * frame.time_base) or step
-            yield Frame(np.ascontiguousarray(picture), time, duration)
-            last = time
+            last = Frame(developed(frame), time, duration)
+        if last:
+            yield last
+
+    def _decoded_from(self, start: Fraction) -> Iterator[Any]:
+        """Decoded frames, the first of them on at `start` (seconds) if any is, where the file may seek too late."""
+        if not start or not self.has_pts:
+            return self._decoded()
+        # x264 says which one it is before the first frame only, and old ones' 4:4:4 has to be decoded differently
+        next(self._decoded(), None)
+        back = Fraction(0)
+        with suppress(av.FFmpegError):  # what cannot be sought in is read from its beginning
+            while back < start:
+                self.damaged = False
+                self.file.seek(int((start - back + self.origin) * av.time_base))
+                self.decoder.flush_buffers()
+                frames = self._decoded()
+                first = next(frames, None)
+                time = first and self._time(first, first=False)
+                if time is not None and time <= start:
+                    return chain([first], frames)
+                back = 2 * back or Fraction(1)
+        self.close()
+        self.damaged = False
+        self._open()
+        return self._decoded()
 
     def _time(self, frame: Any, first: bool) -> Fraction | None:
         """When a decoded frame appears, in seconds; None if the file does not say."""
-        # AVI stores no presentation times, and those that libav makes up go backwards where there are B frames.
-        # But frames leave the decoder in the order of their decoding times, a constant delay later.
-        stamp = frame.pts if self.has_pts else frame.dts
-        if stamp is None:
+        if frame.pts is None:
             return None
-        time: Fraction = stamp * frame.time_base
+        time: Fraction = frame.pts * frame.time_base
         if first and not self.has_pts:
             self.origin = time - (self.stream.start_time or 0) * self.stream.time_base
         return time - self.origin
@@ -189,11 +226,16 @@ class _Stream:
     def _decoded(self) -> Iterator[Any]:
         for packet in self._packets():
             try:
-                frames = self.stream.decode(packet)
+                frames = self.decoder.decode(packet)
             except av.FFmpegError:
                 self.damaged = True
                 continue
-            yield from frames
+            for frame in frames:
+                if not self.has_pts:
+                    # AVI stores no presentation times, and those that libav makes up go backwards where there are B
+                    # frames. But frames leave the decoder in the order of their decoding times, a constant delay later.
+                    frame.pts = frame.dts
+                yield frame
 
     def _packets(self) -> Iterator[Any]:
         try:
@@ -219,25 +261,30 @@ class _Pillow:
         self.still = still
         self.damaged = False
         self.expected: int | None = 1 if still else getattr(image, "n_frames", 1)
+        if not still and (durations := list(self._durations())):
+            self.rate = len(durations) / sum(durations, Fraction(0))
+        self.damaged = False  # until it is read in earnest
 
     def frames(self, start: Fraction) -> Iterator[Frame]:  # noqa: ARG002  (what comes before is quickly read)
         if self.still:
             yield Frame(np.asarray(self.still), Fraction(0), 1 / self.rate)
             return
         time = Fraction(0)
+        for duration in self._durations():
+            yield Frame(on_white(self.image.convert("RGBA")), time, duration)
+            time += duration
+
+    def _durations(self) -> Iterator[Fraction]:
+        """How long each frame is on, in seconds, while `image` is that frame."""
         for number in range(self.expected or 0):
             try:
                 self.image.seek(number)
-                layer = self.image.convert("RGBA")
+                self.image.load()
             except Exception:  # decoders of broken files raise nearly everything
                 self.damaged = True
                 return
-            picture = Image.new("RGB", layer.size, WHITE)
-            picture.paste(layer, mask=layer.getchannel("A"))
             # browsers take no duration to mean a tenth of a second
-            duration = Fraction(round(self.image.info.get("duration") or 100), 1000)
-            yield Frame(np.asarray(picture), time, duration)
-            time += duration
+            yield Fraction(round(self.image.info.get("duration") or 100), 1000)
 
     def close(self) -> None:
         self.image.close()
@@ -247,11 +294,11 @@ def _animation(path: Path) -> _Pillow | None:
     """A picture file that libav would read worse (EXIF, transparency, animated WebP) than Pillow; else None."""
     try:
         image = Image.open(path, formats=("GIF", "WEBP", "PNG", "JPEG"))
+        moving = image.format in ("GIF", "WEBP", "PNG") and getattr(image, "n_frames", 1) > 1
     except Image.DecompressionBombError as error:
         raise BeautyError(f"{path} is too large to be shown: scale it down first") from error
     except Exception:  # not one of these, or so broken that libav shall say why
         return None
-    moving = image.format in ("GIF", "WEBP", "PNG") and getattr(image, "n_frames", 1) > 1
     if moving and image.width * image.height <= MAX_PIXELS:
         return _Pillow(image)
     try:
@@ -306,3 +353,11 @@ def _best_video(file: Any, path: Path) -> Any:
     if stream.codec_context is None:
         raise BeautyError(f"{path} has a video codec that is unknown here: convert it to H.264 first")
     return stream
+
+
+def _with_alpha(stream: Any) -> Any:
+    """A decoder that sees how transparent a WebM is, where libav's own does not; else None."""
+    name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
+    if name not in av.codecs_available or stream.metadata.get("alpha_mode") != "1":
+        return None
+    return av.CodecContext.create(name, "r")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from test_media import make_film, photo
 
 from beautynet.errors import BeautyError
@@ -36,3 +37,13 @@ def test_a_poster_of_one_frame(tmp_path: Path) -> None:
     film = make_film(tmp_path / "film.mp4", [Fraction(0)])
     poster(film, tmp_path / "film.jpg")
     assert (tmp_path / "film.jpg").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("duration", [20, 200])
+def test_a_poster_of_an_animation(tmp_path: Path, duration: int) -> None:
+    """Of all of it, however long (ms) its frames are on."""
+    layers = [Image.new("RGB", (32, 32), (8 * n, 8 * n, 8 * n)) for n in range(30)]
+    layers[26:] = [Image.new("RGB", (32, 32), (255, 8 * n, 0)) for n in range(4)]
+    layers[0].save(tmp_path / "film.gif", save_all=True, append_images=layers[1:], duration=duration)
+    poster(tmp_path / "film.gif", tmp_path / "film.jpg")
+    assert Image.open(tmp_path / "film.jpg").getpixel((16, 16))[0] > 200
