@@ -27,7 +27,7 @@ from beautynet import backbones, images
 from beautynet import checkpoint as checkpoints
 from beautynet.backbones import Backbone
 from beautynet.console import progress
-from beautynet.decode import Unreadable, decode
+from beautynet.decode import Unreadable, decode, to_rgb
 from beautynet.dedup import hashes
 from beautynet.devices import pick_device
 from beautynet.labelled import Example, Labelled
@@ -85,7 +85,10 @@ class Classifier:
         header = checkpoints.read_header(path, checkpoints.CLASSIFIER)
         weights = checkpoints.read_weights(path, checkpoints.CLASSIFIER)
         with checkpoints.rebuilding(path):
-            backbone = backbones.load(header["backbone"], pick_device(device))
+            if (name := header["backbone"]) not in backbones.BACKBONES:
+                raise ValueError(f"unknown backbone {name!r}")
+        backbone = backbones.load(name, pick_device(device))  # what fails here is no fault of the file
+        with checkpoints.rebuilding(path):
             weight, bias = (weights.pop(name).numpy() for name in ("head.weight", "head.bias"))
             if weight.shape != (len(header["labels"]), 2 * sum(widths(backbone))) or bias.shape != weight.shape[:1]:
                 raise ValueError(f"a head of {weight.shape} for {len(header['labels'])} labels")
@@ -132,7 +135,7 @@ class Classifier:
 
     def overlaid(self, picture: Image.Image, label: str | None = None) -> Image.Image:
         """The picture, bright where it looked (see `heat`) and dark where it did not; its sides at most LARGEST px."""
-        picture = picture.convert("RGB")
+        picture = to_rgb(picture)
         picture.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS, reducing_gap=2)
         colours = cv2.applyColorMap((self.heat(picture, label) * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
         return Image.blend(picture, Image.fromarray(cv2.cvtColor(colours, cv2.COLOR_BGR2RGB)), 0.5)
@@ -172,9 +175,10 @@ class Namer(nn.Module):
 
 def views(picture: Image.Image, size: int) -> NDArray[np.uint8]:
     """What is looked at: the whole, the upper right quarter, the lower left one: uint8 (3, size, size, 3) RGB."""
+    picture = to_rgb(picture)  # first: palettes cannot be averaged
     if min(picture.size) > 4 * size:  # what is thrown away need not be averaged well
         picture = picture.reduce(min(picture.size) // (2 * size))
-    pixels = np.asarray(picture.convert("RGB"))
+    pixels = np.asarray(picture)
     height, width = (max(1, side // 2) for side in pixels.shape[:2])
     shown = (pixels, pixels[:height, -width:], pixels[-height:, :width])
     return np.concatenate([images.resize_uint8(each[None], size, size) for each in shown])

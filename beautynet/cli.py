@@ -194,7 +194,7 @@ def settings_of(config: type) -> Decorator:
 
 @main.command()
 @click.argument("query", required=False)
-@click.option("--max", "max_", type=click.IntRange(1), default=1000, show_default=True, help="Photos wanted.")
+@click.option("--max", type=click.IntRange(1), help="Photos wanted.  [default: 1000; with --from, all]")
 @click.option(
     "--source",
     multiple=True,
@@ -215,7 +215,7 @@ def settings_of(config: type) -> Decorator:
 @click.option("--contact", envvar="BEAUTYNET_CONTACT", help="Your e-mail or page, for hosts that ask who visits them.")
 @click.option("--allow-private", is_flag=True, help="Fetch from this machine and its own network, too.")
 @click.option("--ignore-opt-out", is_flag=True, help="Take photos whose host says that they are not for training.")
-def scrape(query: str | None, max_: int, allow_private: bool, ignore_opt_out: bool, **given: Any) -> None:
+def scrape(query: str | None, allow_private: bool, ignore_opt_out: bool, **given: Any) -> None:
     """Gather photos of QUERY into data/QUERY/, with a manifest of where each came from.
 
     Run it again to go on: nothing is fetched or saved twice.
@@ -233,7 +233,7 @@ def scrape(query: str | None, max_: int, allow_private: bool, ignore_opt_out: bo
     from beautynet.verbs.scrape import scrape as run
 
     limits = Limits(private_addresses=allow_private, ignore_opt_out=ignore_opt_out)
-    summary = run(query, max=max_, limits=limits, **given)
+    summary = run(query, limits=limits, **given)
     click.echo(summary.sentence())
     if summary.page:
         click.echo(f"nothing was stored; look at {summary.page}")

@@ -147,7 +147,7 @@ def _decode(file: IO[bytes], max_pixels: int, *, keep: bool = False, hashable: b
             orientation = 1 if is_plain else _orientation(image)
             picture: Image.Image
             if not untouched:
-                picture = _to_rgb(image)
+                picture = to_rgb(image)
             elif hashable:
                 picture = image
             else:
@@ -240,8 +240,8 @@ def _is_torn(exif: bytes) -> bool:
     return bool(start + 2 + 12 * entries > len(exif))
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """A loaded picture of any mode -> RGB, 8 bits, sRGB, opaque."""
+def to_rgb(image: Image.Image) -> Image.Image:
+    """A picture of any mode -> a new one: RGB, 8 bits, sRGB, on white where transparent."""
     profile = _foreign_profile(image)
     picture: Image.Image = image
     if image.mode.startswith(("I", "F")):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable
 from contextlib import suppress
 from itertools import islice
@@ -13,6 +12,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from beautynet.manifest import PHOTO
+
 # Of 64 bits. See tests/test_dedup.py: re-encoded and scaled copies stay within it, different photos stay outside.
 NEAR = 6
 _UNSORTED = 1 << 14  # photos that are compared one by one before they are sorted in
@@ -20,7 +21,6 @@ _QUARTERS = np.arange(4)[:, None]
 _VALUES = 1 << 16  # that a quarter may have
 _MIRRORINGS = np.array([[1, 1] * 32, [1, -1] * 32], np.float32)
 """What leaving a picture as it is and mirroring it makes of its 8×8 frequencies."""
-_OUR_NAME = re.compile(r"[0-9a-f]{16}\.jpg")
 
 
 def sha256(data: bytes) -> str:
@@ -50,11 +50,6 @@ def hashes(picture: Image.Image) -> tuple[str, str]:
     medians = np.sort(frequencies, axis=1)[:, 31:33].sum(1, keepdims=True) / 2  # np.median takes ten times as long
     both = np.packbits(frequencies > medians, axis=1).tobytes().hex()
     return both[:16], both[16:]
-
-
-def phash(picture: Image.Image) -> str:
-    """Perceptual hash of a picture, 16 hex digits: the first of `hashes`."""
-    return hashes(picture)[0]
 
 
 class NearDuplicates:
@@ -98,7 +93,7 @@ class NearDuplicates:
                 self._hashes, self._names = (np.concatenate([old, more]) for old in (self._hashes, self._names))
             self._hashes[begin:end] = [int(phash, 16) for _, phash in some]
             for index, (name, _) in enumerate(some, begin):
-                if _OUR_NAME.fullmatch(name):
+                if PHOTO.fullmatch(name):
                     self._names[index] = int(name[:16], 16)
                 else:
                     self._other_names[index] = name

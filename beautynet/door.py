@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -18,12 +19,13 @@ from beautynet.manifest import Status
 from beautynet.sources import Candidate
 from beautynet.sources.fetch import Fetcher, FetchError
 
+if TYPE_CHECKING:
+    from beautynet.judge import Judge
+
 MAX_ASPECT = 3.0  # longer side : shorter side
 JPEG_QUALITY = 95
-PHOTO = re.compile(r"[0-9a-f]{16}\.jpg")
-"""What photos are called."""
 STAGED = re.compile(r"\.[0-9a-f]{16}\.\d+\.\d+\.part\.jpg")
-"""And while they are written and not yet decided on."""
+"""What photos are called while they are written and not yet decided on."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Door:
         fetcher: Fetcher,
         min_size: int,
         reject: Sequence[str],
-        judge: Callable[[Image.Image], float] | None = None,
+        judge: Judge | None = None,
     ) -> None:
         """For the dataset in `folder`: shorter side at least `min_size` px, and none of the faults in `reject`.
 
@@ -109,5 +111,6 @@ class Door:
         urls = (candidate.url, candidate.page or "")
         if self.reject and (fault := quality.why_not(picture, self.reject, urls=urls)):
             return fault
-        share = self.judge(picture) if self.judge else 1.0
-        return f"judged: {share:.3f} probable" if share < 0.5 else None
+        if self.judge and (share := self.judge(picture)) < 0.5:
+            return f"judged: {share:.3f} probable by {self.judge.name}"
+        return None

@@ -31,6 +31,7 @@ SIDES = (160, 224)
 for 224 gives drawings about the scores that it gives them at 224; at 144 it sees other things in them."""
 SHIFT, SCALE, BLUR = 0.04, 0.12, 3.0
 """How far a view may be shifted (of the side), scaled (up or down) and blurred (px that an edge takes)."""
+MOST_ELLIPSES, MOST_COLOURS = 128, 64
 VIEWS = 8
 """Of a drawing when it is judged; always the same ones."""
 
@@ -84,8 +85,18 @@ class Network:
         return self.log_probabilities(pictures, coarse)[:, self.wanted].mean(1)
 
 
+def check(ellipses: int, colours: int | None) -> None:
+    """Raise BeautyError unless drawings can be made of so many ellipses, in so many colours (None: any)."""
+    if not 1 <= ellipses <= MOST_ELLIPSES:
+        raise BeautyError(f"{ellipses} ellipses will not do: give 1 to {MOST_ELLIPSES}")
+    if colours is not None and not 2 <= colours <= MOST_COLOURS:
+        raise BeautyError(f"{colours} colours will not do: give 2 to {MOST_COLOURS}, or a drawing shows nothing")
+
+
 def find(name: str, labels: Sequence[str]) -> str:
     """The label that is meant; a BeautyError that suggests others if none is."""
+    if name in labels:  # a Cardigan is a dog, a cardigan is knitted
+        return name
     plain = {label.lower(): label for label in reversed(labels)}
     asked = " ".join(name.lower().replace("_", " ").replace("-", " ").split())
     spelt = {key.replace("-", " "): label for key, label in plain.items()}

@@ -14,6 +14,7 @@ from PIL import Image
 
 from beautynet import backbones, classifier, files, labelled
 from beautynet.classifier import Classifier, Floats, Head, Seen
+from beautynet.dedup import sha256
 from beautynet.errors import BeautyError
 from beautynet.labelled import Example, Labelled
 from beautynet.scores import OTHER
@@ -35,6 +36,9 @@ class Judge:
             raise BeautyError(f"the model knows no {', '.join(unknown)}: it knows {', '.join(network.labels)}")
         self.network = network
         self.wanted = [network.labels.index(label) for label in wanted]
+        made = sha256(network.weight.tobytes() + network.bias.tobytes())[:8]
+        self.name = f"{made}: {', '.join(sorted(wanted))}"
+        """What tells it from others: one that was trained again, or is asked for other labels."""
         self._alone = threading.Lock()
 
     @classmethod

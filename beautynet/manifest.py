@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -24,6 +25,8 @@ from beautynet.errors import BeautyError
 
 DATA = Path("data")
 """Where datasets are, in folders that are called after them."""
+PHOTO = re.compile(r"[0-9a-f]{16}\.jpg")
+"""What photos are called: by their content."""
 NAME = "manifest.jsonl"
 ATTRIBUTION = "ATTRIBUTION.md"
 SPLIT = "split.json"
@@ -32,6 +35,11 @@ OURS = (NAME, ATTRIBUTION, SPLIT)
 REJECTED = ".rejected"
 """The folder in a dataset for the photos that a person took out."""
 Status = Literal["kept", "rejected", "skipped", "failed"]
+
+
+def folder_name(words: str) -> str:
+    """What a folder is called after words in any script; nothing where there is no letter in them."""
+    return re.sub(r"[^\w]+", "-", unicodedata.normalize("NFC", words).casefold()).strip("-_")[:60]
 
 
 @dataclass(frozen=True)
@@ -145,15 +153,8 @@ class Rows:
 
     def kept_files(self) -> Iterator[tuple[str, str | None]]:
         """(file, perceptual hash) of the photos in the dataset."""
-        return self._files("kept")
-
-    def rejected_files(self) -> Iterator[tuple[str, str | None]]:
-        """(file, perceptual hash) of the photos that a person took out."""
-        return self._files("rejected")
-
-    def _files(self, wanted: Status) -> Iterator[tuple[str, str | None]]:
         values = self.values("file", "phash", "status")
-        return ((file, phash) for file, phash, status in values if status == wanted and file)
+        return ((file, phash) for file, phash, status in values if status == "kept" and file)
 
     def _records(self) -> Iterator[tuple[int, Record]]:
         place, end = 0, self._end

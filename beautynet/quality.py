@@ -21,6 +21,7 @@ Photo = NDArray[np.uint8]  # (H, W, 3), RGB
 
 WORKING_SIDE = 640  # px, of the longer side at which photos are judged: larger is slower and not more certain
 TILE = 32  # px; what has no room for one is not judged
+MOST_LETTERS = 2000  # the largest ones: each is compared with each, and grain has ten thousand specks like letters
 AGENCIES = re.compile(
     r"(^|\.)(123rf|adobestock|stock\.adobe|agefotostock|alamy(images)?|bigstock(photo)?|canstock(photo)?|colourbox"
     r"|depositphotos|dreamstime|featurepics|freepik|ftcdn|gapphotos|gettyimages|gograph|istockphoto|masterfile"
@@ -202,6 +203,7 @@ def _letters(channel: Photo) -> float:
     fill = area / (width * height)
     fits = (height >= 6) & (height <= 70) & (width >= 2) & (width <= 1.8 * height) & (fill > 0.15) & (fill < 0.95)
     found = boxes[1:][fits]
+    found = found[np.argsort(-found[:, 4], kind="stable")[:MOST_LETTERS]]
     found = found[np.argsort(found[:, 0], kind="stable")]
     best = 0.0
     for line in _lines(found):

@@ -28,6 +28,9 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 SHORTEST_TOKEN = 8
+PAUSE = 1.0
+"""Seconds that whoever is not of this machine waits for a refusal: guessing one of the 2⁴⁰ tokens that we make up takes
+a thousand years then, and years with a thousand connections at once."""
 MOST_MESSAGE = 8 << 20
 """Bytes of a WebSocket's message."""
 _GATE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -64,7 +67,9 @@ class Server:
         try:
             family = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][0]
             self._socket = socket.create_server((host, port or 0), family=family)  # listens already: who is early waits
-        except (OSError, OverflowError) as error:
+            # Those that it accepts inherit it; else the end of an answer waits 40 ms for the beginning's receipt.
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except (OSError, OverflowError, UnicodeError) as error:  # a label of a name has 63 letters at most
             where = f"port {port}" if port else f"host {host}"
             raise BeautyError(
                 f"{where} cannot be listened on ({getattr(error, 'strerror', None) or error}): choose another"
@@ -75,8 +80,9 @@ class Server:
         mounted: list[BaseRoute] = [Mount(secret, routes=routes)] if secret else list(routes)
         if not alone:
             mounted.append(Route("/", _gate(token)))
-        known = (host, "localhost") if alone else ()
-        app = _Guard(Starlette(routes=mounted), tuple(f"{_in_url(name)}:{self.port}" for name in known), secret)
+        known = [_in_url(name) for name in (host, "localhost")] if alone else []
+        bare = known if self.port == 80 else []  # which browsers leave out
+        app = _Guard(Starlette(routes=mounted), (*(f"{name}:{self.port}" for name in known), *bare), secret)
         self.url = f"http://{_in_url(_reached_at(host))}:{self.port}{secret}/"
         self.token = token
         self._server = uvicorn.Server(
@@ -158,7 +164,7 @@ def _gate(token: str) -> Callable[[Request], Awaitable[Response]]:
             return HTMLResponse(_GATE.replace("WORDS", "What is the token?"))
         if secrets.compare_digest(given.strip().encode(), token.encode()):
             return RedirectResponse(f"/{token}/", 303)
-        await asyncio.sleep(1)  # who guesses shall need years
+        await asyncio.sleep(PAUSE)
         return HTMLResponse(_GATE.replace("WORDS", "That is not the token."), 403)
 
     return gate
@@ -180,6 +186,8 @@ class _Guard:
             await send(message)
 
         refusal = self._refusal(scope)
+        if refusal and not self._hosts:
+            await asyncio.sleep(PAUSE)
         if refusal is None:
             await self._app(scope, receive, send_with_headers)
         elif scope["type"] == "websocket":

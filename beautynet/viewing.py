@@ -101,7 +101,8 @@ class Stage:
         self._device, self._colors, self._uploads = device, colors, uploads
         first = checkpoints.find(checkpoint)
         self._first = first.parent.name, first
-        self._networks: OrderedDict[Path, Translator] = OrderedDict()
+        self._networks: OrderedDict[Path, tuple[int, Translator]] = OrderedDict()
+        """By its file, with the moment at which that was written, in ns."""
         self._loading = threading.Lock()
         self._kept: OrderedDict[str, Path] = OrderedDict()
         self.turn = asyncio.Lock()
@@ -132,17 +133,17 @@ class Stage:
 
     def network(self, name: str | None) -> Translator:
         """The network of this name, None for the first one. Raises BeautyError."""
-        names = self._names()
-        if name is not None and name not in names:
+        path = self._names().get(name or self._first[0])
+        if path is None or not path.exists():
             raise BeautyError("there is no such checkpoint any more: choose another")
-        path = names[name or self._first[0]]
         with self._loading:
-            if path not in self._networks:
-                self._networks[path] = Translator.load(path, device=self._device, colors=self._colors)
+            written = path.stat().st_mtime_ns  # a run that goes on writes it anew
+            if path not in self._networks or self._networks[path][0] != written:
+                self._networks[path] = written, Translator.load(path, device=self._device, colors=self._colors)
                 while len(self._networks) > MOST_NETWORKS:
                     self._networks.popitem(last=False)
             self._networks.move_to_end(path)
-            return self._networks[path]
+            return self._networks[path][1]
 
     async def upload(self, request: Request) -> str:
         """Keep the film or picture in a request, under a name of ours. Raises Refused, or BeautyError if it is none."""

@@ -25,7 +25,7 @@ from beautynet.decode import decode
 from beautynet.kmeans import assign, fit_centres, sample
 
 SIZE = 256
-BATCH = 8  # training takes 4 on a CPU, 16 on a GPU
+BATCH = 8  # training takes 4 on a CPU, 32 on a GPU
 
 
 def photos(folder: str | None, most: int = 100) -> list[Tensor]:

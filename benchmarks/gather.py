@@ -57,7 +57,7 @@ def ours(urls: list[str], folder: Path, connections: int) -> None:
     addresses = folder / "urls.txt"
     addresses.write_text("\n".join(urls))
     limits = Limits(connections=connections, per_host=connections, private_addresses=True)
-    summary = scrape(origin=addresses, out=folder / "set", min_size=1, limits=limits)
+    summary = scrape(origin=addresses, max=len(urls), out=folder / "set", min_size=1, limits=limits)
     assert summary.failed == 0, summary.sentence()
 
 

@@ -12,7 +12,7 @@ from beautynet import backbones, classifier
 from beautynet import checkpoint as checkpoints
 from beautynet.backbones import Backbone
 from beautynet.classifier import Classifier
-from beautynet.decode import Unreadable
+from beautynet.decode import Unreadable, to_rgb
 from beautynet.errors import BeautyError
 
 FLOWER, CHINA = (Image.fromarray(load_sample_image(name)) for name in ("flower.jpg", "china.jpg"))
@@ -160,6 +160,25 @@ def test_headers_that_do_not_fit_are_one_line(harm: dict[str, object], model: Cl
     checkpoints.write_model(tmp_path / "m.safetensors", weights, header, checkpoints.CLASSIFIER)
     with pytest.raises(BeautyError, match="its header is damaged"):
         Classifier.load(tmp_path / "m.safetensors")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_missing_gpu_is_no_damage(model: Classifier, tmp_path: Path) -> None:
+    model.save(tmp_path / "m.safetensors")
+    with pytest.raises(BeautyError) as caught:
+        Classifier.load(tmp_path / "m.safetensors", device="cuda")
+    assert "damaged" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["P", "1", "RGBA"])
+def test_large_pictures_of_any_mode_are_seen(mode: str) -> None:
+    picture = FLOWER.resize((400, 300)).convert(mode)
+    if mode == "RGBA":
+        picture.putalpha(0)  # on white, as in training
+    whole = classifier.views(picture, 64)[0]
+    wanted = classifier.views(to_rgb(picture), 64)[0]
+    assert (whole == wanted).all()
+    assert (mode == "RGBA") == bool((whole == 255).all())
 
 
 def test_heat_is_where_it_looked(lite: Backbone) -> None:

@@ -110,6 +110,14 @@ def test_the_same_judge_at_the_door(dataset: Path, tmp_path: Path) -> None:
     crops("flower.jpg", tmp_path / "new", range(3), "b")
     summary = scrape(origin=tmp_path / "new", out=tmp_path / "judged", min_size=100, judge=made)
     assert (summary.kept, summary.reasons) == (3, {"judged": 3})
+    again = scrape(origin=tmp_path / "new", out=tmp_path / "judged", min_size=100, judge=made)
+    assert (again.new, again.reasons) == (0, {"judged": 3})
+    other = scrape(origin=tmp_path / "new", out=tmp_path / "judged", min_size=100, judge=made, want=["other"])
+    assert (other.new, other.reasons) == (3, {}), "what another label is wanted of is looked at again"
+    for photo in list((tmp_path / "judged").glob("*.jpg")):
+        photo.unlink()
+    (tmp_path / "judged" / manifest.NAME).unlink()
+    assert scrape(origin=tmp_path / "new", out=tmp_path / "judged", min_size=100, judge=made).kept == 3
     without = scrape(origin=tmp_path / "new", out=tmp_path / "judged", min_size=100)
     assert without.kept == 6, "what a judge turned away comes in without it"
 

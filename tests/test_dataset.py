@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from beautynet import images, manifest
 from beautynet.dataset import SPLIT, Dataset, Photos, squares
 from beautynet.decode import decode
-from beautynet.dedup import phash
+from beautynet.dedup import hashes
 from beautynet.errors import BeautyError
 from beautynet.manifest import DATA
 
@@ -155,7 +155,7 @@ def test_near_duplicates_go_together(crops: torch.Tensor, tmp_path: Path) -> Non
         ImageOps.mirror(picture).resize((160, 160)).save(tmp_path / f"{number:03}b.jpg")
     without = places(Dataset.open(tmp_path))
     list_photos(
-        tmp_path, {path.name: None if "03" in path.name else phash(decode(path)) for path in tmp_path.iterdir()}
+        tmp_path, {path.name: None if "03" in path.name else hashes(decode(path))[0] for path in tmp_path.iterdir()}
     )
     for found in (without, places(Dataset.open(tmp_path))):
         assert 1 <= sum(found.values()) <= len(found) / 4
@@ -165,11 +165,11 @@ def test_near_duplicates_go_together(crops: torch.Tensor, tmp_path: Path) -> Non
 def test_a_new_near_duplicate_joins_what_is_held_out(crops: torch.Tensor, tmp_path: Path) -> None:
     for number, picture in enumerate(images.to_uint8(crops)):
         Image.fromarray(picture).save(tmp_path / f"{number:02}.jpg")
-    list_photos(tmp_path, {path.name: phash(decode(path)) for path in tmp_path.iterdir()})
+    list_photos(tmp_path, {path.name: hashes(decode(path))[0] for path in tmp_path.iterdir()})
     before = places(Dataset.open(tmp_path))
     for name in before:
         ImageOps.mirror(decode(tmp_path / name)).save(tmp_path / f"again-{name}")
-    copies = {path.name: phash(decode(path)) for path in tmp_path.glob("again-*.jpg")}
+    copies = {path.name: hashes(decode(path))[0] for path in tmp_path.glob("again-*.jpg")}
     list_photos(tmp_path, copies)
     after = places(Dataset.open(tmp_path))
     assert before.items() <= after.items()

@@ -22,7 +22,7 @@ from beautynet.draughtsman import METHODS, Critic, Network, confidence, find, lo
 from beautynet.ellipses import Style
 from beautynet.errors import BeautyError
 from beautynet.media import Film
-from beautynet.verbs.draw import draw, draw_gallery, slug
+from beautynet.verbs.draw import REPORT, draw, draw_gallery, slug
 from beautynet.verbs.draw_survey import draw_survey
 
 
@@ -47,6 +47,8 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("hammerhed", "hammerhead"),
         ("school  bus", "school bus"),
         ("strawbery", "strawberry"),
+        ("cardigan", "cardigan"),
+        ("Cardigan", "Cardigan"),
     ],
 )
 def test_names_as_people_write_them(said: str, meant: str) -> None:
@@ -267,8 +269,9 @@ def test_a_survey(tmp_path: Path) -> None:
     assert medians == sorted(medians, reverse=True)
     assert Image.open(summary.plot).size[0] > 500
     assert "orders of magnitude" in summary.sentence()
-    with pytest.raises(BeautyError, match="0 drawings"):
-        draw_survey(images=0)
+    for given, said in (({"images": 0}, "0 drawings"), ({"ellipses": 0}, "0 ellipses"), ({"colors": -1}, "-1 colours")):
+        with pytest.raises(BeautyError, match=said):
+            draw_survey(**given)
 
 
 def test_a_gallery_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,6 +292,15 @@ def test_a_gallery_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.Monk
         draw_gallery("daisy", "xyzzy", out=tmp_path, **settings)
 
 
+def test_what_was_stopped_half_drawn_is_drawn_again(tmp_path: Path) -> None:
+    settings = {"steps": 1, "ellipses": 2, "film": False, "size": 64}
+    draw_gallery("daisy", out=tmp_path, **settings)
+    report = tmp_path / "daisy" / REPORT
+    report.write_text(json.dumps(json.loads(report.read_text()) | {"stopped_by": signal.SIGINT}))
+    assert draw_gallery("daisy", out=tmp_path, **settings).new == 1
+    assert draw_gallery("daisy", out=tmp_path, **settings).new == 0
+
+
 def test_a_gallery_that_has_no_drawing_yet_takes_other_settings(tmp_path: Path) -> None:
     with pytest.raises(BeautyError, match="0 ellipses"):
         draw_gallery("daisy", out=tmp_path, ellipses=0)
@@ -299,6 +311,8 @@ def test_names_make_folders_of_ours() -> None:
     assert slug(["great white shark"]) == "great-white-shark"
     assert slug(["../../etc/passwd"]) == "etc-passwd"
     assert slug(["***"]) == "drawing"
+    labels = ["a b", "rose", "a-b", "***", "A b", "???"]
+    assert [slug([label], labels) for label in labels] == ["a-b", "rose", "a-b-2", "drawing", "a-b-3", "drawing-2"]
 
 
 def test_the_command() -> None:

@@ -97,6 +97,17 @@ def test_the_checkpoint_is_never_overwritten(checkpoint: Path) -> None:
     assert checkpoint.read_bytes() == before
 
 
+def test_a_folder_is_no_file(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BeautyError, match="is a folder, and safetensors is one file"):
+        export(checkpoint, format="safetensors", out=".")
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(BeautyError, match="something else"):
+        export(checkpoint, format="web", out=".")
+    assert export(checkpoint, format="safetensors", out="dream.safetensors").out.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dream.safetensors", "mine.txt"]
+
+
 def test_an_export_that_differs_is_not_delivered(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,6 +104,21 @@ def test_fetch_waits_as_long_as_it_is_told() -> None:
         assert web.log.count("/hour") == 1
 
 
+def test_a_date_that_no_clock_will_show_is_no_date() -> None:
+    with Web() as web, Fetcher(QUICK) as fetcher:
+        never = "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"
+        web.routes["/photo"] = first(status(429, Retry_After=never), body(DATA))
+        assert fetcher.fetch(f"{web.url}/photo") == DATA
+
+
+def test_a_busy_host_is_asked_no_sooner_than_one_that_is_not() -> None:
+    with Web() as web:
+        web.routes["/api"] = first(status(429), body(b"{}"))
+        with Fetcher(QUICK, manners={web.url.removeprefix("http://"): Manners(1, 0.6)}) as fetcher:
+            fetcher.json(f"{web.url}/api")
+        assert web.times[1] - web.times[0] > 0.5
+
+
 def test_fetch_is_not_held_up() -> None:
     once = replace(QUICK, attempts=1)
     with Web() as web, Fetcher(once) as fetcher:
@@ -255,8 +270,10 @@ def test_a_proxy_is_used_and_private_numbers_still_refused(monkeypatch: pytest.M
         monkeypatch.delenv("no_proxy", raising=False)
         fetch._proxies.cache_clear()
         proxy.routes["http://photos.example/rose.jpg"] = body(DATA)
+        proxy.routes["http://xn--mnchen-3ya.example/a%20%C3%A7"] = body(DATA)
         with Fetcher(replace(QUICK, private_addresses=False)) as fetcher:
             assert fetcher.fetch("http://photos.example/rose.jpg") == DATA
+            assert fetcher.fetch("http://München.example/a ç#fragment") == DATA
             assert reason(fetcher, "http://192.168.0.1/").startswith("a private address")
         monkeypatch.undo()
         fetch._proxies.cache_clear()

@@ -6,6 +6,7 @@ import http.client
 import io
 import json
 import os
+import shutil
 import struct
 import threading
 import time
@@ -135,6 +136,21 @@ def test_a_wish_changes_the_dream(served: tuple[Server, Stage], checkpoint: Path
             _, pictures = answer(socket)
             wanted, _ = Translator.load(checkpoint, device="cpu").varied(**wish).dream(FLOWER[None])
             assert np.abs(pictures["dream"].astype(int) - as_sent(wanted[0])).mean() < 0.5
+
+
+def test_a_network_that_goes_on_learning_is_shown_as_it_is_now(checkpoint: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "run" / checkpoint.name
+    mine.parent.mkdir()
+    shutil.copyfile(checkpoint, mine)
+    stage = Stage(mine, tmp_path, device="cpu")
+    before = stage.network(None)
+    assert stage.network(None) is before
+    shutil.copyfile(checkpoint, mine)
+    assert stage.network(None) is not before
+    assert len(stage._networks) == 1
+    mine.unlink()
+    with pytest.raises(BeautyError, match="no such checkpoint any more"):
+        stage.network(None)
 
 
 def test_frames_are_dropped_never_queued(served: tuple[Server, Stage]) -> None:

@@ -36,6 +36,7 @@ def test_max_damage_and_names(photos: Path, tmp_path: Path) -> None:
     Image.open(photos / "01.jpg").save(photos / "01.png")
     (photos / "02").mkdir()
     (photos / "02.jpg").rename(photos / "02" / "a.jpg")
-    summary = pairs(photos, size=32, max=4, out=tmp_path / "out", device="cpu")
+    summary = pairs(photos, size=32, max=4, out=str(tmp_path / "out"), device="cpu")
+    assert summary.folder == tmp_path / "out"
     assert (summary.written, summary.skipped) == (3, 1)
     assert sorted(path.name for path in summary.folder.glob("*.png")) == ["01.png", "01_.png", "02-a.png"]

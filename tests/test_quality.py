@@ -1,5 +1,6 @@
 """Filters name what was done to a photo, pass what it was made from, and survive any picture."""
 
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -108,6 +109,19 @@ def test_odd_pictures_do_no_harm(size: tuple[int, int], colour: str | None) -> N
     for name in ALL:
         reason = quality.why_not(picture, [name])
         assert reason is None or reason.startswith(f"{name}: ")
+
+
+def test_grain_takes_no_memory_by_the_square_of_its_specks() -> None:
+    page = np.zeros((640, 640, 3), np.uint8)
+    for x in range(0, 636, 5):
+        for y in range(0, 632, 8):
+            page[y : y + 6, x : x + 3] = 255
+            page[y + 2 : y + 4, x + 1] = 0
+    tracemalloc.start()
+    quality.why_not(Image.fromarray(page), ["watermark"])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 300e6
 
 
 def test_unknown_filters_are_one_line() -> None:

@@ -27,6 +27,7 @@ from beautynet.manifest import Manifest, Record
 from beautynet.sources import SOURCES, Source, fetch
 from beautynet.sources.bing import bing
 from beautynet.sources.fetch import Limits
+from beautynet.verbs import scrape as verb
 from beautynet.verbs.scrape import scrape
 
 LIMITS = Limits(
@@ -425,6 +426,29 @@ def test_folder_import_and_again() -> None:
     assert agree(Path("here")) == rows
     assert scrape("mine", origin="photos", out=Path("here2")).kept == 7
     assert [row.file for row in agree(Path("here2"))] == [row.file for row in rows]
+
+
+def test_an_import_takes_all_there_are_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verb, "WANTED", 3)  # photos, of the web
+    write_photos(Path("photos"), 5)
+    some = scrape(origin="photos", max=4)
+    assert (some.kept, some.complete, some.delivered) == (4, False, True)
+    everything = scrape(origin="photos")
+    assert (everything.kept, everything.complete, everything.delivered) == (5, True, True)
+    more = scrape(origin="photos", max=9)
+    assert (more.kept, more.complete, more.delivered) == (5, True, True)
+
+
+@pytest.mark.parametrize("connections", [1, 2])
+def test_an_import_of_what_is_there_already_ends(connections: int) -> None:
+    write_photos(Path("photos"), 3)
+    limits = replace(LIMITS, connections=connections)
+    for _ in range(5):
+        done: list[int] = []
+        run = threading.Thread(target=lambda: done.append(scrape(origin="photos", limits=limits).kept), daemon=True)  # noqa: B023
+        run.start()
+        run.join(20)
+        assert done == [3]
 
 
 def test_plain_jpeg_is_stored_bit_for_bit_and_others_close() -> None:

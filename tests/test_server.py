@@ -2,6 +2,7 @@
 
 import http.client
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,7 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from beautynet.errors import BeautyError
-from beautynet.server import Refused, Server, is_loopback, receive
+from beautynet.server import PAUSE, Refused, Server, is_loopback, receive
 
 
 async def hello(_: Request) -> Response:
@@ -32,9 +33,11 @@ def serving(**given: object) -> Iterator[Server]:
     server = Server([Route("/", hello), Route("/take", take, methods=["POST"])], **given)  # type: ignore[arg-type]
     thread = threading.Thread(target=server.run)
     thread.start()
-    yield server
-    server.stop()
-    thread.join(10)
+    try:
+        yield server
+    finally:
+        server.stop()
+        thread.join(10)
     assert not thread.is_alive()
 
 
@@ -55,6 +58,36 @@ def test_on_loopback_the_address_is_the_key() -> None:
         assert ask(server, f"/{server.token}/", Host="evil.example")[0] == 403
         assert ask(server, f"/{server.token}/take", "POST", b"abc") == (200, "3")
         assert ask(server, f"/{server.token}/take", "POST", b"abc", Origin="https://evil.example")[0] == 403
+
+
+def test_an_answer_is_not_held_back() -> None:
+    """Linux acknowledges a first piece after 40 ms; whoever waits for that before the second one is late by as much."""
+    with serving(token="") as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        waits = []
+        for _ in range(20):
+            began = time.perf_counter()
+            connection.request("GET", "/")
+            connection.getresponse().read()
+            waits.append(time.perf_counter() - began)
+        assert sorted(waits)[len(waits) // 2] < 0.03
+
+
+def test_who_guesses_has_to_wait() -> None:
+    with serving(host="0.0.0.0", token="rose-garden") as server:
+        for path in ("/rose-gardens/", "/rose", "/?token=rose"):
+            began = time.monotonic()
+            assert ask(server, path)[0] == 403
+            assert time.monotonic() - began >= PAUSE
+
+
+def test_browsers_leave_port_80_out() -> None:
+    try:
+        server = Server([], 80)
+    except BeautyError as error:
+        pytest.skip(str(error))
+    with server._socket:
+        assert server._server.config.app._hosts == ("127.0.0.1:80", "localhost:80", "127.0.0.1", "localhost")
 
 
 def test_others_are_asked_for_the_token() -> None:
@@ -88,6 +121,8 @@ def test_where_it_cannot_listen_is_one_line() -> None:
         Server([], server.port)
     with pytest.raises(BeautyError, match=r"host 192\.0\.2\.7 cannot be listened on"):
         Server([], host="192.0.2.7")
+    with pytest.raises(BeautyError, match=r"host aaaa.* cannot be listened on"):
+        Server([], host="a" * 64 + ".example")
 
 
 def test_loopback_is_known() -> None:

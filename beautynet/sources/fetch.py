@@ -21,7 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from beautynet import files
 from beautynet.errors import BeautyError
@@ -270,7 +270,7 @@ class Fetcher:
         deadline = time.monotonic() + sink.seconds
         response = self._manager(url).urlopen(
             "GET",
-            quote(url.partition("#")[0], safe="%/:=&?~#+!$,;'@()*[]|"),
+            url.partition("#")[0],  # urllib3 encodes it: a path in per cent, a host in Punycode
             redirect=False,  # each has to be checked first, and its body is not wanted
             retries=False,
             preload_content=False,
@@ -310,7 +310,8 @@ class Fetcher:
         if response.status in (429, 503):
             wait = _seconds(response.headers.get("Retry-After", ""))
             with self._lock:
-                self._next_start[host_of(url)] = time.monotonic() + wait
+                host, until = host_of(url), time.monotonic() + wait
+                self._next_start[host] = max(self._next_start[host], until)
         if response.status != 200:
             raise FetchError(f"HTTP {response.status}")
         if not self.limits.ignore_opt_out and (how := _opt_out(response.headers)):
@@ -485,5 +486,5 @@ def _seconds(retry_after: str) -> float:
         return float(retry_after)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):  # a year of twenty digits
         return 0.0

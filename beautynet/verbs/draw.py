@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -24,10 +23,11 @@ from beautynet import backbones, files
 from beautynet.console import Stop, console, progress
 from beautynet.decode import decode, decode_for
 from beautynet.devices import pick_device
-from beautynet.draughtsman import METHODS, Best, Critic, Network, confidence, find
+from beautynet.draughtsman import METHODS, MOST_COLOURS, Best, Critic, Network, check, confidence, find
 from beautynet.ellipses import Colour, Style
 from beautynet.errors import BeautyError
 from beautynet.frames import Frame
+from beautynet.manifest import folder_name
 from beautynet.plots import plotted
 from beautynet.rendering import writing
 from beautynet.report import data_url, page
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 DRAWINGS = Path("drawings")
 REPORT, SETTINGS = "drawing.json", "gallery.json"
-MOST_ELLIPSES, MOST_COLOURS = 128, 64
 FILM_SIDE, FILM_RATE, FILM_SECONDS, FILM_END = 512, 24, 8, 2
 """Of the film of the search, which holds still at its end."""
 TOP = 5
@@ -196,9 +195,12 @@ def networks_of(names: Sequence[str], model: str | Path | None, device: str) -> 
     return [Network.backbone(name, device) for name in dict.fromkeys(names)]
 
 
-def slug(names: Sequence[str]) -> str:
-    """A folder's name."""
-    return re.sub(r"[^\w]+", "-", " and ".join(names).lower()).strip("-")[:80] or "drawing"
+def slug(names: Sequence[str], labels: Sequence[str] = ()) -> str:
+    """A folder's name; of those `labels` that would have the same one, the later ones get a number."""
+    plain = folder_name(" and ".join(names)) or "drawing"
+    twins = [label for label in labels if slug([label]) == plain]
+    number = twins.index(names[0]) if twins else 0
+    return f"{plain}-{number + 1}" if number else plain
 
 
 # --- colours --------------------------------------------------------------------------------------------------------
@@ -212,14 +214,11 @@ def style_of(
     background: str = "auto",
 ) -> Style:
     """What may vary in a drawing. Raises BeautyError."""
-    if not 1 <= ellipses <= MOST_ELLIPSES:
-        raise BeautyError(f"{ellipses} ellipses will not do: give 1 to {MOST_ELLIPSES}")
+    check(ellipses, colors)
     if palette and from_photo:
         raise BeautyError("give --palette or --from-photo, not both")
     if palette and colors is not None:
         raise BeautyError("--palette has its own number of colours: give it or --colors, not both")
-    if colors is not None and not 2 <= colors <= MOST_COLOURS:
-        raise BeautyError(f"{colors} colours will not do: give 2 to {MOST_COLOURS}, or a drawing shows nothing")
     inks: tuple[Colour, ...] = ()
     if palette:
         inks = _palette(Path(palette))
@@ -311,18 +310,24 @@ def draw_gallery(*names: str, out: str | Path = "gallery", **settings: Any) -> G
     folder, new, stopped_by, found = Path(out), 0, None, []
     _settle(folder / SETTINGS, settings)
     for name in wanted:
-        place = folder / slug([name])
-        if not (place / REPORT).exists() and stopped_by is None:
+        place = folder / slug([name], labels)
+        report = _report(place)
+        if stopped_by is None and (report is None or report.get("stopped_by") is not None):  # a half-drawn one is none
             summary = draw(name, out=place, **settings)
-            stopped_by, new = summary.stopped_by, new + 1
+            stopped_by, new, report = summary.stopped_by, new + 1, _report(place)
             console.print(summary.sentence().splitlines()[0], markup=False)
-        if (place / REPORT).exists():
-            report = json.loads((place / REPORT).read_text(encoding="utf-8"))
+        if report:
             found.append((name, float(report["confidence"]), place, report))
             found.sort(key=lambda each: -each[1])
             files.write_text(folder / "index.html", _gallery(found))
     drawings = tuple((name, share) for name, share, *_ in found)
     return GallerySummary(folder / "index.html", drawings, new, stopped_by)
+
+
+def _report(place: Path) -> dict[str, Any] | None:
+    """What `draw` noted of the drawing in a folder; None where there is none yet."""
+    path = place / REPORT
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
 
 
 def _settle(path: Path, settings: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from beautynet import backbones, files
 from beautynet.console import progress
 from beautynet.devices import pick_device
-from beautynet.draughtsman import SIDES, Network
+from beautynet.draughtsman import SIDES, Network, check
 from beautynet.ellipses import Style
 from beautynet.errors import BeautyError
 from beautynet.plots import plotted
@@ -64,6 +64,7 @@ def draw_survey(
     """
     if images < 1:
         raise BeautyError(f"{images} drawings will not do: give 1 or more")
+    check(ellipses, colors)
     network = Network.classifier(model, device) if model else Network.backbone(backbone, device)
     style, chosen = Style(ellipses, colors), pick_device(device)
     dice = torch.Generator().manual_seed(seed)

@@ -318,7 +318,9 @@ EXPORTERS: dict[str, Callable[[Exportable, Path, Path], Run]] = {
 }
 
 
-def export(checkpoint: str | Path | None = None, *, format: str = "onnx", out: Path | None = None) -> ExportSummary:
+def export(
+    checkpoint: str | Path | None = None, *, format: str = "onnx", out: str | Path | None = None
+) -> ExportSummary:
     """Write `checkpoint` (None: the newest), or a classifier, as `format`, a name in EXPORTERS, and check it.
 
     Raises BeautyError.
@@ -326,7 +328,11 @@ def export(checkpoint: str | Path | None = None, *, format: str = "onnx", out: P
     if format not in EXPORTERS:
         raise BeautyError(f"unknown format {format!r}: choose from {', '.join(EXPORTERS)}")
     source, kind = checkpoints.find_any(checkpoint)
-    out = out or source.with_name(f"{source.parent.name}.{format}")
+    out = Path(out) if out else source.with_name(f"{source.parent.name}.{format}")
+    if out.is_dir():
+        if format != "web":
+            raise BeautyError(f"{out} is a folder, and {format} is one file: choose another name with -o")
+        out = out.resolve()  # "." has no name
     if out.resolve() == source.resolve():
         raise BeautyError(f"{out} is the checkpoint itself: choose another name with -o")
     model = Exportable.classifier(source) if kind is checkpoints.CLASSIFIER else Exportable.generator(source)

@@ -40,7 +40,7 @@ def pairs(
     palette: str = TrainConfig.palette,
     size: int = 256,
     max: int | None = None,
-    out: Path | None = None,
+    out: str | Path | None = None,
     device: str = "auto",
 ) -> PairsSummary:
     """Write the middle square of each photo beside its condition (on the left) as PNG, and a contact sheet.
@@ -50,7 +50,7 @@ def pairs(
     """
     recipe = Condition(condition, abstraction=abstraction, size=size, k=k, palette=palette)
     source = Dataset.open(dataset)
-    folder = out or source.folder.with_name(source.name + PAIRS) / condition
+    folder = Path(out) if out else source.folder.with_name(source.name + PAIRS) / condition
     where = pick_device(device)
     shown: list[np.ndarray] = []
     names: set[str] = set()

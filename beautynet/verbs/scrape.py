@@ -5,33 +5,36 @@ from __future__ import annotations
 import itertools
 import os
 import queue
-import re
 import shutil
 import tempfile
 import threading
 import time
-import unicodedata
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from beautynet import attribution, curation, files, quality, sheet
 from beautynet.console import progress
 from beautynet.dedup import NearDuplicates
-from beautynet.door import PHOTO, STAGED, Door, Look
+from beautynet.door import STAGED, Door, Look
 from beautynet.errors import BeautyError
-from beautynet.manifest import DATA, NAME, Manifest, Record, Status
+from beautynet.manifest import DATA, NAME, PHOTO, Manifest, Record, Status, folder_name
 from beautynet.sources import DEFAULT, SOURCES, Candidate, Search, licences
 from beautynet.sources.fetch import Fetcher, Limits, host_of, is_transient
 from beautynet.sources.supply import Stream, Supply
 
+if TYPE_CHECKING:
+    from beautynet.judge import Judge
+
+WANTED = 1000
+"""Photos of the web, unless somebody says how many."""
 LOOKERS = min(os.cpu_count() or 1, 8)
 """Photos that are decoded at once: one for each core, as more would only pass Python's lock around, up to where memory
 would be the limit."""
@@ -54,7 +57,7 @@ class ScrapeSummary:
     """What a dataset holds after a run. `reasons` counts what was not kept, all runs together, most frequent first."""
 
     folder: Path
-    wanted: int
+    wanted: int | None  # None: all there are
     kept: int
     new: int
     already: int
@@ -62,34 +65,35 @@ class ScrapeSummary:
     gave: dict[str, int]  # source -> photos kept in this run, for each that was asked
     reasons: dict[str, int]
     troubles: dict[str, str]  # source -> why it stopped early
-    complete: bool  # all that was given to import has been looked at
+    complete: bool  # all that was given to import has been looked at, in this run or before
     page: Path | None = None  # of a dry run: what would be kept, to look at
 
     @property
     def delivered(self) -> bool:
         """Whether all photos asked for are there; of an import, whether all its files were readable."""
-        return self.kept >= self.wanted or (self.complete and not self.failed and not self.troubles)
+        enough = self.wanted is not None and self.kept >= self.wanted
+        return enough or (self.complete and not self.failed and not self.troubles)
 
     def sentence(self) -> str:
         """All of it in words."""
         would = "would be " if self.page else ""
         text = f"{self.kept} photos {would}in {self.folder} ({self.new} new, {self.already} from before)"
-        short = not self.delivered and not self.complete
-        if short:
-            text += f", {self.wanted - self.kept} fewer than asked for"
+        missing = 0 if self.wanted is None or self.complete else self.wanted - self.kept
+        if missing > 0:
+            text += f", {missing} fewer than asked for"
         if len(self.gave) > 1:
             text += "; from " + ", ".join(f"{source} {count}" for source, count in self.gave.items())
         if self.reasons:
             text += "; not kept: " + _counted(self.reasons)
         text += "".join(f"\n{source}: {trouble}" for source, trouble in self.troubles.items())
-        if short and not self.troubles:
+        if missing > 0 and not self.troubles:
             text += '. The sources have no more: widen with --also "other words"'
         return text if self.troubles else f"{text}."
 
 
 def scrape(
     query: str | None = None,
-    max: int = 1000,
+    max: int | None = None,
     source: str | Sequence[str] | None = None,
     origin: str | Path | None = None,
     min_size: int = 256,
@@ -106,27 +110,28 @@ def scrape(
 ) -> ScrapeSummary:
     """Fill the dataset `out` (default: data/<query>) up to `max` photos, and say how far that went.
 
-    `origin` is a folder of photos or a text file of addresses to import; without it the sources (default: those in
-    `sources.DEFAULT`) are searched for `query`, in turn; first those that state licences, then the others; and when
-    all have run dry, for the words in `also`. Photos are stored as JPEG without metadata: those that are plain RGB
-    JPEG already keep their compressed pixels bit for bit, all others are encoded anew. Not kept, with the reason in
-    the manifest: a licence outside `license` (a name in `licences.FILTERS`), a shorter side under `min_size` pixels,
-    an aspect ratio over 3:1, the faults in `reject` (names in `quality.FILTERS`), duplicates and near-duplicates,
-    also mirrored, whatever cannot be read; and with `judge`, a classifier, what is probably not one of its labels in
-    `want` (none: all but `other`). `contact` is an address of yours, for hosts that want to know whom to ask.
+    `max` is 1,000 by default, of an import all there are. `origin` is a folder of photos or a text file of addresses to
+    import; without it the sources (default: those in `sources.DEFAULT`) are searched for `query`, in turn; first those
+    that state licences, then the others; and when all have run dry, for the words in `also`. Photos are stored as JPEG
+    without metadata: those that are plain RGB JPEG already keep their compressed pixels bit for bit, all others are
+    encoded anew. Not kept, with the reason in the manifest: a licence outside `license` (a name in `licences.FILTERS`),
+    a shorter side under `min_size` pixels, an aspect ratio over 3:1, the faults in `reject` (names in
+    `quality.FILTERS`), duplicates and near-duplicates, also mirrored, whatever cannot be read; and with `judge`, a
+    classifier, what is probably not one of its labels in `want` (none: all but `other`). `contact` is an address of
+    yours, for hosts that want to know whom to ask.
 
     The same call again continues: what has a row is not fetched again, but for failures that may have passed (a busy
     or unreachable host; files on this machine) and what other settings turned away. A photo that was clicked out or
     deleted by hand does not come back. `dry_run` does all of it but storing, and writes a page with what would be kept.
     Raises BeautyError when the dataset stays empty, and KeyboardInterrupt with everything stored that was done.
     """
-    if max < 1 or min_size < 1:
+    if (max is not None and max < 1) or min_size < 1:
         raise BeautyError("the number of photos and the smallest side must be at least 1")
     quality.check(reject)
     origin = None if origin is None else Path(origin)
     sources = _sources(source, origin, license)
     name = query or _name(origin)
-    folder = DATA / _slug(name) if out is None else Path(out)
+    folder = _folder(name) if out is None else Path(out)
     if origin is not None and origin.is_dir() and folder.resolve() == origin.resolve():
         raise BeautyError(f"{folder} cannot be imported into itself: name another folder with --out")
     with Fetcher(limits, contact) as fetcher:
@@ -141,7 +146,8 @@ def scrape(
             for each in sources
         ]
         in_order = origin is not None and origin.is_dir()
-        wish = _Wish(max, min_size, license, tuple(reject), origin is not None, in_order, _judge(judge, want))
+        wanted = WANTED if max is None and origin is None else max
+        wish = _Wish(wanted, min_size, license, tuple(reject), origin is not None, in_order, _judge(judge, want))
         summary = (_try_out if dry_run else _gather)(folder, fetcher, streams, wish)
     if not summary.kept:
         why = "; ".join(f"{each}: {trouble}" for each, trouble in summary.troubles.items())
@@ -155,13 +161,13 @@ def scrape(
 class _Wish:
     """What photos are wanted."""
 
-    wanted: int
+    wanted: int | None  # None: all there are
     min_size: int
     license: str
     reject: tuple[str, ...]
-    complete: bool  # all there are
+    imports: bool
     in_order: bool
-    judge: Callable[[Image.Image], float] | None
+    judge: Judge | None
 
 
 def _gather(folder: Path, fetcher: Fetcher, streams: Sequence[Stream], wish: _Wish) -> ScrapeSummary:
@@ -212,6 +218,8 @@ class _Gathering:
         self.folder = manifest.folder
         self._resolved = self.folder.resolve()
         self.new = 0
+        self.complete = False
+        """Whether all that is imported has been looked at."""
         self.gave = {stream.source: 0 for stream in streams}
         self._door = Door(self.folder, fetcher, wish.min_size, wish.reject, wish.judge)
         self._supply = Supply(streams, fetcher.at_once, self._wake)
@@ -235,20 +243,24 @@ class _Gathering:
         """Photos in the dataset now."""
         return self.already + self.new
 
+    @property
+    def _enough(self) -> bool:
+        return self.wish.wanted is not None and self.kept >= self.wish.wanted
+
     def run(self) -> None:
         """Look at candidates until enough photos are kept or there are no more."""
         work = [self._settle] + [self._work] * self.fetcher.limits.connections
         workers = [threading.Thread(target=self._guarded, args=(each,), daemon=True) for each in work]
         try:
             with progress("photos") as bar:
-                total = None if self.wish.complete else self.wish.wanted
-                task = bar.add_task("gathering", total=total, completed=self.already)
+                task = bar.add_task("gathering", total=self.wish.wanted, completed=self.already)
                 for worker in workers:
                     worker.start()
                 for worker in workers:
                     while worker.is_alive():
                         worker.join(0.1)
                         bar.update(task, completed=self.kept)
+            self.complete = self.wish.imports and self._supply.dry
         finally:
             self._stop()
             for worker in workers:
@@ -273,7 +285,7 @@ class _Gathering:
             gave=self.gave,
             reasons=dict(reasons.most_common()),
             troubles={stream.source: stream.trouble for stream in self._supply.streams if stream.trouble},
-            complete=self.wish.complete,
+            complete=self.complete,
         )
 
     def _known(self, kept: array[int]) -> Iterator[tuple[str, str]]:
@@ -287,7 +299,9 @@ class _Gathering:
     def _take(self) -> Candidate | None:
         """The next candidate to look at; None where there is none, or no room for it."""
         # Never more in flight than photos missing: what is fetched beyond that would be fetched in vain.
-        room = min(IN_FLIGHT * self.fetcher.limits.connections, self.wish.wanted - self.kept)
+        room = IN_FLIGHT * self.fetcher.limits.connections
+        if self.wish.wanted is not None:
+            room = min(room, self.wish.wanted - self.kept)
         while len(self._flying) < room and (candidate := self._supply.take(self._busy)):
             if not self._is_open(candidate):
                 continue
@@ -317,7 +331,7 @@ class _Gathering:
             case "a private address":
                 return limits.private_addresses
             case "judged":
-                return self.wish.judge is None
+                return self.wish.judge is None or not reason.endswith(f" by {self.wish.judge.name}")
             case fault if fault in quality.FILTERS:
                 return fault not in self.wish.reject
         return record.status == "failed" and (candidate.path is not None or is_transient(reason))
@@ -367,17 +381,22 @@ class _Gathering:
     def _next(self) -> tuple[int, Candidate] | None:
         """A number, counted up, and the next candidate; None when the run is over."""
         with self._news:
-            while not self._stopping and (self._flying or not (self.kept >= self.wish.wanted or self._supply.dry)):
+            while self._goes_on():
                 if candidate := self._take():
                     self._flying.add(candidate.url)
                     self._busy[host_of(candidate.url)] += 1
                     self._taken += 1
                     self._news.notify()  # there may be another one
                     return self._taken - 1, candidate
-                self._news.wait()
+                if self._goes_on():  # what was taken may have been the last, and nothing of it open
+                    self._news.wait()
             self._news.notify_all()
             self._looked.put(None)
             return None
+
+    def _goes_on(self) -> bool:
+        """Whether there is, or may yet be, something to look at."""
+        return not self._stopping and bool(self._flying or not (self._enough or self._supply.dry))
 
     def _hang_up(self, candidate: Candidate) -> None:
         """Its host has room again."""
@@ -452,7 +471,7 @@ class _Gathering:
         )
 
 
-def _judge(model: str | Path | None, want: Sequence[str]) -> Callable[[Image.Image], float] | None:
+def _judge(model: str | Path | None, want: Sequence[str]) -> Judge | None:
     if model is None:
         if want:
             raise BeautyError("--want is for a --judge")
@@ -491,12 +510,11 @@ def _name(origin: Path | None) -> str:
     return origin.resolve().name if origin.is_dir() else origin.stem
 
 
-def _slug(name: str) -> str:
-    """A folder's name from words in any script."""
-    slug = re.sub(r"[^\w]+", "-", unicodedata.normalize("NFC", name).casefold()).strip("-_")[:60]
-    if not slug:
+def _folder(name: str) -> Path:
+    """Where a dataset lies that nobody gave a place."""
+    if not (found := folder_name(name)):
         raise BeautyError("say what to gather, such as `beautynet scrape flowers`, or import with --from")
-    return slug
+    return DATA / found
 
 
 def _clean(folder: Path) -> None:
