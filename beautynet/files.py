@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import sys
+import unicodedata
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain, count
@@ -73,6 +74,11 @@ def dreams_of(sources: Sequence[tuple[Path, Path]], out: Path | None, suffix: Ca
         target = next(name for name in names if known(name) not in taken)
         taken.add(known(target))
         yield target
+
+
+def folder_name(words: str) -> str:
+    """What a folder is called after words in any script; nothing where there is no letter in them."""
+    return re.sub(r"[^\w]+", "-", unicodedata.normalize("NFC", words).casefold()).strip("-_")[:60]
 
 
 _MANY = 4

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -35,11 +34,6 @@ OURS = (NAME, ATTRIBUTION, SPLIT)
 REJECTED = ".rejected"
 """The folder in a dataset for the photos that a person took out."""
 Status = Literal["kept", "rejected", "skipped", "failed"]
-
-
-def folder_name(words: str) -> str:
-    """What a folder is called after words in any script; nothing where there is no letter in them."""
-    return re.sub(r"[^\w]+", "-", unicodedata.normalize("NFC", words).casefold()).strip("-_")[:60]
 
 
 @dataclass(frozen=True)

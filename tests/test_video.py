@@ -1,5 +1,6 @@
 """Films through the video verb: panels, times, sound, damage, interruption. A negative stands in for the network."""
 
+import math
 import os
 import re
 import shutil
@@ -119,7 +120,8 @@ def test_frames_a_second(fps: float, tmp_path: Path) -> None:
 
 def test_parts_that_are_none(tmp_path: Path) -> None:
     source = make_film(tmp_path / "film.mp4")
-    for wrong in ({"start": 5.0}, {"start": 0.5, "end": 0.5}, {"start": -1.0}, {"fps": 0.0}, {"fps": 1e6}):
+    parts = [{"start": 5.0}, {"start": 0.5, "end": 0.5}, {"start": -1.0}, {"start": math.inf}, {"end": math.nan}]
+    for wrong in (*parts, {"fps": 0.0}, {"fps": 1e6}, {"fps": 0.0004}, {"fps": math.nan}):
         with pytest.raises(BeautyError):
             video(source, translator=Negative(), **wrong)  # type: ignore[arg-type]
     assert os.listdir(tmp_path) == ["film.mp4"]
@@ -522,7 +524,7 @@ def test_a_film_too_large_for_phones(tmp_path: Path, capfd: pytest.CaptureFixtur
 
 def test_loops_that_are_none(tmp_path: Path) -> None:
     source = make_film(tmp_path / "film.mp4")
-    for wrong in ({"loop": 0.0}, {"loop": 5.0, "out": tmp_path / "film.webm"}):
+    for wrong in ({"loop": 0.0}, {"loop": math.nan}, {"loop": math.inf}, {"loop": 5.0, "out": tmp_path / "film.webm"}):
         with pytest.raises(BeautyError, match="loop"):
             video(source, translator=Negative(), **wrong)  # type: ignore[arg-type]
 

@@ -27,7 +27,6 @@ from beautynet.draughtsman import METHODS, MOST_COLOURS, Best, Critic, Network, 
 from beautynet.ellipses import Colour, Style
 from beautynet.errors import BeautyError
 from beautynet.frames import Frame
-from beautynet.manifest import folder_name
 from beautynet.plots import plotted
 from beautynet.rendering import writing
 from beautynet.report import data_url, page
@@ -197,7 +196,7 @@ def networks_of(names: Sequence[str], model: str | Path | None, device: str) -> 
 
 def slug(names: Sequence[str], labels: Sequence[str] = ()) -> str:
     """A folder's name; of those `labels` that would have the same one, the later ones get a number."""
-    plain = folder_name(" and ".join(names)) or "drawing"
+    plain = files.folder_name(" and ".join(names)) or "drawing"
     twins = [label for label in labels if slug([label]) == plain]
     number = twins.index(names[0]) if twins else 0
     return f"{plain}-{number + 1}" if number else plain

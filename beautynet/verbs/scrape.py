@@ -25,7 +25,7 @@ from beautynet.console import progress
 from beautynet.dedup import NearDuplicates
 from beautynet.door import STAGED, Door, Look
 from beautynet.errors import BeautyError
-from beautynet.manifest import DATA, NAME, PHOTO, Manifest, Record, Status, folder_name
+from beautynet.manifest import DATA, NAME, PHOTO, Manifest, Record, Status
 from beautynet.sources import DEFAULT, SOURCES, Candidate, Search, licences
 from beautynet.sources.fetch import Fetcher, Limits, host_of, is_transient
 from beautynet.sources.supply import Stream, Supply
@@ -512,7 +512,7 @@ def _name(origin: Path | None) -> str:
 
 def _folder(name: str) -> Path:
     """Where a dataset lies that nobody gave a place."""
-    if not (found := folder_name(name)):
+    if not (found := files.folder_name(name)):
         raise BeautyError("say what to gather, such as `beautynet scrape flowers`, or import with --from")
     return DATA / found
 

@@ -26,7 +26,7 @@ from beautynet.media import SUFFIXES, Film
 from beautynet.rendering import FORMATS, film_format
 from beautynet.segments import Segments, is_resumable, others
 
-MOST_FPS = 240
+LEAST_FPS, MOST_FPS = 0.01, 240
 PLAYED_PX = 4096
 """Longest side in px of films that most phones play."""
 MOVING = {".gif", ".webp"}
@@ -229,11 +229,11 @@ def _check(
 ) -> None:
     """BeautyError for what no film can be dreamt with."""
     composed_size((1, 1), layout)
-    if start < 0 or (end is not None and end <= start):
+    if not 0 <= start < math.inf or (end is not None and not start < end < math.inf):  # nor NaN
         raise BeautyError(f"--start {start:g} and --end {end} will not do: a part begins at 0 or later and ends later")
-    if fps is not None and not 0 < fps <= MOST_FPS:
-        raise BeautyError(f"--fps {fps:g} will not do: it has to be over 0 and at most {MOST_FPS}")
-    if loop is not None and loop <= 0:
+    if fps is not None and not LEAST_FPS <= fps <= MOST_FPS:
+        raise BeautyError(f"--fps {fps:g} will not do: it has to be {LEAST_FPS}..{MOST_FPS}")
+    if loop is not None and not 0 < loop < math.inf:
         raise BeautyError(f"--loop {loop:g} will not do: it has to be over 0")
 
 
