@@ -14,7 +14,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import BadZipFile, ZipFile
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from beautynet import networks
 from beautynet.errors import BeautyError
-from beautynet.files import atomic, explained, lock, write_bytes, write_text
+from beautynet.files import atomic, explained, held, write_bytes, write_text
 
 CHECKPOINTS = Path("checkpoints")
 MODEL, STATE, PREVIOUS_STATE, LOG = "model.safetensors", "state.pt", "state.previous.pt", "log.jsonl"
@@ -213,16 +213,15 @@ def load_state(folder: Path) -> dict[str, Any] | None:
 def alone(folder: Path) -> Iterator[None]:
     """Be the only run in `folder`, which is made; BeautyError where another one is at work in it."""
     place = folder / "lock"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        held = open(place, "wb")  # noqa: SIM115
-    except OSError as error:
-        if sentence := explained(error, place):
-            raise BeautyError(sentence) from error
-        raise
-    with held:
-        if not lock(held.fileno()):
-            raise BeautyError(f"another run is at work in {folder}: wait for it, or --name for a new run")
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            busy = f"another run is at work in {folder}: wait for it, or --name for a new run"
+            stack.enter_context(held(place, busy))
+        except OSError as error:
+            if sentence := explained(error, place):
+                raise BeautyError(sentence) from error
+            raise
         yield
 
 

@@ -206,6 +206,15 @@ def lock(descriptor: int) -> bool:
     return True
 
 
+@contextmanager
+def held(place: Path, refusal: str) -> Iterator[None]:
+    """Hold the file `place`, which is made, as a lock; BeautyError, saying `refusal`, while somebody else does."""
+    with open(place, "wb") as file:
+        if not lock(file.fileno()):
+            raise BeautyError(refusal)
+        yield
+
+
 def clear_leftovers(folder: Path) -> None:
     """Make `folder`, whose only writer is the caller, and remove the temporary files that a killed one left in it."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -60,9 +60,8 @@ class Segments:
         self._remember: Callable[[], dict[str, NDArray[Any]]] = dict
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = self._stack.enter_context(open(self.folder / "lock", "wb"))  # noqa: SIM115
-            if not files.lock(lock.fileno()):
-                raise BeautyError(f"another run is rendering {target}: wait until it is done, or stop it")
+            busy = f"another run is rendering {target}: wait until it is done, or stop it"
+            self._stack.enter_context(files.held(self.folder / "lock", busy))
             files.clear_leftover(target)
             files.clear_leftovers(self.folder)
             if not is_resumable(target, settings):

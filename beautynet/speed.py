@@ -195,19 +195,20 @@ WORK: dict[str, Callable[[TrainConfig, torch.device, str | Path | None], list[Wo
 
 def measure(*works: Work, device: torch.device, seconds: float, started: float) -> Speed:
     """The figures of some work; where there are several, each is done for as long: it is one after the other."""
-    works[0].call()
-    _wait(device)
-    startup = time.monotonic() - started
-    images = loaded = gflop = 0.0
+    startup = images = loaded = gflop = 0.0
     for work in works:
         work.call()
+        _wait(device)
+        startup = startup or time.monotonic() - started
         rate = calls_per_second(work.call, device, seconds / len(works))
         images += rate * work.batch / len(works)
         loaded += rate / calls_per_second(work.loading, device, seconds / 10 / len(works)) / len(works)
+    memory = _peak_bytes(device)  # before networks are made anew, to be counted
+    for work in works:
         with FlopCounterMode(display=False) as counter:
             (work.counted or work.call)()
         gflop += counter.get_total_flops() / work.batch / 1e9 / len(works)
-    return Speed(works[0].name, images, gflop, loaded, startup, _peak_bytes(device) / 1e9)
+    return Speed(works[0].name, images, gflop, loaded, startup, memory / 1e9)
 
 
 def calls_per_second(work: Callable[[], object], device: torch.device, seconds: float) -> float:

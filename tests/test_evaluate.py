@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -155,9 +156,9 @@ def test_a_network_that_looks_at_nothing_is_told_so(
         def paint(self, shown: Tensor) -> Tensor:
             return torch.rand(shown.shape, generator=dice) * 2 - 1
 
-    blind = Blind(Translator.load(own), {})
+    blind: Any = Blind(Translator.load(own), {})
     monkeypatch.setattr(module, "asdict", lambda value: {} if value is blind else vars(value))
-    report = evaluate(data=photos, out=tmp_path / "out", everyday=photos, translator=blind)  # type: ignore[arg-type]
+    report = evaluate(data=photos, out=tmp_path / "out", everyday=photos, translator=blind)
     assert report["dream"].void
     assert "cannot be told" in report.facts["findings"][-1]
     dream = report.page.read_text().partition(">dream<")[2]
