@@ -13,10 +13,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from beautynet.classifier import Classifier as Classifier
+    from beautynet.classifying.classifier import Classifier as Classifier
     from beautynet.conditions import Condition as Condition
     from beautynet.config import TrainConfig as TrainConfig
-    from beautynet.dataset import Dataset as Dataset
+    from beautynet.datasets.dataset import Dataset as Dataset
     from beautynet.errors import BeautyError as BeautyError
     from beautynet.showcase import demo as demo
     from beautynet.speed import bench as bench
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "BeautyError": "beautynet.errors",
-    "Classifier": "beautynet.classifier",
+    "Classifier": "beautynet.classifying.classifier",
     "Condition": "beautynet.conditions",
-    "Dataset": "beautynet.dataset",
+    "Dataset": "beautynet.datasets.dataset",
     "TrainConfig": "beautynet.config",
     "Translator": "beautynet.translator",
     "bench": "beautynet.speed",

@@ -13,7 +13,6 @@ from importlib import resources
 from math import cos, pi
 from pathlib import Path
 from random import Random
-from string import Template
 from typing import Any
 
 import numpy as np
@@ -24,13 +23,14 @@ from beautynet import files, images
 from beautynet.console import console
 from beautynet.decode import decode
 from beautynet.errors import BeautyError
-from beautynet.frames import Frame
-from beautynet.rendering import writing
+from beautynet.film.frames import Frame
+from beautynet.film.rendering import writing
 from beautynet.translator import Translator
 from beautynet.verbs.image import image
 from beautynet.verbs.pairs import pairs
 from beautynet.verbs.train import FILM, TrainSummary, train
 from beautynet.verbs.video import video
+from beautynet.web.templates import filled
 
 TRAINING: dict[str, Any] = {
     "preset": "S",
@@ -209,13 +209,11 @@ def _save(picture: Image.Image, path: Path, quality: int = 95) -> None:
 
 
 def _page(show: Show, summary: TrainSummary, header: dict[str, Any]) -> str:
-    template = (resources.files("beautynet") / "showcase.html").read_text(encoding="utf-8")
-    if show.training is None:
-        template = re.sub(r"<!-- training -->.*?<!-- /training -->", "", template, flags=re.DOTALL)
     log = (summary.folder / checkpoints.LOG).read_text(encoding="utf-8").splitlines()
     first, last = (json.loads(row)["l1"] for row in (log[0], log[-1]))
     notes = (resources.files("sklearn.datasets.images") / "README.txt").read_text(encoding="utf-8")
-    return Template(template).substitute(
+    page = filled(
+        "showcase",
         minutes=_minutes(summary.seconds),
         images=f"{summary.images:,}",
         steps=f"{summary.steps:,}",
@@ -223,14 +221,15 @@ def _page(show: Show, summary: TrainSummary, header: dict[str, Any]) -> str:
         error_first=f"{first / 2:.0%}",  # of the range from -1 to 1
         error_last=f"{last / 2:.0%}",
         device=html.escape({"cpu": "a CPU", "mps": "an Apple GPU"}.get(header["trained_on"], header["trained_on"])),
-        size=TRAINING["size"],
-        crops=CROPS,
+        size=str(TRAINING["size"]),
+        crops=str(CROPS),
         pairs="\n".join(_pair(name) for name in show.pairs),
         film=show.film,
-        training=show.training,
+        training=show.training or "",
         credits="\n".join(_credits(notes)),
         notes=_with_links(notes.strip()),
     )
+    return page if show.training else re.sub(r"<!-- training -->.*?<!-- /training -->", "", page, flags=re.DOTALL)
 
 
 def _minutes(seconds: float) -> str:

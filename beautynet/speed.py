@@ -27,12 +27,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from beautynet.conditions import Condition
 from beautynet.config import TrainConfig
-from beautynet.dataset import Dataset, Photos
+from beautynet.datasets.dataset import Dataset, Photos
 from beautynet.devices import has_bfloat16, peak_memory, pick_device
 from beautynet.errors import BeautyError
-from beautynet.frames import Batch, Frame
+from beautynet.film.frames import Batch, Frame
 from beautynet.networks import PRESETS, Generator, depth_for
-from beautynet.trainer import Trainer
+from beautynet.training.trainer import Trainer
 from beautynet.translator import Translator
 
 PLAIN = Path(__file__).parents[1] / "benchmarks" / "plain_pix2pix.py"

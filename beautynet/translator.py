@@ -20,17 +20,18 @@ from PIL import Image
 from torch import Tensor
 
 from beautynet import checkpoint as checkpoints
-from beautynet import conditions, images, networks, steady_gpu
+from beautynet import conditions, images, networks
 from beautynet.conditions import Condition
 from beautynet.config import STEADY
 from beautynet.decode import decode_for
 from beautynet.devices import autocast, free_memory, pick_device
 from beautynet.errors import BeautyError
 from beautynet.files import Paths, listed
-from beautynet.frames import BATCH, BATCH_GPU, Batch, Frame, in_batches
-from beautynet.pipeline import ahead, computing
+from beautynet.film import steady_gpu
+from beautynet.film.frames import BATCH, BATCH_GPU, Batch, Frame, in_batches
+from beautynet.film.pipeline import ahead, computing
+from beautynet.film.steady import Movement, View, lean, watch
 from beautynet.replay import Replay
-from beautynet.steady import Movement, View, lean, watch
 from beautynet.tiles import tiled
 
 MEMORY_VERSION = 3
@@ -207,7 +208,7 @@ class Translator:
 
         Each `frames.Frame` has a picture, uint8 RGB (H, W, 3), its time and its duration. Raises BeautyError.
         """
-        from beautynet.media import Film
+        from beautynet.film.media import Film
 
         with Film(path, start, end) as film, closing(self.dreams(in_batches(film, self.batch))) as dreamt:
             for frames, dreams, _ in dreamt:

@@ -33,16 +33,16 @@ def _replace(owner: Any, **parts: Any) -> None:
 
 def _eight_groups() -> None:
     """As before 2026-11-26."""
-    from beautynet import trainer
     from beautynet.networks import Generator
+    from beautynet.training import trainer
 
     _replace(trainer, Generator=lambda width, depth, _: Generator(width, depth, 8))
 
 
 def _unmixed() -> None:
     """A discriminator that sees each scale by itself, as before 2026-11-27."""
-    from beautynet import trainer
     from beautynet.networks import Discriminator
+    from beautynet.training import trainer
 
     _replace(trainer, Discriminator=lambda channels, **_: Discriminator(channels, mixes=False))
 
@@ -60,14 +60,14 @@ def _no_noise() -> None:
 
 
 def _no_adversary() -> None:
-    from beautynet import losses
+    from beautynet.training import losses
 
     _replace(losses, generator_hinge=lambda fake: 0.0 * sum(scores.mean() for scores in fake))
 
 
 def _least_squares() -> None:
     """LSGAN (Mao et al. 2017)."""
-    from beautynet import losses
+    from beautynet.training import losses
 
     def discriminator(real: Sequence[Any], fake: Sequence[Any]) -> Any:
         return sum(((r - 1) ** 2).mean() + (f**2).mean() for r, f in zip(real, fake, strict=True)) / len(real)
@@ -82,7 +82,8 @@ def _relativistic() -> None:
     """How much more real than the others' mean, with the logistic loss (RaGAN; Jolicoeur-Martineau 2019)."""
     from torch.nn.functional import softplus
 
-    from beautynet import losses, networks
+    from beautynet import networks
+    from beautynet.training import losses
 
     known: list[Any] = []
     """The mean scores of the photos that were looked at last, for the generator's side."""
@@ -109,7 +110,8 @@ def _penalty() -> None:
     """Approximate R1 and R2 without a second derivative: |D(x) - D(x + noise)|² (Lin et al. 2025), x being features."""
     import torch
 
-    from beautynet import losses, networks
+    from beautynet import networks
+    from beautynet.training import losses
 
     look, distance = networks.Discriminator.forward, losses.discriminator_hinge
     rough: list[Any] = []
@@ -150,7 +152,7 @@ def _no_average() -> None:
     """The generator as it is, not the moving average of it."""
     import torch
 
-    from beautynet.trainer import Trainer
+    from beautynet.training.trainer import Trainer
 
     @torch.no_grad()
     def follow(self: Trainer) -> None:
@@ -165,7 +167,7 @@ def _worse_labels(dropped: bool) -> Callable[[], None]:
     def patch() -> None:
         import torch
 
-        from beautynet import trainer
+        from beautynet.training import trainer
 
         crops = trainer.Trainer._crops
 
@@ -190,7 +192,7 @@ def _no_spectral_norm() -> None:
 
 def _depth(levels: int) -> Callable[[], None]:
     def patch() -> None:
-        from beautynet import trainer
+        from beautynet.training import trainer
 
         _replace(trainer, depth_for=lambda _: levels)
 
@@ -310,7 +312,7 @@ def _row(variant: str, reports: Sequence[dict[str, Any]]) -> str:
 def _plot(found: dict[str, list[dict[str, Any]]], x: str, y: str, out: Path) -> None:
     """A point for each variant, with bars over its seeds."""
     sys.path.insert(0, str(REPO))
-    from beautynet.plots import plotted
+    from beautynet.web.plots import plotted
 
     def draw(figure: Any) -> None:
         axes = figure.add_subplot()

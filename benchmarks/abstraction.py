@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beautynet.plots import plotted
 from beautynet.verbs.evaluate import OUTPUT, EvaluateReport, evaluate
+from beautynet.web.plots import plotted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -19,10 +19,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from beautynet import backbones, classifier, labelled
-from beautynet.classifier import Seen
+from beautynet import backbones
+from beautynet.classifying import classifier, labelled
+from beautynet.classifying.classifier import Seen
+from beautynet.classifying.labelled import Example, Labelled
 from beautynet.decode import pictures_in
-from beautynet.labelled import Example, Labelled
 from beautynet.verbs.classify_predict import classify_predict
 from beautynet.verbs.classify_train import classify_train
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from beautynet import images
 from beautynet.colour import rgb_to_lab, smooth
 from beautynet.conditions import Condition
-from beautynet.dataset import Dataset, Photos
+from beautynet.datasets.dataset import Dataset, Photos
 from beautynet.decode import decode
 from beautynet.kmeans import assign, fit_centres, sample
 

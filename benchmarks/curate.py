@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from beautynet import backbones, judge
+from beautynet import backbones
+from beautynet.classifying import judge
 from beautynet.decode import pictures_in
 
 HIDDEN = 60

@@ -28,9 +28,9 @@ import torch
 from sklearn.cluster import KMeans
 
 from beautynet import images, memory, metrics
-from beautynet.frames import Frame, in_batches
-from beautynet.media import Film
-from beautynet.rendering import writing
+from beautynet.film.frames import Frame, in_batches
+from beautynet.film.media import Film
+from beautynet.film.rendering import writing
 from beautynet.translator import Memory, Translator
 from beautynet.verbs.video import video
 

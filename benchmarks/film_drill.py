@@ -26,7 +26,7 @@ import av
 from PIL import Image, ImageSequence
 
 from beautynet.errors import BeautyError
-from beautynet.media import Film
+from beautynet.film.media import Film
 
 SECONDS = 120
 NEAR = 0.05  # seconds that a film or its sound may be longer or shorter

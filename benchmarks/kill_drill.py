@@ -21,8 +21,8 @@ from pathlib import Path
 
 from local_server import serving, unlike
 
-from beautynet import manifest
-from beautynet.dedup import sha256
+from beautynet.datasets import manifest
+from beautynet.datasets.dedup import sha256
 
 COPIES, MISSING = 50, 50
 

@@ -28,12 +28,12 @@ from browser import browser, camera  # type: ignore[import-not-found]  # of the 
 
 from beautynet import checkpoint, images
 from beautynet.conditions import Condition
-from beautynet.media import Film
+from beautynet.film.media import Film
 from beautynet.networks import PRESETS, Generator, depth_for
-from beautynet.server import Server
 from beautynet.verbs.export import export
 from beautynet.verbs.live import routes
-from beautynet.viewing import Stage
+from beautynet.web.server import Server
+from beautynet.web.viewing import Stage
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from beautynet import images
 from beautynet.conditions import Condition
 from beautynet.config import CONDITION_NAMES, PALETTE_NAMES, TrainConfig
-from beautynet.dataset import Dataset, Photos
+from beautynet.datasets.dataset import Dataset, Photos
 from beautynet.devices import pick_device
 from beautynet.speed import Work, measure, noise_photos
 from beautynet.translator import Translator

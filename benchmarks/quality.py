@@ -1,4 +1,4 @@
-"""How well `beautynet.quality` tells photos from what is none: `python benchmarks/quality.py DATA [DRAWINGS]`.
+"""How well `gathering/quality.py` tells photos from what is none: `python benchmarks/quality.py DATA [DRAWINGS]`.
 
 DATA has the folders flowers, junk, street_art and paintings; blurred photos, collages and watermarked photos are made
 from them, drawings are drawn, and those in the folder DRAWINGS (icons, screenshots) are added. Thresholds were
@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from beautynet import quality
 from beautynet.decode import Unreadable, decode
 from beautynet.errors import BeautyError
+from beautynet.gathering import quality
 
 Picture = Image.Image
 Rng = np.random.Generator

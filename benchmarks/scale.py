@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from beautynet.dedup import NearDuplicates
-from beautynet.manifest import NAME, Manifest, Record, Rows
+from beautynet.datasets.dedup import NearDuplicates
+from beautynet.datasets.manifest import NAME, Manifest, Record, Rows
 
 SAMPLES = 20  # fill levels at which all pairs are measured; they would take hours
 
@@ -86,7 +86,7 @@ def fill_index(folder: Path) -> int:
 
 
 def open_dataset(folder: Path) -> int:
-    from beautynet.dataset import Dataset
+    from beautynet.datasets.dataset import Dataset
 
     return len(Dataset.open(folder).photos)
 
@@ -101,7 +101,7 @@ OPENERS: dict[str, Callable[[Path], int]] = {
 def measure(name: str, folder: Path) -> None:
     """In a fresh process: print how many, seconds, and MB of peak memory before and after."""
     if name == "Dataset":
-        import beautynet.dataset  # noqa: F401  # torch takes its time, whatever the size
+        import beautynet.datasets.dataset  # noqa: F401  # torch takes its time, whatever the size
     before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
     count = OPENERS[name](folder)
     seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -13,18 +13,19 @@ from PIL import Image
 from sklearn.datasets import load_sample_image, load_sample_images
 from torch import Tensor
 
-from beautynet import backbones, classifier, images
+from beautynet import backbones, images
 from beautynet import checkpoint as checkpoints
-from beautynet.browser_runtime import runtime
-from beautynet.classifier import Classifier
+from beautynet.classifying import classifier
+from beautynet.classifying.classifier import Classifier
 from beautynet.conditions import Condition
 from beautynet.config import TrainConfig
-from beautynet.dataset import Photos
+from beautynet.datasets.dataset import Photos
 from beautynet.decode import decode
 from beautynet.errors import BeautyError
 from beautynet.networks import PRESETS, Generator, depth_for
-from beautynet.trainer import Progress
+from beautynet.training.trainer import Progress
 from beautynet.verbs.export import ExportSummary, export
+from beautynet.web.browser_runtime import runtime
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -2,8 +2,8 @@ from pathlib import Path
 
 from test_manifest import record
 
-from beautynet import attribution
-from beautynet.manifest import ATTRIBUTION
+from beautynet.datasets import attribution
+from beautynet.datasets.manifest import ATTRIBUTION
 
 
 def page(folder: Path, *records: object) -> list[str]:

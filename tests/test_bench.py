@@ -15,11 +15,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from beautynet import speed
 from beautynet.conditions import Condition
-from beautynet.dataset import Photos
+from beautynet.datasets.dataset import Photos
 from beautynet.errors import BeautyError
 from beautynet.networks import PRESETS, Generator, depth_for
 from beautynet.speed import Bench, Speed, Work, bench, measure
-from beautynet.trainer import Trainer
+from beautynet.training.trainer import Trainer
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 CPU = torch.device("cpu")

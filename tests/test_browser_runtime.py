@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from beautynet import browser_runtime
-from beautynet.browser_runtime import runtime
 from beautynet.errors import BeautyError
 from beautynet.sources.fetch import Fetcher, Limits
+from beautynet.web import browser_runtime
+from beautynet.web.browser_runtime import runtime
 
 SOME = {"a.mjs": b"export const a = 1;", "b.wasm": b"\0asm" * 1000}
 

@@ -8,10 +8,11 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from beautynet import backbones, classifier
+from beautynet import backbones
 from beautynet import checkpoint as checkpoints
 from beautynet.backbones import Backbone
-from beautynet.classifier import Classifier
+from beautynet.classifying import classifier
+from beautynet.classifying.classifier import Classifier
 from beautynet.decode import Unreadable, to_rgb
 from beautynet.errors import BeautyError
 

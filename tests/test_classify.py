@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from beautynet.classifier import Classifier
+from beautynet.classifying.classifier import Classifier
 from beautynet.cli import main
 from beautynet.errors import BeautyError
 from beautynet.verbs.classify_evaluate import classify_evaluate

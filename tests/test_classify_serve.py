@@ -17,11 +17,13 @@ from selenium.webdriver.common.by import By
 from sklearn.datasets import load_sample_image
 from web import drip
 
-from beautynet import backbones, classifier, naming
-from beautynet.classifier import Classifier
+from beautynet import backbones
+from beautynet.classifying import classifier
+from beautynet.classifying.classifier import Classifier
 from beautynet.errors import BeautyError
-from beautynet.naming import routes
-from beautynet.server import Server
+from beautynet.web import naming
+from beautynet.web.naming import routes
+from beautynet.web.server import Server
 
 PICTURE = io.BytesIO()
 Image.fromarray(load_sample_image("flower.jpg")).save(PICTURE, "JPEG")

@@ -15,9 +15,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 import beautynet
-from beautynet import backbones, cli, layout, quality, sources
+from beautynet import backbones, cli, sources
 from beautynet.config import TrainConfig
 from beautynet.errors import BeautyError
+from beautynet.film import layout
+from beautynet.gathering import quality
 from beautynet.sources import licences
 from beautynet.verbs import train as training
 

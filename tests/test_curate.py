@@ -14,12 +14,14 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from beautynet import backbones, curation, judge, manifest
+from beautynet import backbones
+from beautynet.classifying import judge
+from beautynet.classifying.judge import Judge
 from beautynet.cli import main
-from beautynet.dataset import Dataset
+from beautynet.datasets import curation, manifest
+from beautynet.datasets.dataset import Dataset
+from beautynet.datasets.manifest import Manifest, Record
 from beautynet.errors import BeautyError
-from beautynet.judge import Judge
-from beautynet.manifest import Manifest, Record
 from beautynet.verbs.curate import curate
 from beautynet.verbs.look import look
 from beautynet.verbs.scrape import scrape

@@ -11,12 +11,13 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from beautynet import images, manifest
-from beautynet.dataset import SPLIT, Dataset, Photos, squares
+from beautynet import images
+from beautynet.datasets import manifest
+from beautynet.datasets.dataset import SPLIT, Dataset, Photos, squares
+from beautynet.datasets.dedup import hashes
+from beautynet.datasets.manifest import DATA
 from beautynet.decode import decode
-from beautynet.dedup import hashes
 from beautynet.errors import BeautyError
-from beautynet.manifest import DATA
 
 CPU = torch.device("cpu")
 
@@ -213,7 +214,7 @@ def test_photos_that_are_too_many_lie_on_the_disk(
     enough = 4 * len(paths) * 64**2
     found = []
     for memory in (enough, enough - 1):
-        monkeypatch.setattr("beautynet.dataset.MEMORY", memory)
+        monkeypatch.setattr("beautynet.datasets.dataset.MEMORY", memory)
         loaded = Photos.load(paths, 64, CPU)
         found.append(loaded.crops([0, 5, 0], 64, Random(1)))
         assert len(loaded) == len(paths)
@@ -222,7 +223,7 @@ def test_photos_that_are_too_many_lie_on_the_disk(
     assert not list((tmp_path / "cache").rglob("*.*")), "nobody else sees the file"
     unreadable = tmp_path / "not.jpg"
     unreadable.write_bytes(b"no")
-    monkeypatch.setattr("beautynet.dataset.MEMORY", 1)
+    monkeypatch.setattr("beautynet.datasets.dataset.MEMORY", 1)
     with pytest.raises(BeautyError, match="none of the 1 photos"):
         Photos.load([unreadable], 64, CPU)
 

@@ -10,8 +10,8 @@ from PIL import Image, ImageCms, ImageFile
 from sklearn.datasets import load_sample_images
 from web import SHARED, bomb, encoded
 
+from beautynet.datasets.dedup import hashes
 from beautynet.decode import Unreadable, decode, decode_for, decode_with_jpeg
-from beautynet.dedup import hashes
 from beautynet.errors import BeautyError
 
 HOSTILE = SHARED / "hostile"

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 from web import SHARED, encoded, pictures
 
-from beautynet import dedup
+from beautynet.datasets import dedup
+from beautynet.datasets.dedup import NEAR, NearDuplicates, hashes, sha256
 from beautynet.decode import decode
-from beautynet.dedup import NEAR, NearDuplicates, hashes, sha256
 
 
 def distance(one: str, other: str) -> int:

@@ -12,8 +12,8 @@ import pytest
 from av.sidedata.sidedata import Type
 from test_media import SHARED, likeness, needs_videos, photo, pictures
 
-from beautynet.frames import Frame
-from beautynet.media import Film
+from beautynet.film.frames import Frame
+from beautynet.film.media import Film
 
 
 def encode(

@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 from web import Web, body, encoded, pictures
 
+from beautynet.datasets.dedup import sha256
 from beautynet.decode import decode
-from beautynet.dedup import sha256
-from beautynet.door import Door, Look
 from beautynet.errors import BeautyError
+from beautynet.gathering.door import Door, Look
 from beautynet.sources import Candidate
 from beautynet.sources.fetch import Fetcher, Limits
 

@@ -16,12 +16,14 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 import beautynet
-from beautynet import backbones, classifier, cli, draughtsman, images
-from beautynet.classifier import Classifier
-from beautynet.draughtsman import METHODS, Critic, Network, confidence, find, looks_at
-from beautynet.ellipses import Style
+from beautynet import backbones, cli, images
+from beautynet.classifying import classifier
+from beautynet.classifying.classifier import Classifier
+from beautynet.drawing import draughtsman
+from beautynet.drawing.draughtsman import METHODS, Critic, Network, confidence, find, looks_at
+from beautynet.drawing.ellipses import Style
 from beautynet.errors import BeautyError
-from beautynet.media import Film
+from beautynet.film.media import Film
 from beautynet.verbs.draw import REPORT, draw, draw_gallery, slug
 from beautynet.verbs.draw_survey import draw_survey
 
@@ -231,7 +233,8 @@ def test_ctrl_c_keeps_the_best_so_far(tmp_path: Path) -> None:
     words = ["beautynet", "draw", "daisy", "--minutes", "30", "--no-film", "-o", "out"]
     code = f"""
 import signal, sys
-from beautynet import cli, draughtsman
+from beautynet import cli
+from beautynet.drawing import draughtsman
 
 plain = draughtsman.METHODS["gradient"]
 

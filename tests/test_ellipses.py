@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from beautynet import images
-from beautynet.ellipses import Ellipses, Style, hexadecimal
+from beautynet.drawing.ellipses import Ellipses, Style, hexadecimal
 
 SIDE = 128
 

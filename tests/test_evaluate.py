@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from beautynet import backbones, images
 from beautynet import checkpoint as checkpoints
-from beautynet.dataset import Dataset
-from beautynet.dedup import sha256
+from beautynet.datasets.dataset import Dataset
+from beautynet.datasets.dedup import sha256
 from beautynet.errors import BeautyError
 from beautynet.translator import Translator
 from beautynet.verbs import evaluate as module
@@ -42,7 +42,7 @@ def statistic(monkeypatch: pytest.MonkeyPatch) -> None:
         return backbones.Parts(network, network.head, [network.filters], 64, *backbones.IMAGENET)
 
     monkeypatch.setitem(backbones.BACKBONES, backbones.DEFAULT, parts)
-    monkeypatch.setattr("beautynet.dataset.HELD_OUT_SHARE", 0.4)
+    monkeypatch.setattr("beautynet.datasets.dataset.HELD_OUT_SHARE", 0.4)
 
 
 @pytest.fixture

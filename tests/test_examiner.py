@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from beautynet.config import TrainConfig
-from beautynet.examiner import Examiner
-from beautynet.trainer import Trainer
+from beautynet.training.examiner import Examiner
+from beautynet.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 

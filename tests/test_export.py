@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from beautynet import images
-from beautynet.classifier import Classifier, Namer
+from beautynet.classifying.classifier import Classifier, Namer
 from beautynet.conditions import CONDITIONS, Condition
 from beautynet.errors import BeautyError
 from beautynet.translator import Translator

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from beautynet import health
+from beautynet.training import health
 
 SOUND: dict[str, Any] = {
     **{"steps": 2000, "images": 8000, "seconds": 300.0, "images_per_second": 26.0, "photos": 629},

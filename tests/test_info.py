@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from beautynet import checkpoint as checkpoints
-from beautynet import manifest
+from beautynet.datasets import manifest
 from beautynet.errors import BeautyError
 from beautynet.verbs.info import info
 

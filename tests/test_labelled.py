@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from beautynet import labelled
+from beautynet.classifying import labelled
+from beautynet.classifying.labelled import Example, Labelled
+from beautynet.datasets.dedup import hashes
 from beautynet.decode import Unreadable
-from beautynet.dedup import hashes
 from beautynet.errors import BeautyError
-from beautynet.labelled import Example, Labelled
 
 
 def write(path: Path, seed: int = 0) -> Path:

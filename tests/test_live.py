@@ -25,16 +25,16 @@ from web import drip
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from beautynet import viewing
 from beautynet.errors import BeautyError
-from beautynet.frames import Frame
-from beautynet.media import Film
-from beautynet.reels import Camera
-from beautynet.rendering import writing
-from beautynet.server import Server
+from beautynet.film.frames import Frame
+from beautynet.film.media import Film
+from beautynet.film.reels import Camera
+from beautynet.film.rendering import writing
 from beautynet.translator import Translator
 from beautynet.verbs.live import live, routes
-from beautynet.viewing import Stage, Wish
+from beautynet.web import viewing
+from beautynet.web.server import Server
+from beautynet.web.viewing import Stage, Wish
 
 FLOWER = load_sample_image("flower.jpg")[100:340:2, 200:520:2].copy()
 CHINA = load_sample_image("china.jpg")[::4, ::4].copy()

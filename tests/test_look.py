@@ -16,11 +16,12 @@ from urllib.parse import urlsplit
 import pytest
 from browser import Browser, browser, wait
 
-from beautynet import curation, manifest, server
-from beautynet.dataset import Dataset
+from beautynet.datasets import curation, manifest
+from beautynet.datasets.dataset import Dataset
+from beautynet.datasets.manifest import REJECTED, Manifest, Record
 from beautynet.errors import BeautyError
-from beautynet.manifest import REJECTED, Manifest, Record
 from beautynet.verbs.look import _Cache, _Sheet, look
+from beautynet.web import server
 
 HOSTILE = "<img src=x onerror=document.title='owned'>"
 

@@ -9,8 +9,8 @@ from PIL import Image
 from test_media import make_film, photo
 
 from beautynet.errors import BeautyError
-from beautynet.loops import colourfulness, loop, poster
-from beautynet.media import Film
+from beautynet.film.loops import colourfulness, loop, poster
+from beautynet.film.media import Film
 
 
 def test_colour_is_told_from_grey() -> None:

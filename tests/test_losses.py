@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from beautynet.losses import discriminator_hinge, generator_hinge, perceptual, restraint, texture
+from beautynet.training.losses import discriminator_hinge, generator_hinge, perceptual, restraint, texture
 
 
 def test_discriminator_is_paid_for_being_right_and_no_more() -> None:

@@ -8,9 +8,9 @@ from random import Random
 
 import pytest
 
-from beautynet import manifest
+from beautynet.datasets import manifest
+from beautynet.datasets.manifest import Manifest, Record, Rows
 from beautynet.errors import BeautyError
-from beautynet.manifest import Manifest, Record, Rows
 
 
 def record(number: int, **changes: object) -> Record:
@@ -202,7 +202,8 @@ def test_second_run_is_refused(tmp_path: Path) -> None:
     with Manifest(tmp_path):
         with pytest.raises(BeautyError, match="another run is filling"):
             Manifest(tmp_path)
-        code = f"from pathlib import Path; from beautynet.manifest import Manifest; Manifest(Path({str(tmp_path)!r}))"
+        code = "from pathlib import Path; from beautynet.datasets import manifest; "
+        code += f"manifest.Manifest(Path({str(tmp_path)!r}))"
         child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert "another run is filling" in child.stderr
     Manifest(tmp_path).close()

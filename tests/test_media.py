@@ -15,9 +15,9 @@ from PIL import Image, ImageSequence
 from sklearn.datasets import load_sample_image
 
 from beautynet.errors import BeautyError
-from beautynet.frames import Frame
-from beautynet.media import Film
-from beautynet.rendering import writing
+from beautynet.film.frames import Frame
+from beautynet.film.media import Film
+from beautynet.film.rendering import writing
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 VIDEOS = sorted((SHARED / "videos").glob("*.*"))

@@ -9,7 +9,7 @@ from PIL import Image
 
 from beautynet import images
 from beautynet.conditions import CONDITIONS, Condition
-from beautynet.dataset import Dataset, Photos
+from beautynet.datasets.dataset import Dataset, Photos
 from beautynet.verbs.pairs import pairs
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from beautynet import health, panel
 from beautynet.config import TrainConfig
+from beautynet.training import health, panel
 
 HEALTHY = {
     "d": 1.2,

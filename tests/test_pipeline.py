@@ -11,7 +11,7 @@ from contextlib import closing
 import pytest
 import torch
 
-from beautynet.pipeline import ahead, computing
+from beautynet.film.pipeline import ahead, computing
 
 
 def test_items_are_made_one_ahead_and_in_order() -> None:

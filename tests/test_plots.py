@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from beautynet.plots import GROUND, plotted
+from beautynet.web.plots import GROUND, plotted
 
 
 def test_a_plot_is_a_picture_on_our_ground() -> None:

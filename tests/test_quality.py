@@ -10,9 +10,9 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from sklearn.datasets import load_sample_images
 
-from beautynet import quality
 from beautynet.decode import decode
 from beautynet.errors import BeautyError
+from beautynet.gathering import quality
 
 CHINA, FLOWER = (Image.fromarray(photo) for photo in load_sample_images().images)
 ALL = list(quality.FILTERS)

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from beautynet.errors import BeautyError
-from beautynet.frames import Frame
-from beautynet.reels import Camera, Projector, Reel
-from beautynet.rendering import writing
+from beautynet.film.frames import Frame
+from beautynet.film.reels import Camera, Projector, Reel
+from beautynet.film.rendering import writing
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from sklearn.datasets import load_sample_image
 from test_media import LAST, UNEVEN, decoded, likeness, make_film, packets, pictures, rotate, write
 
 from beautynet.errors import BeautyError
-from beautynet.frames import Frame
-from beautynet.media import Film
-from beautynet.rendering import FORMATS, Part, film_format, join, writing
+from beautynet.film.frames import Frame
+from beautynet.film.media import Film
+from beautynet.film.rendering import FORMATS, Part, film_format, join, writing
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

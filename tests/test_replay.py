@@ -9,7 +9,7 @@ from sklearn.datasets import load_sample_image
 from torch import Tensor
 
 from beautynet.conditions import Condition
-from beautynet.frames import BATCH, Frame, in_batches
+from beautynet.film.frames import BATCH, Frame, in_batches
 from beautynet.networks import Generator
 from beautynet.replay import WARM_UP, Replay
 from beautynet.translator import Memory, Translator

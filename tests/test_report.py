@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from beautynet.report import Show, page, section
+from beautynet.web.report import Show, page, section
 
 
 def test_names_are_no_html() -> None:

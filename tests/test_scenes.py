@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from beautynet.scenes import LARGEST, _field, scenes
+from beautynet.training.scenes import LARGEST, _field, scenes
 
 
 @pytest.mark.parametrize("size", [64, 128, 2048])

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from beautynet.scores import Scores, advice, suspects, twins
+from beautynet.classifying.scores import Scores, advice, suspects, twins
 
 
 def scores(is_: list[int], sure: list[list[float]], **more: bool) -> Scores:

@@ -19,11 +19,11 @@ import replay
 from PIL import Image
 from web import SHARED, Web, bing_page, body, bomb, encoded, first, pictures, slowly, status
 
-from beautynet import curation, manifest
+from beautynet.datasets import curation, manifest
+from beautynet.datasets.dedup import sha256
+from beautynet.datasets.manifest import Manifest, Record
 from beautynet.decode import decode
-from beautynet.dedup import sha256
 from beautynet.errors import BeautyError
-from beautynet.manifest import Manifest, Record
 from beautynet.sources import SOURCES, Source, fetch
 from beautynet.sources.bing import bing
 from beautynet.sources.fetch import Limits
@@ -573,7 +573,7 @@ def test_full_disk_leaves_what_was_there(monkeypatch: pytest.MonkeyPatch) -> Non
 CHILD = """
 import sys
 from functools import partial
-from beautynet import manifest
+from beautynet.datasets import manifest
 from beautynet.sources import SOURCES, Source
 from beautynet.sources.bing import bing
 from beautynet.sources.fetch import Limits

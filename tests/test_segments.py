@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from test_media import likeness, pictures
 
-from beautynet import segments as module
 from beautynet.errors import BeautyError
-from beautynet.frames import Frame
-from beautynet.media import Film
-from beautynet.segments import Segments, folder_of, is_resumable, others
+from beautynet.film import segments as module
+from beautynet.film.frames import Frame
+from beautynet.film.media import Film
+from beautynet.film.segments import Segments, folder_of, is_resumable, others
 
 SETTINGS = {"layout": "side"}
 FRAMES = [Frame(picture, Fraction(n, 25), Fraction(1, 25)) for n, picture in enumerate(pictures(12, 160, 96))]

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from beautynet.errors import BeautyError
-from beautynet.server import PAUSE, Refused, Server, is_loopback, receive
+from beautynet.web.server import PAUSE, Refused, Server, is_loopback, receive
 
 
 async def hello(_: Request) -> Response:

@@ -9,7 +9,7 @@ from browser import Browser, browser, wait
 from PIL import Image
 
 from beautynet.decode import Unreadable
-from beautynet.sheet import Entry, served_page, static_page, thumbnail
+from beautynet.web.sheet import Entry, served_page, static_page, thumbnail
 
 HOSTILE = "</script><script>document.title='owned'</script><!-- {{nonce}} $x '\"\u2028"
 

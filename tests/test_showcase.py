@@ -11,7 +11,7 @@ from PIL import Image
 
 from beautynet import showcase
 from beautynet.errors import BeautyError
-from beautynet.media import Film
+from beautynet.film.media import Film
 
 
 class Links(HTMLParser):

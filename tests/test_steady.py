@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_sample_image
 
 from beautynet.config import STEADY
-from beautynet.steady import lean, watch
+from beautynet.film.steady import lean, watch
 
 SHIFT = 3  # px from frame to frame
 Film = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]

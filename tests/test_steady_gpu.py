@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn.datasets import load_sample_image
 
-from beautynet import steady, steady_gpu
 from beautynet.config import STEADY
+from beautynet.film import steady, steady_gpu
 
 DEVICES = [
     "cpu",

@@ -20,12 +20,12 @@ from beautynet import checkpoint as checkpoints
 from beautynet import images
 from beautynet.conditions import Condition
 from beautynet.decode import decode
-from beautynet.frames import Frame
-from beautynet.rendering import writing
-from beautynet.server import Server
+from beautynet.film.frames import Frame
+from beautynet.film.rendering import writing
 from beautynet.verbs.live import routes
 from beautynet.verbs.train import train
-from beautynet.viewing import Stage
+from beautynet.web.server import Server
+from beautynet.web.viewing import Stage
 
 
 @pytest.fixture(scope="module")

@@ -2,22 +2,22 @@
 
 import pytest
 
-from beautynet.templates import filled
+from beautynet.web.templates import filled
 
 
 def test_values_are_not_looked_into() -> None:
-    page = filled("report.html", title="{{lead}}", lead="{{stage}} & <b>", key="", body="", foot="")
+    page = filled("report", title="{{lead}}", lead="{{stage}} & <b>", key="", body="", foot="")
     assert "{{lead}}" in page
     assert "{{stage}} & <b>" in page
 
 
 @pytest.mark.parametrize("name", ["live", "web"])
 def test_parts_come_from_files(name: str) -> None:
-    page = filled(f"pages/{name}.html")
+    page = filled(name)
     assert "{{" not in page
     assert page.count('id="stage"') == page.count('id="snapshot"') == 1
 
 
 def test_what_is_not_there_is_an_error() -> None:
     with pytest.raises(FileNotFoundError):
-        filled("report.html", title="")
+        filled("report", title="")

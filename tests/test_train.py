@@ -19,13 +19,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from beautynet import checkpoint as checkpoints
-from beautynet import health, losses
-from beautynet.dataset import Dataset
-from beautynet.dedup import sha256
+from beautynet.datasets.dataset import Dataset
+from beautynet.datasets.dedup import sha256
 from beautynet.errors import BeautyError
-from beautynet.media import Film
+from beautynet.film.media import Film
 from beautynet.networks import PRESETS, Generator
-from beautynet.trainer import Trainer
+from beautynet.training import health, losses
+from beautynet.training.trainer import Trainer
 from beautynet.translator import Translator
 from beautynet.verbs import train as training
 from beautynet.verbs.train import FILM, TrainSummary, train

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from beautynet.conditions import mean_palette
 from beautynet.config import TrainConfig
-from beautynet.dataset import Dataset, Photos
-from beautynet.trainer import Trainer
+from beautynet.datasets.dataset import Dataset, Photos
+from beautynet.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 

@@ -14,8 +14,8 @@ from sklearn.datasets import load_sample_image
 from beautynet import checkpoint as checkpoints
 from beautynet import images
 from beautynet.errors import BeautyError
-from beautynet.frames import BATCH, Frame, in_batches
-from beautynet.rendering import writing
+from beautynet.film.frames import BATCH, Frame, in_batches
+from beautynet.film.rendering import writing
 from beautynet.translator import Memory, Translator
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from beautynet import backbones, images, tuning
+from beautynet import backbones, images
+from beautynet.classifying import tuning
 
 
 def test_variations_stay_pictures(crops: Tensor) -> None:

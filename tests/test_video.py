@@ -34,9 +34,9 @@ from test_media import (
 
 from beautynet.cli import PARTLY, main
 from beautynet.errors import BeautyError
-from beautynet.frames import BATCH, Batch, Frame
-from beautynet.media import Film
-from beautynet.rendering import writing
+from beautynet.film.frames import BATCH, Batch, Frame
+from beautynet.film.media import Film
+from beautynet.film.rendering import writing
 from beautynet.verbs.video import Skipped, video, videos
 
 
@@ -373,7 +373,7 @@ def killed(source: Path, frames: int) -> None:
 import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
 import os, signal
 from test_video import Negative, video
-from beautynet import segments
+from beautynet.film import segments
 from pathlib import Path
 class Killed(Negative):
     def dream(self, frames, memory):

@@ -17,7 +17,7 @@ from sklearn.datasets import load_sample_image
 from test_browser_runtime import Quiet
 from test_live import y4m
 
-from beautynet.classifier import Classifier
+from beautynet.classifying.classifier import Classifier
 from beautynet.translator import Translator
 from beautynet.verbs.export import ExportSummary
 

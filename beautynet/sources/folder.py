@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from beautynet import manifest
+from beautynet.datasets import manifest
 from beautynet.errors import BeautyError
 from beautynet.sources.search import Candidate, Search
 

@@ -13,15 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beautynet import checkpoint as checkpoints
-from beautynet import classifier, files
-from beautynet.classifier import Classifier, Seen
+from beautynet import files
+from beautynet.classifying import classifier
+from beautynet.classifying.classifier import Classifier, Seen
+from beautynet.classifying.labelled import Labelled
+from beautynet.classifying.scores import Scores, Suspect, advice
+from beautynet.datasets.dedup import NEAR
 from beautynet.decode import Unreadable, decode
-from beautynet.dedup import NEAR
 from beautynet.errors import BeautyError
-from beautynet.labelled import Labelled
-from beautynet.plots import plotted
-from beautynet.report import Show, data_url, page, section
-from beautynet.scores import Scores, Suspect, advice
+from beautynet.web.plots import plotted
+from beautynet.web.report import Show, data_url, page, section
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

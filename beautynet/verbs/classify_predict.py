@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from beautynet import classifier, files
-from beautynet.classifier import Classifier, Seen
+from beautynet import files
+from beautynet.classifying import classifier
+from beautynet.classifying.classifier import Classifier, Seen
 from beautynet.console import progress
 from beautynet.decode import decode, pictures_in
 from beautynet.errors import BeautyError

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from beautynet.classifier import Classifier
+from beautynet.classifying.classifier import Classifier
 from beautynet.console import console
-from beautynet.naming import routes
-from beautynet.server import HOST, Server, is_loopback
+from beautynet.web.naming import routes
+from beautynet.web.server import HOST, Server, is_loopback
 
 PORT = 8341
 

@@ -12,15 +12,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from beautynet import backbones, classifier, labelled, tuning
+from beautynet import backbones
 from beautynet import checkpoint as checkpoints
 from beautynet.backbones import Backbone
-from beautynet.classifier import Classifier, Floats, Head, Seen
+from beautynet.classifying import classifier, labelled, tuning
+from beautynet.classifying.classifier import Classifier, Floats, Head, Seen
+from beautynet.classifying.labelled import Example, Labelled
+from beautynet.classifying.scores import Scores, advice, suspects, twins
 from beautynet.console import console, progress
 from beautynet.devices import pick_device
 from beautynet.errors import BeautyError
-from beautynet.labelled import Example, Labelled
-from beautynet.scores import Scores, advice, suspects, twins
 
 MOST_LABELS = 1000
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from beautynet import backbones, curation, judge, manifest
+from beautynet import backbones
 from beautynet import checkpoint as checkpoints
-from beautynet.dataset import evenly
+from beautynet.classifying import judge
+from beautynet.classifying.judge import Judge
+from beautynet.datasets import curation, manifest
+from beautynet.datasets.dataset import evenly
+from beautynet.datasets.manifest import REJECTED, Manifest
 from beautynet.decode import pictures_in
 from beautynet.devices import pick_device
 from beautynet.errors import BeautyError
-from beautynet.judge import Judge
-from beautynet.manifest import REJECTED, Manifest
 
 MOST_LIKE = 500
 """Photos of the dataset that stand for what is wanted, where nothing else is named."""

@@ -23,13 +23,13 @@ from beautynet import backbones, files
 from beautynet.console import Stop, console, progress
 from beautynet.decode import decode, decode_for
 from beautynet.devices import pick_device
-from beautynet.draughtsman import METHODS, MOST_COLOURS, Best, Critic, Network, check, confidence, find
-from beautynet.ellipses import Colour, Style
+from beautynet.drawing.draughtsman import METHODS, MOST_COLOURS, Best, Critic, Network, check, confidence, find
+from beautynet.drawing.ellipses import Colour, Style
 from beautynet.errors import BeautyError
-from beautynet.frames import Frame
-from beautynet.plots import plotted
-from beautynet.rendering import writing
-from beautynet.report import data_url, page
+from beautynet.film.frames import Frame
+from beautynet.film.rendering import writing
+from beautynet.web.plots import plotted
+from beautynet.web.report import data_url, page
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

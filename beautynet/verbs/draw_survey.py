@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from beautynet import backbones, files
 from beautynet.console import progress
 from beautynet.devices import pick_device
-from beautynet.draughtsman import SIDES, Network, check
-from beautynet.ellipses import Style
+from beautynet.drawing.draughtsman import SIDES, Network, check
+from beautynet.drawing.ellipses import Style
 from beautynet.errors import BeautyError
-from beautynet.plots import plotted
+from beautynet.web.plots import plotted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

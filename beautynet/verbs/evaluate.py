@@ -16,16 +16,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from beautynet import backbones, files, health, images, metrics
+from beautynet import backbones, files, images, metrics
 from beautynet import checkpoint as checkpoints
 from beautynet.colour import smooth
 from beautynet.conditions import Condition
 from beautynet.console import console, progress
-from beautynet.dataset import Dataset, evenly, squares
-from beautynet.dedup import digests
+from beautynet.datasets.dataset import Dataset, evenly, squares
+from beautynet.datasets.dedup import digests
 from beautynet.errors import BeautyError
-from beautynet.report import Show, page, section
+from beautynet.training import health
 from beautynet.translator import Memory, Translator
+from beautynet.web.report import Show, page, section
 
 REFERENCE = 512
 """So many training photos at most stand for all of them, spread evenly over their names."""
@@ -463,8 +464,8 @@ def _means(values: Mapping[str, Tensor]) -> dict[str, float]:
 
 def _film(translator: Translator, path: Path) -> tuple[list[Figure], Show]:
     """How restless a film of dreams is, and how sharp, at the network's own scale."""
-    from beautynet.frames import Cuts
-    from beautynet.media import Film
+    from beautynet.film.frames import Cuts
+    from beautynet.film.media import Film
 
     sets: dict[str, list[np.ndarray]] = {REAL: [], CONDITION: [], OUTPUT: [], ALONE: []}
     memory: Memory | None = None

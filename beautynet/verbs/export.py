@@ -18,13 +18,13 @@ from torch import Tensor, nn
 
 from beautynet import checkpoint as checkpoints
 from beautynet import files, images
-from beautynet.browser_runtime import runtime
-from beautynet.classifier import Classifier, Namer
+from beautynet.classifying.classifier import Classifier, Namer
 from beautynet.conditions import Condition
 from beautynet.errors import BeautyError
 from beautynet.networks import Generator
-from beautynet.templates import filled
 from beautynet.translator import Translator
+from beautynet.web.browser_runtime import runtime
+from beautynet.web.templates import filled
 
 OPSET = 20
 ABOUT = "about.json"
@@ -200,7 +200,7 @@ def web(model: Exportable, source: Path, out: Path) -> Run:
             runs[f"{step.name}.onnx"] = _step(step, model.example[:1], sides, out / f"{step.name}.onnx")
     for path in runtime():
         shutil.copyfile(path, out / path.name)
-    (out / "index.html").write_text(filled("pages/web.html"), encoding="utf-8")
+    (out / "index.html").write_text(filled("web"), encoding="utf-8")
     for name in PAGES:
         (out / name).write_bytes((resources.files("beautynet") / "pages" / name).read_bytes())
     about = {

@@ -14,7 +14,7 @@ from beautynet.console import progress
 from beautynet.decode import Unreadable, decode
 from beautynet.errors import BeautyError
 from beautynet.files import Paths, atomic, dreams_of, listed, named
-from beautynet.layout import compose, composed_size
+from beautynet.film.layout import compose, composed_size
 
 FORMATS: dict[str, dict[str, Any]] = {
     ".jpg": {"quality": 95, "subsampling": 0},

@@ -6,10 +6,11 @@ from collections import Counter
 from pathlib import Path
 
 from beautynet import checkpoint as checkpoints
-from beautynet import health, manifest
-from beautynet.dataset import Dataset
+from beautynet.datasets import manifest
+from beautynet.datasets.dataset import Dataset
+from beautynet.datasets.manifest import DATA
 from beautynet.errors import BeautyError
-from beautynet.manifest import DATA
+from beautynet.training import health
 
 
 def info(target: str | Path) -> str:

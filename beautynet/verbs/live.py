@@ -14,13 +14,13 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
-from beautynet import naming, studio
 from beautynet.console import console
 from beautynet.errors import BeautyError
 from beautynet.files import Paths
-from beautynet.server import HOST, Refused, Server, is_loopback
-from beautynet.templates import filled
-from beautynet.viewing import Stage, Viewer
+from beautynet.web import naming, studio
+from beautynet.web.server import HOST, Refused, Server, is_loopback
+from beautynet.web.templates import filled
+from beautynet.web.viewing import Stage, Viewer
 
 PAGES = Path(__file__).parent.parent / "pages"
 
@@ -90,6 +90,6 @@ def routes(stage: Stage, films: Path = Path()) -> list[BaseRoute]:
         answered.append(Mount("/hand", routes=naming.routes(stage.classifier)))
 
     async def page(_: Request) -> Response:
-        return HTMLResponse(filled("pages/live.html"))
+        return HTMLResponse(filled("live"))
 
     return [*answered, Route("/", page), Mount("/", StaticFiles(directory=PAGES))]

@@ -18,13 +18,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from beautynet import attribution, curation, files, manifest
+from beautynet import files
 from beautynet.console import console, progress
+from beautynet.datasets import attribution, curation, manifest
+from beautynet.datasets.manifest import Manifest, Record
 from beautynet.decode import Unreadable
 from beautynet.errors import BeautyError
-from beautynet.manifest import Manifest, Record
-from beautynet.server import Server
-from beautynet.sheet import Entry, entry, served_page, static_page, thumbnail
+from beautynet.web.server import Server
+from beautynet.web.sheet import Entry, entry, served_page, static_page, thumbnail
 
 MOST_IN_FILE = 2000
 """Photos in a page that is one file: some 30 MB."""

@@ -13,7 +13,7 @@ from beautynet import files, images
 from beautynet.conditions import Condition
 from beautynet.config import TrainConfig
 from beautynet.console import console, progress
-from beautynet.dataset import PAIRS, Dataset, Photos
+from beautynet.datasets.dataset import PAIRS, Dataset, Photos
 from beautynet.decode import Unreadable, decode
 from beautynet.devices import pick_device
 

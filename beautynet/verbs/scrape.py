@@ -20,18 +20,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from beautynet import attribution, curation, files, quality, sheet
+from beautynet import files
 from beautynet.console import progress
-from beautynet.dedup import NearDuplicates
-from beautynet.door import STAGED, Door, Look
+from beautynet.datasets import attribution, curation
+from beautynet.datasets.dedup import NearDuplicates
+from beautynet.datasets.manifest import DATA, NAME, PHOTO, Manifest, Record, Status
 from beautynet.errors import BeautyError
-from beautynet.manifest import DATA, NAME, PHOTO, Manifest, Record, Status
+from beautynet.gathering import quality
+from beautynet.gathering.door import STAGED, Door, Look
 from beautynet.sources import DEFAULT, SOURCES, Candidate, Search, licences
 from beautynet.sources.fetch import Fetcher, Limits, host_of, is_transient
 from beautynet.sources.supply import Stream, Supply
+from beautynet.web import sheet
 
 if TYPE_CHECKING:
-    from beautynet.judge import Judge
+    from beautynet.classifying.judge import Judge
 
 WANTED = 1000
 """Photos of the web, unless somebody says how many."""
@@ -476,7 +479,7 @@ def _judge(model: str | Path | None, want: Sequence[str]) -> Judge | None:
         if want:
             raise BeautyError("--want is for a --judge")
         return None
-    from beautynet.judge import Judge  # here, as it takes seconds
+    from beautynet.classifying.judge import Judge  # here, as it takes seconds
 
     return Judge.load(model, want)
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from beautynet.console import console
 from beautynet.errors import BeautyError
-from beautynet.frames import Cuts
-from beautynet.layout import compose, composed_size
+from beautynet.film.frames import Cuts
+from beautynet.film.layout import compose, composed_size
 from beautynet.translator import Memory, Translator
 
 

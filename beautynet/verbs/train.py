@@ -26,15 +26,15 @@ from beautynet import checkpoint as checkpoints
 from beautynet import files, images
 from beautynet.config import TrainConfig
 from beautynet.console import Stop, console
-from beautynet.dataset import Dataset, Photos, evenly
+from beautynet.datasets.dataset import Dataset, Photos, evenly
+from beautynet.datasets.dedup import digests
 from beautynet.decode import SUFFIXES, Unreadable, decode, decode_for
-from beautynet.dedup import digests
 from beautynet.devices import peak_memory, pick_device
 from beautynet.errors import BeautyError
-from beautynet.examiner import Examiner
-from beautynet.health import Finding
-from beautynet.panel import TrainPanel
-from beautynet.trainer import Progress, Trainer
+from beautynet.training.examiner import Examiner
+from beautynet.training.health import Finding
+from beautynet.training.panel import TrainPanel
+from beautynet.training.trainer import Progress, Trainer
 from beautynet.translator import Translator
 
 SAMPLED_PHOTOS = 4
@@ -337,8 +337,8 @@ class Run:
     def _film(self) -> None:
         """The samples as a film, with the last one held."""
         try:
-            from beautynet.frames import Frame
-            from beautynet.rendering import writing
+            from beautynet.film.frames import Frame
+            from beautynet.film.rendering import writing
         except ModuleNotFoundError as missing:
             console.print(f"no training film: {missing.name} is not installed (`pip install av`)", style="yellow")
             return

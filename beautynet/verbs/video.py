@@ -15,16 +15,17 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from beautynet import files, loops
+from beautynet import files
 from beautynet.config import STEADY
 from beautynet.console import console, progress
 from beautynet.errors import BeautyError
 from beautynet.files import Paths, dreams_of, listed, named
-from beautynet.frames import Batch, Frame, in_batches
-from beautynet.layout import LAYOUTS, compose, composed_size
-from beautynet.media import SUFFIXES, Film
-from beautynet.rendering import FORMATS, film_format
-from beautynet.segments import Segments, is_resumable, others
+from beautynet.film import loops
+from beautynet.film.frames import Batch, Frame, in_batches
+from beautynet.film.layout import LAYOUTS, compose, composed_size
+from beautynet.film.media import SUFFIXES, Film
+from beautynet.film.rendering import FORMATS, film_format
+from beautynet.film.segments import Segments, is_resumable, others
 
 LEAST_FPS, MOST_FPS = 0.01, 240
 PLAYED_PX = 4096

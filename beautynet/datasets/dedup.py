@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from beautynet.manifest import PHOTO
+from beautynet.datasets.manifest import PHOTO
 
 # Of 64 bits. See tests/test_dedup.py: re-encoded and scaled copies stay within it, different photos stay outside.
 NEAR = 6

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from beautynet import backbones, classifier, files, labelled
-from beautynet.classifier import Classifier, Floats, Head, Seen
-from beautynet.dedup import sha256
+from beautynet import backbones, files
+from beautynet.classifying import classifier, labelled
+from beautynet.classifying.classifier import Classifier, Floats, Head, Seen
+from beautynet.classifying.labelled import Example, Labelled
+from beautynet.classifying.scores import OTHER
+from beautynet.datasets.dedup import sha256
 from beautynet.errors import BeautyError
-from beautynet.labelled import Example, Labelled
-from beautynet.scores import OTHER
 
 LIKE, UNLIKE = "like", OTHER
 SUFFIX = "-judge"

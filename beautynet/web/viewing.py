@@ -22,17 +22,17 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from beautynet import checkpoint as checkpoints
 from beautynet import images
-from beautynet.classifier import Classifier
+from beautynet.classifying.classifier import Classifier
+from beautynet.classifying.judge import SUFFIX as JUDGE
 from beautynet.conditions import MOST_CLUSTERS
 from beautynet.console import console
 from beautynet.decode import decode
 from beautynet.errors import BeautyError
 from beautynet.files import Paths
-from beautynet.frames import Cuts
-from beautynet.judge import SUFFIX as JUDGE
-from beautynet.reels import Camera, Projector, Reel
-from beautynet.server import receive
+from beautynet.film.frames import Cuts
+from beautynet.film.reels import Camera, Projector, Reel
 from beautynet.translator import Memory, Translator
+from beautynet.web.server import receive
 
 MAX_UPLOAD, MAX_SECONDS = 100_000_000, 120.0
 """Of a film: as large, and as long on its way."""

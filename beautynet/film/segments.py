@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from beautynet import files
 from beautynet.errors import BeautyError
-from beautynet.frames import Frame
-from beautynet.rendering import FilmWriter, Part, film_format, join, writing
+from beautynet.film.frames import Frame
+from beautynet.film.rendering import FilmWriter, Part, film_format, join, writing
 
 SECONDS = 20.0
 """Of work in a segment: what a kill costs at most. GIF and WebP, which are short, are of one."""

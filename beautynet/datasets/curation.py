@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from beautynet.datasets.manifest import REJECTED, Manifest, Record, Status
 from beautynet.errors import BeautyError
 from beautynet.files import explained
-from beautynet.manifest import REJECTED, Manifest, Record, Status
 
 REASON = "clicked out"
 

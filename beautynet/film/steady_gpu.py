@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from beautynet import steady
 from beautynet.colour import constant, luma, smooth
-from beautynet.steady import Motion
+from beautynet.film import steady
+from beautynet.film.steady import Motion
 
 
 @torch.inference_mode()

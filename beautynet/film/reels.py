@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beautynet.errors import BeautyError
-from beautynet.media import Film
+from beautynet.film.media import Film
 
 PATIENCE = 10.0
 """Seconds that a camera may take for its first picture."""

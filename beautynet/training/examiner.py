@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from beautynet.trainer import Trainer
+from beautynet.training.trainer import Trainer
 from beautynet.translator import Translator
 
 EXAMINE_SECONDS, EXAMINE_SHARE = 30.0, 0.005

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from beautynet.decode import as_jpeg
-from beautynet.templates import filled
+from beautynet.web.templates import filled
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Show:
 
 def page(title: str, lead: str, key: str, body: str, foot: str) -> str:
     """The whole page. `title` and `lead` are plain text; `key`, which says how to read it, `body` and `foot` HTML."""
-    return filled("report.html", title=html.escape(title), lead=html.escape(lead), key=key, body=body, foot=foot)
+    return filled("report", title=html.escape(title), lead=html.escape(lead), key=key, body=body, foot=foot)
 
 
 def section(show: Show) -> str:

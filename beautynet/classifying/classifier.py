@@ -26,12 +26,12 @@ from torch import Tensor, nn
 from beautynet import backbones, images
 from beautynet import checkpoint as checkpoints
 from beautynet.backbones import Backbone
+from beautynet.classifying.labelled import Example, Labelled
+from beautynet.classifying.scores import Scores
 from beautynet.console import progress
+from beautynet.datasets.dedup import hashes
 from beautynet.decode import Unreadable, decode, to_rgb
-from beautynet.dedup import hashes
 from beautynet.devices import pick_device
-from beautynet.labelled import Example, Labelled
-from beautynet.scores import Scores
 
 VIEWS = 3
 BATCH = 8

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from beautynet import files, quality
+from beautynet import files
+from beautynet.datasets.dedup import hashes, sha256
+from beautynet.datasets.manifest import Status
 from beautynet.decode import Unreadable, as_jpeg, decode_with_jpeg
-from beautynet.dedup import hashes, sha256
-from beautynet.manifest import Status
+from beautynet.gathering import quality
 from beautynet.sources import Candidate
 from beautynet.sources.fetch import Fetcher, FetchError
 
 if TYPE_CHECKING:
-    from beautynet.judge import Judge
+    from beautynet.classifying.judge import Judge
 
 MAX_ASPECT = 3.0  # longer side : shorter side
 JPEG_QUALITY = 95

@@ -13,11 +13,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from beautynet.classifier import Classifier
+from beautynet.classifying.classifier import Classifier
 from beautynet.decode import Unreadable, as_jpeg, decode
-from beautynet.report import data_url
-from beautynet.server import Refused, receive
-from beautynet.templates import filled
+from beautynet.web.report import data_url
+from beautynet.web.server import Refused, receive
+from beautynet.web.templates import filled
 
 MAX_BYTES = 30_000_000
 MAX_SECONDS = 60.0
@@ -53,6 +53,6 @@ def routes(network: Classifier) -> list[Route]:
     async def page(_: Request) -> Response:
         title = html.escape(", ".join(network.labels[:3]) + (", …" if len(network.labels) > 3 else ""))
         labels = json.dumps(network.labels).replace("<", "\\u003c")
-        return HTMLResponse(filled("classify.html", title=title, labels=labels, count=str(len(network.labels))))
+        return HTMLResponse(filled("classify", title=title, labels=labels, count=str(len(network.labels))))
 
     return [Route("/", page), Route("/classify", classify, methods=["POST"])]

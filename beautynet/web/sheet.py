@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
+from beautynet.datasets.manifest import Record
 from beautynet.decode import as_jpeg, decode
-from beautynet.manifest import Record
-from beautynet.templates import filled
+from beautynet.web.templates import filled
 
 THUMBNAIL = (400, 200)
 """Width and height in px at most, in a page that is one file."""
@@ -84,7 +84,7 @@ def thumbnail(source: bytes | Path, width: int, height: int) -> bytes:
 def _page(mode: str, title: str, entries: Iterable[Entry], note: str, judges: bool = False) -> str:
     data = {"mode": mode, "judges": judges, "title": title, "photos": [_plain(entry) for entry in entries]}
     return filled(
-        "sheet.html",
+        "sheet",
         nonce=secrets.token_urlsafe(16),
         server="'self'" if mode == "served" else "",
         title=html.escape(title),

@@ -21,13 +21,14 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from beautynet import curation, files, manifest
+from beautynet import files
 from beautynet.console import console, progress
+from beautynet.datasets import curation, manifest
+from beautynet.datasets.dedup import NEAR, hashes
+from beautynet.datasets.manifest import DATA
 from beautynet.decode import Unreadable, decode, pictures_in
-from beautynet.dedup import NEAR, hashes
 from beautynet.devices import free_memory
 from beautynet.errors import BeautyError
-from beautynet.manifest import DATA
 
 PAIRS = ".pairs"
 """Ends the name of a folder that the pairs verb writes to, beside the dataset's."""

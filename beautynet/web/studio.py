@@ -19,15 +19,17 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from beautynet import checkpoint as checkpoints
-from beautynet import health, images, manifest
+from beautynet import images
 from beautynet.conditions import Condition
-from beautynet.dataset import PAIRS, Dataset
+from beautynet.datasets import manifest
+from beautynet.datasets.dataset import PAIRS, Dataset
+from beautynet.datasets.manifest import DATA
 from beautynet.decode import as_jpeg, decode
 from beautynet.errors import BeautyError
 from beautynet.files import MADE
-from beautynet.manifest import DATA
-from beautynet.rendering import FORMATS
-from beautynet.sheet import thumbnail
+from beautynet.film.rendering import FORMATS
+from beautynet.training import health
+from beautynet.web.sheet import thumbnail
 
 PAGE = 60
 """Photos told of at once."""

@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 
 from beautynet.decode import MAX_PIXELS, Unreadable, decode
-from beautynet.developing import Developer, lies_on_its_side, on_white, progressive
 from beautynet.errors import BeautyError
-from beautynet.frames import Frame
+from beautynet.film.developing import Developer, lies_on_its_side, on_white, progressive
+from beautynet.film.frames import Frame
 
 USUAL_RATE = Fraction(25)  # frames/s, of films that do not say
 MOST_RATE = 240  # frames/s; a guess above it was made of times in ms

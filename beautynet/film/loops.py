@@ -13,9 +13,9 @@ from PIL import Image
 
 from beautynet.errors import BeautyError
 from beautynet.files import atomic
-from beautynet.frames import Frame
-from beautynet.media import Film
-from beautynet.rendering import writing
+from beautynet.film.frames import Frame
+from beautynet.film.media import Film
+from beautynet.film.rendering import writing
 
 BYTES = {".gif": 0.5, ".webp": 0.1}
 """A pixel of a frame takes about so many in these formats: where the search for a size begins."""

@@ -20,8 +20,8 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from beautynet.errors import BeautyError
 from beautynet.files import atomic, explained
-from beautynet.frames import Frame
-from beautynet.media import USUAL_RATE, open_file, origin_of
+from beautynet.film.frames import Frame
+from beautynet.film.media import USUAL_RATE, open_file, origin_of
 
 JUMP = 0.5
 """Seconds from which on sound that goes back is of another recording; less of it is disorder."""

@@ -16,9 +16,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from beautynet import health
 from beautynet.config import TrainConfig
 from beautynet.console import console
+from beautynet.training import health
 
 SMOOTHING = 0.95
 PLAIN_LINE_EVERY = 30.0

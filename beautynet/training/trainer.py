@@ -21,17 +21,17 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from beautynet import checkpoint as checkpoints
-from beautynet import losses
 from beautynet.backbones import Eyes
 from beautynet.conditions import Condition
 from beautynet.config import TrainConfig
 from beautynet.console import console
-from beautynet.dataset import Photos
+from beautynet.datasets.dataset import Photos
 from beautynet.devices import autocast
 from beautynet.errors import BeautyError
 from beautynet.networks import GROUPS, GROUPS_BEFORE, PRESETS, Discriminator, Generator, depth_for
 from beautynet.replay import Replay
-from beautynet.scenes import scenes
+from beautynet.training import losses
+from beautynet.training.scenes import scenes
 
 T = TypeVar("T")
 LENDERS, DULL = 128, 0.2

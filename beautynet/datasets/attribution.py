@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from beautynet import files
-from beautynet.manifest import ATTRIBUTION, Record
+from beautynet.datasets.manifest import ATTRIBUTION, Record
 
 _HEAD = """\
 # Where these photos come from

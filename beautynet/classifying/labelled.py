@@ -13,8 +13,8 @@ from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
+from beautynet.datasets.dedup import NEAR
 from beautynet.decode import SUFFIXES, Unreadable, pictures_in
-from beautynet.dedup import NEAR
 from beautynet.errors import BeautyError
 
 SPLITS = ("training", "validation", "test")

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from beautynet import backbones, images
-from beautynet.classifier import Classifier, Namer
+from beautynet.classifying.classifier import Classifier, Namer
 from beautynet.colour import smooth
 from beautynet.devices import pick_device
-from beautynet.ellipses import FEATHER, Ellipses, Style
+from beautynet.drawing.ellipses import FEATHER, Ellipses, Style
 from beautynet.errors import BeautyError
 
 SIDES = (160, 224)

@@ -1,0 +1,1 @@
+"""A classifier from a few dozen labelled pictures."""

@@ -1,0 +1,1 @@
+"""A few ellipses, and networks that have to be convinced."""

@@ -1,0 +1,1 @@
+"""Films: read, developed, steadied, written."""

@@ -1,0 +1,1 @@
+"""Candidates from `sources` on their way into a dataset."""

@@ -1,0 +1,1 @@
+"""Both networks and how they learn, and what is said of it."""
