@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from beautynet.frames import BATCH, BATCH_PIXELS, CUT, Cuts, Frame, in_batches
+from beautynet.film.frames import BATCH, BATCH_PIXELS, Cuts, Frame, in_batches
 
 
 def shot(level: int, count: int, first: int = 0) -> list[Frame]:
@@ -39,11 +39,24 @@ def test_no_frames_no_batches() -> None:
     assert not [*in_batches([])]
 
 
-@pytest.mark.parametrize(("change", "cut"), [(CUT, False), (CUT + 1, True)])
-def test_a_cut_is_a_large_change(change: int, cut: bool) -> None:
-    before, after = shot(10, 1)[0].picture, shot(10 + change, 1)[0].picture
+@pytest.mark.parametrize("light", [1, 0.5, 0.25])
+def test_dark_films_have_cuts_too(light: float) -> None:
+    one, other = np.random.default_rng(0).uniform(0, 255 * light, (2, 180, 320, 3))
     is_cut = Cuts()
-    assert [is_cut(picture) for picture in (before, before, after)] == [False, False, cut]
+    assert [is_cut(picture.astype(np.uint8)) for picture in (one, one, other, other)] == [False, False, True, False]
+
+
+@pytest.mark.parametrize("change", ["brighter", "moved", "noise in the dark"])
+def test_what_goes_on_is_no_cut(change: str) -> None:
+    rng = np.random.default_rng(0)
+    scene = np.repeat(rng.integers(0, 200, (180, 10, 3), np.uint8), 32, axis=1)
+    pictures = {
+        "brighter": [scene, scene + np.uint8(40)],
+        "moved": [scene, np.roll(scene, 8, axis=1)],
+        "noise in the dark": [rng.normal(12, 4, scene.shape).astype(np.uint8) for _ in range(2)],
+    }
+    is_cut = Cuts()
+    assert [is_cut(picture) for picture in pictures[change]] == [False, False]
 
 
 def test_another_size_is_another_scene() -> None:

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-CUT = 40
-"""Mean difference of neighbouring frames (0..255) from which on they belong to different scenes."""
+CUT, GRAIN = 0.45, 8
+"""Neighbouring frames are of different scenes if their mean difference is more than this share of their contrasts
+together: of unrelated pictures it is near 0.8, whether bright or dark. GRAIN (0..255) is added, lest noise be a cut."""
 BATCH, BATCH_GPU, BATCH_PIXELS = 8, 16, 1 << 24
 """Frames that the network sees at once, and on a GPU; and the pixels that they may have together: two frames of 4K."""
 
@@ -27,14 +28,16 @@ class Cuts:
     """Shown the frames of a film one by one, tells where another scene begins."""
 
     def __init__(self) -> None:
-        self._before: NDArray[np.int16] | None = None
+        self._before: tuple[NDArray[np.float32], float] | None = None
 
     def __call__(self, picture: NDArray[np.uint8]) -> bool:
         """Whether this frame (H, W, 3) is of another scene than the one before it."""
-        before, self._before = self._before, picture[::16, ::16].astype(np.int16)
-        if before is None or before.shape != self._before.shape:
+        sample = picture[::16, ::16].astype(np.float32)
+        contrast = float(np.abs(sample - sample.mean((0, 1))).mean())
+        before, self._before = self._before, (sample, contrast)
+        if before is None or before[0].shape != sample.shape:
             return before is not None
-        return float(np.abs(self._before - before).mean()) > CUT
+        return float(np.abs(sample - before[0]).mean()) > CUT * (before[1] + contrast + GRAIN)
 
 
 class Batch(NamedTuple):

@@ -2,7 +2,7 @@
 // planes of floats in [-1, 1]. A condition may remember the frame before, so that colours stay: begin.onnx sees pictures and the
 // first frame of a scene, follow.onnx the others.
 
-const CUT = 40;                      // mean difference of frames (0..255) of different scenes, as in frames.py
+const CUT = 0.45, GRAIN = 8;         // how unlike frames of different scenes are, as in frames.py
 let ort = null, about = {}, networks = {}, memory = null;
 
 async function start(threads) {
@@ -38,13 +38,23 @@ async function run(file, given) {
 
 const values = async (tensor) => tensor.getData ? await tensor.getData() : tensor.data;
 
+// Mean difference of two samples (0..255), red, green and blue by turns.
+const distance = (one, other) => one.reduce((sum, value, i) => sum + Math.abs(value - other[i % other.length]), 0) / one.length;
+
+function mean(sample) {
+  const sums = [0, 0, 0];
+  sample.forEach((value, i) => { sums[i % 3] += value; });
+  return sums.map((sum) => sum * 3 / sample.length);
+}
+
 // What the network is shown: of a picture by itself, of a film with what the frame before it left.
 async function look(photo, pixels, film) {
   const sparse = pixels.filter((_, i) => i % 68 < 3), size = String(photo.dims);    // every 17th pixel
+  const contrast = distance(sparse, mean(sparse));
   const follows = film && networks["follow.onnx"] && memory?.size === size
-    && sparse.reduce((sum, value, i) => sum + Math.abs(value - memory.sparse[i]), 0) / sparse.length < CUT;
+    && distance(sparse, memory.sparse) <= CUT * (contrast + memory.contrast + GRAIN);
   const [shown, ...left] = follows ? await run("follow.onnx", [photo, ...memory.left]) : await run("begin.onnx", [photo]);
-  memory = {left, sparse, size};
+  memory = {left, sparse, contrast, size};
   return shown;
 }
 
