@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from beautynet import images
 from beautynet.console import console
-from beautynet.errors import BeautyError
+from beautynet.errors import BeautyError, UsageError
 
 DEFAULT = "efficientnet-lite0"
 EYES = "efficientnet-lite1"
@@ -231,7 +231,7 @@ class Backbone(nn.Module):
 def load(name: str = DEFAULT, device: torch.device | str = "cpu") -> Backbone:
     """The backbone with this name in BACKBONES; a BeautyError if it cannot be had."""
     if name not in BACKBONES:
-        raise BeautyError(f"unknown backbone {name!r}: choose from {', '.join(BACKBONES)}")
+        raise UsageError(f"unknown backbone {name!r}: choose from {', '.join(BACKBONES)}")
     try:
         with redirect_stdout(sys.stderr):  # stdout is for results: torch says there what it fetches
             parts = BACKBONES[name]()

@@ -14,7 +14,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import BadZipFile, ZipFile
@@ -26,13 +26,13 @@ from torch import Tensor, nn
 
 from beautynet import networks
 from beautynet.errors import BeautyError
-from beautynet.files import atomic, explained, held, write_bytes, write_text
+from beautynet.files import atomic, held, write_bytes, write_text
 
 CHECKPOINTS = Path("checkpoints")
 MODEL, STATE, PREVIOUS_STATE, LOG = "model.safetensors", "state.pt", "state.previous.pt", "log.jsonl"
 HEADER, CHECKSUM = "beautynet", "crc32"
 SAMPLES = "samples"
-TRAINING_SET = "training_set.json"
+TRAINING_SET, LOCK = "training_set.json", "lock"
 
 
 class Kind(NamedTuple):
@@ -51,13 +51,17 @@ CLASSIFIER = Kind("beautynet classifier", "classifier.safetensors", "classifier"
 KINDS = (GENERATOR, CLASSIFIER)
 
 
+def newest_first(file: str = MODEL) -> list[Path]:
+    """The files of that name in the runs' folders in `checkpoints/`, the newest first."""
+    return sorted(CHECKPOINTS.glob(f"*/{file}"), key=lambda path: -path.stat().st_mtime)
+
+
 def find(checkpoint: str | Path | None = None, kind: Kind = GENERATOR) -> Path:
     """The model file of a checkpoint: a file, a run's folder, or its name in `checkpoints/`; None is the newest."""
     if checkpoint is None:
-        models = list(CHECKPOINTS.glob(f"*/{kind.file}"))
-        if not models:
-            raise BeautyError(f"no {kind.noun} in checkpoints/ yet: make one with `{kind.made_by}`")
-        return max(models, key=lambda p: p.stat().st_mtime)
+        if models := newest_first(kind.file):
+            return models[0]
+        raise BeautyError(f"no {kind.noun} in checkpoints/ yet: make one with `{kind.made_by}`")
     given = Path(checkpoint)
     for path in (given, given / kind.file, CHECKPOINTS / given / kind.file):
         if path.is_file():
@@ -209,20 +213,9 @@ def load_state(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> AbstractContextManager[None]:
     """Be the only run in `folder`, which is made; BeautyError where another one is at work in it."""
-    place = folder / "lock"
-    with ExitStack() as stack:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            busy = f"another run is at work in {folder}: wait for it, or --name for a new run"
-            stack.enter_context(held(place, busy))
-        except OSError as error:
-            if sentence := explained(error, place):
-                raise BeautyError(sentence) from error
-            raise
-        yield
+    return held(folder / LOCK, f"another run is at work in {folder}: wait for it, or --name for a new run")
 
 
 def mend(folder: Path, state: dict[str, Any]) -> bool:
@@ -283,5 +276,10 @@ def rewind(folder: Path, steps: int, samples: int) -> None:
     """Drop what a run that was killed logged and sampled after its last save: it is going to do that again."""
     rows = [row for row in read_log(folder) if row["steps"] <= steps]
     write_text(folder / LOG, "".join(json.dumps(row) + "\n" for row in rows))
-    for sample in sorted((folder / SAMPLES).glob("[0-9]*.png"))[samples:]:
+    for sample in samples_in(folder)[samples:]:
         sample.unlink()
+
+
+def samples_in(folder: Path) -> list[Path]:
+    """The grids that the run in `folder` has left, oldest first."""
+    return sorted((folder / SAMPLES).glob("[0-9]*.png"))

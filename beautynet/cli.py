@@ -19,10 +19,10 @@ from typing import Any, get_args, get_type_hints
 import click
 
 from beautynet.config import CONDITION_NAMES, PALETTE_NAMES, PRESET_NAMES, STEADY, TrainConfig
-from beautynet.errors import BeautyError
+from beautynet.errors import BeautyError, UsageError
 
 STARTED = time.monotonic()
-PARTLY = 3
+MISUSED, PARTLY = 2, 3
 LAYOUTS = ("side", "stack", "only", "wipe")
 # What the rooms below say too (a test holds these to it); importing those takes longer than --help may.
 SOURCE_NAMES = ("bing", "commons", "flickr", "flowers102", "inaturalist", "openverse", "folder", "urls")
@@ -47,7 +47,7 @@ class Commands(click.Group):
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt as stop:
+        except (KeyboardInterrupt, click.Abort) as stop:  # the latter at a question
             click.echo(str(stop) or "stopped; what was done is kept", err=True)
             sys.exit(130)
         except Exception as error:
@@ -57,7 +57,7 @@ class Commands(click.Group):
             if line is None:
                 raise
             click.secho(f"error: {line}", fg="red", err=True)
-            sys.exit(1)
+            sys.exit(MISUSED if isinstance(error, UsageError) else 1)
 
 
 def _one_line(error: Exception) -> str | None:
@@ -94,7 +94,7 @@ def main(debug: bool) -> None:  # debug is read by Commands.invoke
       beautynet video input.mp4
 
     \b
-    Or see it all at once, with no data and no network, in five minutes:
+    Or see it all at once, with no photos and nothing trained before, in some four minutes:
       beautynet demo
     """
 
@@ -718,7 +718,8 @@ drawing = options(
 
 
 def _networks(ensemble: bool, given: dict[str, Any]) -> dict[str, Any]:
-    return given | {"backbone": BACKBONE_NAMES[:2]} if ensemble else given
+    both = (*given["backbone"], *BACKBONE_NAMES[:2])
+    return given | {"backbone": tuple(dict.fromkeys(both))} if ensemble else given
 
 
 @main.group(cls=OrElse)
@@ -877,7 +878,7 @@ def info(target: str) -> None:
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Folder.")
 @device
 def demo(minutes: float, out: Path, device: str) -> None:
-    """See the whole job with no network and no data: one dahlia, then a palace made of it, on one page.
+    """See the whole job with nothing prepared: one dahlia, then a palace made of it, on one page.
 
     \b
     Examples:

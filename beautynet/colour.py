@@ -77,7 +77,7 @@ def luma(batch: Tensor) -> Tensor:
 
 
 RGB_TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
-WHITE = (0.950456, 1.0, 1.088754)
+D65 = (0.950456, 1.0, 1.088754)
 """sRGB primaries and the D65 white point."""
 XYZ_TO_RGB = tuple(map(tuple, torch.linalg.inv(torch.tensor(RGB_TO_XYZ, dtype=torch.float64)).tolist()))
 
@@ -95,7 +95,7 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
     """
     bright = rgb.clamp(_DARK, 1.0) * (0.5 / 1.055) + 0.555 / 1.055
     linear = torch.add(_power(bright, 2.4), rgb.clamp(-1.0, _DARK) - _DARK, alpha=0.5 / 12.92)
-    matrix = constant(RGB_TO_XYZ, rgb) / constant(WHITE, rgb)[:, None]
+    matrix = constant(RGB_TO_XYZ, rgb) / constant(D65, rgb)[:, None]
     xyz = (matrix @ linear.flatten(2)).view_as(rgb)
     f = torch.add(_power(xyz.clamp_min(_LOW), 1 / 3), xyz.clamp_max(_LOW) - _LOW, alpha=7.787)
     x, y, z = f.unbind(1)
@@ -113,7 +113,7 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
     y = (luminance + 16) / 116
     f = torch.stack([y + a / 500, y, y - b / 200], dim=1)
     xyz = torch.where(f > 0.206893, f**3, (f - 16 / 116) / 7.787)
-    matrix = constant(XYZ_TO_RGB, lab) * constant(WHITE, lab)
+    matrix = constant(XYZ_TO_RGB, lab) * constant(D65, lab)
     linear = (matrix @ xyz.flatten(2)).view_as(lab).clamp(0, 1)
     unit = torch.where(linear > 0.0031308, 1.055 * linear.clamp_min(1e-8).pow(1 / 2.4) - 0.055, linear * 12.92)
     return unit * 2 - 1

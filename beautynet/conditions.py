@@ -24,7 +24,7 @@ from torch import Tensor
 
 from beautynet.canny import gradient_ridges, hysteresis, otsu
 from beautynet.colour import constant, lab_to_rgb, luma, rgb_to_lab, smooth
-from beautynet.errors import BeautyError
+from beautynet.errors import BeautyError, UsageError
 from beautynet.kmeans import assign, by_luminance, fit_centres, lloyd, quantisation_error, rank_order, sample
 
 MOST_CLUSTERS, MOST_PX = 32, 8192
@@ -84,15 +84,15 @@ class Condition:
     def __post_init__(self) -> None:
         """Refuse what cannot be, with a BeautyError."""
         if self.kind not in CONDITIONS:
-            raise BeautyError(f"unknown condition {self.kind!r}: choose from {', '.join(CONDITIONS)}")
+            raise UsageError(f"unknown condition {self.kind!r}: choose from {', '.join(CONDITIONS)}")
         if self.palette not in PALETTES:
-            raise BeautyError(f"unknown palette {self.palette!r}: choose from {', '.join(PALETTES)}")
+            raise UsageError(f"unknown palette {self.palette!r}: choose from {', '.join(PALETTES)}")
         if not 0 <= self.abstraction <= 1:
-            raise BeautyError(f"abstraction {self.abstraction} will not do: it has to be 0..1")
+            raise UsageError(f"abstraction {self.abstraction} will not do: it has to be 0..1")
         if not isinstance(self.size, int) or not 1 <= self.size <= MOST_PX:
-            raise BeautyError(f"size {self.size} will not do: it has to be 1..{MOST_PX} px")
+            raise UsageError(f"size {self.size} will not do: it has to be 1..{MOST_PX} px")
         if self.k is not None and not 2 <= self.k <= MOST_CLUSTERS:
-            raise BeautyError(f"k {self.k} will not do: it has to be 2..{MOST_CLUSTERS}")
+            raise UsageError(f"k {self.k} will not do: it has to be 2..{MOST_CLUSTERS}")
         if self.thresholds is not None:  # JSON gives a list
             object.__setattr__(self, "thresholds", (float(self.thresholds[0]), float(self.thresholds[1])))
         lenders = tuple(tuple((float(x), float(y), float(z)) for x, y, z in lender) for lender in self.lenders)

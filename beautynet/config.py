@@ -1,6 +1,6 @@
 """Every setting of a training run, declared once: its default, unit and help.
 
-The command line's options, the checkpoint's header and the README's table are made from these fields.
+The command line's options, the checkpoint's header and docs/training.md's table are made from these fields.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from beautynet.errors import BeautyError
+from beautynet.errors import UsageError
 
 CONDITION_NAMES = ("clusters", "edges", "blur")
 PALETTE_NAMES = ("borrowed", "ranked", "mean")
@@ -56,12 +56,12 @@ class TrainConfig:
         for f in fields(self):
             value, choices = getattr(self, f.name), f.metadata["choices"]
             if choices and value not in choices and value != f.default:
-                raise BeautyError(f"{f.name} {value!r} is not one of {', '.join(choices)}")
+                raise UsageError(f"{f.name} {value!r} is not one of {', '.join(choices)}")
         self._within("minutes", 0, above=True)
         self._within("steps", 1)
         self._within("size", 64, 2048)  # the eyes see a sixteenth of it
         if self.size % 8:
-            raise BeautyError(f"--size {self.size} will not do: it has to be a multiple of 8")
+            raise UsageError(f"--size {self.size} will not do: it has to be a multiple of 8")
         self._within("abstraction", 0, 1)
         self._within("k", 2, 32)
         self._within("batch", 1)
@@ -79,7 +79,7 @@ class TrainConfig:
             return
         if not (value > low if above else value >= low) or (high is not None and value > high):
             limits = f"over {low}" if above else f"at least {low}" if high is None else f"{low}..{high}"
-            raise BeautyError(f"--{name.replace('_', '-')} {value} will not do: it has to be {limits}")
+            raise UsageError(f"--{name.replace('_', '-')} {value} will not do: it has to be {limits}")
 
     def for_device(self, device: str) -> TrainConfig:
         """The same with what depends on other settings and on the device ("cpu", "cuda", "mps") filled in."""

@@ -9,7 +9,6 @@ import stat
 import struct
 import warnings
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -22,7 +21,7 @@ from beautynet.files import named_in
 MAX_PIXELS = 100_000_000
 HASHABLE = 128
 """Shorter side in px that a picture has at least when it is decoded to be hashed: of 32×32 (see `dedup.hashes`)."""
-WHITE = (255, 255, 255)
+PAPER = (255, 255, 255)
 _ORIENTATION = 0x0112  # EXIF tag
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -64,14 +63,14 @@ def pictures_in(folder: Path) -> list[Path]:
     return named_in(folder, SUFFIXES)
 
 
-def decode(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def decode(source: bytes | Path) -> Image.Image:
     """The picture in `source` as mode RGB, upright (EXIF), in sRGB, on white where transparent, without metadata.
 
     Of an animation or a document with pages it is the first. The number of pixels is read from the header, so
-    that nothing over `max_pixels` is ever decoded. Raises Unreadable.
+    that nothing over MAX_PIXELS is ever decoded. Raises Unreadable.
     """
     with _open(source) as file:
-        return _decode(file, max_pixels).picture
+        return _decode(file).picture
 
 
 def decode_for(path: Path, purpose: str) -> Image.Image:
@@ -101,7 +100,11 @@ def decode_with_jpeg(source: bytes | Path, *, hashable: bool = False) -> Decoded
     That takes half the time; all of the file is read nevertheless, so that damage is found.
     """
     with _open(source) as file:
-        return _decode(file, MAX_PIXELS, keep=True, hashable=hashable)
+        decoded = _decode(file, keep=True, hashable=hashable)
+        if decoded.jpeg is None and decoded.picture.mode != "RGB":  # its own bytes cannot be kept, its pixels are
+            file.seek(0)
+            return _decode(file)
+        return decoded
 
 
 def _open(source: bytes | Path) -> IO[bytes]:
@@ -130,15 +133,15 @@ def _open_at_once(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _decode(file: IO[bytes], max_pixels: int, *, keep: bool = False, hashable: bool = False) -> Decoded:
+def _decode(file: IO[bytes], *, keep: bool = False, hashable: bool = False) -> Decoded:
     head = file.read(4096)
     _refuse_or_prepare(head)
     file.seek(0)
     try:
         with Image.open(file, formats=_formats()) as image:
             size = image.size
-            if size[0] * size[1] > max_pixels:
-                raise Unreadable(_too_large(size[0] * size[1], max_pixels))
+            if size[0] * size[1] > MAX_PIXELS:
+                raise Unreadable(_too_large(size[0] * size[1]))
             is_plain = image.format == "JPEG" and image.mode == "RGB" and _orientation(image) == 1
             untouched = is_plain and _foreign_profile(image) is None
             if untouched and hashable:
@@ -159,7 +162,7 @@ def _decode(file: IO[bytes], max_pixels: int, *, keep: bool = False, hashable: b
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         # Over twice its own limit Pillow stops before the size can be asked for; the message has it.
         found = re.search(r"\((\d+) pixels", str(error))
-        limit = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
+        limit = min(MAX_PIXELS, 2 * (Image.MAX_IMAGE_PIXELS or MAX_PIXELS))
         raise Unreadable(_too_large(int(found[1]) if found else 0, limit)) from error
     except Exception as error:  # decoders of broken files raise nearly everything: SyntaxError, TypeError, struct.error
         cut = "truncated" in str(error).lower() or isinstance(error, EOFError)
@@ -173,15 +176,14 @@ def _decode(file: IO[bytes], max_pixels: int, *, keep: bool = False, hashable: b
     return Decoded(picture, size, _without_metadata(file.read()) if keep else None)
 
 
-@cache
 def _formats() -> list[str]:
     """Those of our formats that this Pillow reads."""
     Image.init()
     return [name for name in _FORMATS if name in Image.OPEN]
 
 
-def _too_large(pixels: int, max_pixels: int) -> str:
-    return f"{pixels / 1e6:.0f} megapixels, over the limit of {max_pixels / 1e6:.0f}"
+def _too_large(pixels: int, most: int = MAX_PIXELS) -> str:
+    return f"{pixels / 1e6:.0f} megapixels, over the limit of {most / 1e6:.0f}"
 
 
 def _refuse_or_prepare(head: bytes) -> None:
@@ -240,6 +242,13 @@ def _is_torn(exif: bytes) -> bool:
     return bool(start + 2 + 12 * entries > len(exif))
 
 
+def on_white(layer: Image.Image) -> Image.Image:
+    """What is seen of an RGBA picture on white paper."""
+    picture = Image.new("RGB", layer.size, PAPER)
+    picture.paste(layer, mask=layer.getchannel("A"))
+    return picture
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """A picture of any mode -> a new one: RGB, 8 bits, sRGB, on white where transparent."""
     profile = _foreign_profile(image)
@@ -247,9 +256,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         picture = _to_grey8(image)
     elif image.has_transparency_data:
-        layer = image.convert("RGBA")
-        picture = Image.new("RGB", image.size, WHITE)
-        picture.paste(layer, mask=layer.getchannel("A"))
+        picture = on_white(image.convert("RGBA"))
     elif image.mode not in ("L", "RGB", "CMYK"):
         picture = image.convert("RGB")
     if profile is not None:

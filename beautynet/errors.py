@@ -1,5 +1,9 @@
-"""The one exception that users see: one line, what is wrong and what to do about it."""
+"""The exception that users see: one line, what is wrong and what to do about it."""
 
 
 class BeautyError(Exception):
     """An expected failure. Its message is one sentence that names the problem and the next step."""
+
+
+class UsageError(BeautyError):
+    """Something was asked for that cannot be, whatever the files say: the command line exits with 2, as for a typo."""

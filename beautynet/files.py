@@ -13,6 +13,10 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain, count
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from beautynet.errors import BeautyError
 
@@ -125,8 +129,9 @@ def atomic_folder(path: Path, mark: str) -> Iterator[Path]:
     path = Path(path)
     if path.exists() and not (path / mark).is_file() and not (path.is_dir() and not any(path.iterdir())):
         raise BeautyError(f"{path} exists and is something else: choose another name with -o")
-    new, old = (path.with_name(f".{path.name[:50]}.{os.getpid()}.{what}") for what in ("part", "old"))
+    new, old = (path.with_name(f".{path.name[:_KEPT]}.{os.getpid()}.{what}") for what in ("part", "old"))
     try:
+        _mend_folder(path)
         new.mkdir(parents=True)
         yield new
         for written in new.rglob("*"):
@@ -148,6 +153,17 @@ def atomic_folder(path: Path, mark: str) -> Iterator[Path]:
     _sync_folder(path.parent)
 
 
+def _mend_folder(path: Path) -> None:
+    """Put back or remove what killed runs left beside the folder `path` of making it (`atomic_folder`)."""
+    name = re.compile(re.escape(f".{path.name[:_KEPT]}.") + r"\d+\.(part|old)")
+    for left in sorted(path.parent.glob(".*")):  # .old before .part
+        if name.fullmatch(left.name) and left.is_dir() and len(path.name) <= _KEPT:
+            if left.suffix == ".old" and not path.exists():
+                os.replace(left, path)
+            else:
+                shutil.rmtree(left, ignore_errors=True)
+
+
 def cache() -> Path:
     """Where downloads are kept (https://specifications.freedesktop.org/basedir-spec/latest/)."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "beautynet"
@@ -157,6 +173,13 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path` atomically."""
     with atomic(path) as temporary:
         temporary.write_bytes(data)
+
+
+def write_picture(path: Path, picture: Image.Image | np.ndarray, **options: Any) -> None:
+    """Write a picture (or its pixels, uint8 (H, W, 3)) atomically, as its suffix says; `options` are Pillow's."""
+    picture = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    with atomic(path) as temporary:
+        picture.save(temporary, **options)
 
 
 def stage(path: Path, data: bytes) -> None:
@@ -208,8 +231,18 @@ def lock(descriptor: int) -> bool:
 
 @contextmanager
 def held(place: Path, refusal: str) -> Iterator[None]:
-    """Hold the file `place`, which is made, as a lock; BeautyError, saying `refusal`, while somebody else does."""
-    with open(place, "wb") as file:
+    """Hold the file `place`, which is made with its folder, as a lock.
+
+    BeautyError, saying `refusal`, while somebody else does, and where it cannot be made.
+    """
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        file = open(place, "wb")  # noqa: SIM115 (what is done under the lock has errors of its own)
+    except OSError as error:
+        if sentence := explained(error, place):
+            raise BeautyError(sentence) from error
+        raise
+    with file:
         if not lock(file.fileno()):
             raise BeautyError(refusal)
         yield
@@ -226,7 +259,7 @@ def clear_leftover(path: Path) -> None:
     """Remove what killed runs left beside `path`, whose only writer is the caller, of writing it (`atomic`)."""
     if len(path.stem) > _KEPT:  # another file's temporary name may begin like this
         return
-    name = re.compile(re.escape(f".{path.stem}.") + r"\d+\.part" + re.escape(path.suffix))
+    name = re.compile(r"\.+" + re.escape(path.stem) + r"(\.\d+\.part)+" + re.escape(path.suffix))
     for leftover in path.parent.iterdir():
         if name.fullmatch(leftover.name):
             leftover.unlink()

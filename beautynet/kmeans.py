@@ -29,8 +29,8 @@ def sample(lab: Tensor) -> Tensor:
 def fit_centres(pixels: Tensor, k: int) -> Tensor:
     """k-means on (N, 3, P) pixels -> centres (N, k, 3).
 
-    The start is Su and Dy's Var-Part (2007): cut the cluster with the largest squared error in two at its mean, along
-    its widest axis, k - 1 times. It needs no luck, so the same picture always gets the same clusters.
+    The start is near Su and Dy's Var-Part (2007): k - 1 times the cluster whose squared error along one axis is the
+    largest is cut in two there, at its mean. It needs no luck, so the same picture always gets the same clusters.
     """
     rows = torch.arange(pixels.shape[0], device=pixels.device)
     values = torch.cat([pixels, pixels**2, torch.ones_like(pixels[:, :1])], dim=1).mT  # N, P, 7

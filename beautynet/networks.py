@@ -24,7 +24,10 @@ on a laptop and is the default on a CPU, M on a GPU; what L is worth is still to
 
 
 def depth_for(size: int) -> int:
-    """Number of downsamplings for squares of `size` px: down to 8 px, so that no layer sees the whole frame."""
+    """Number of downsamplings for squares of `size` px: down to 8 px, so that no layer sees the whole frame.
+
+    Of over 256 px five, and of sizes that cannot be halved as often as many as can be.
+    """
     depth = min(5, round(math.log2(size / 8)))
     while size % 2**depth:
         depth -= 1

@@ -1,4 +1,4 @@
-"""The whole job in one go, without data and without a network: one dahlia, then a palace made of it, on one page."""
+"""The whole job in one go, with nothing prepared: one dahlia, then a palace made of it, on one page."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import html
 import json
 import re
 import shutil
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -105,7 +106,7 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
         if json.loads(mark.read_text(encoding="utf-8")) != settings:
             shutil.rmtree(out / "checkpoint", ignore_errors=True)
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BeautyError(f"{out} holds other things than a demo: choose another folder with --out")
+        raise BeautyError(f"{out} holds other things than a demo: choose another folder with -o")
     files.write_text(mark, json.dumps(settings))
 
 
@@ -126,17 +127,22 @@ def _write_crops(photo: Path, folder: Path) -> Path:
             for middle, extent in zip(DAHLIA, picture.size, strict=True)
         )
         left, top = corner
-        _save(picture.crop((left, top, left + side, top + side)), folder / f"dahlia-{number:02}.jpg")
+        square = picture.crop((left, top, left + side, top + side))
+        files.write_picture(folder / f"dahlia-{number:02}.jpg", square, quality=95)
     return folder
 
 
 def _train(dataset: Path, palace: Path, out: Path, settings: dict[str, Any], device: str) -> TrainSummary:
     watched = out / "palace.jpg"
-    _save(decode(palace).crop(PALACE), watched)
+    files.write_picture(watched, decode(palace).crop(PALACE), quality=95)
     name = str((out / "checkpoint").resolve())  # absolute: not in checkpoints/, where `beautynet video` looks for yours
     summary = train(dataset, name=name, device=device, preview=[watched], **settings)
     if not summary.finished:
-        raise KeyboardInterrupt("stopped and saved: the same command goes on")
+        said = "stopped and saved: the same command goes on"
+        if summary.stopped_by == signal.SIGTERM:
+            console.print(said)
+            raise SystemExit(128 + signal.SIGTERM)
+        raise KeyboardInterrupt(said)
     files.write_text(out / MARK, json.dumps({"finished": settings}))
     return summary
 
@@ -146,7 +152,7 @@ def _write_shown(picture: Path, translator: Translator) -> None:
     original = decode(picture)
     shown, _ = translator.see(np.asarray(original)[None])
     shapes = Image.fromarray(images.to_uint8(shown)[0]).resize(original.size, Image.Resampling.NEAREST)
-    _save(shapes, picture.with_suffix(".shown.png"))
+    files.write_picture(picture.with_suffix(".shown.png"), shapes)
 
 
 def _write_pan(picture: Path, film: Path) -> Path:
@@ -184,7 +190,7 @@ def _write_montage(out: Path, show: Show) -> None:
     rows = (("china.jpg", "china.shown.png", "china.beauty.jpg"), show.pairs[:4])
     strips = [_strip([decode(out / name) for name in row]) for row in rows]
     sheet = np.concatenate([strips[0], np.full_like(strips[0][:GAP], GROUND), strips[1]])
-    _save(Image.fromarray(sheet), out / "demo.jpg", quality=86)
+    files.write_picture(out / "demo.jpg", sheet, quality=86)
 
 
 def _strip(pictures: Sequence[Image.Image], width: int = 1200) -> np.ndarray:
@@ -200,17 +206,12 @@ def _strip(pictures: Sequence[Image.Image], width: int = 1200) -> np.ndarray:
     return np.asarray(strip)
 
 
-def _save(picture: Image.Image, path: Path, quality: int = 95) -> None:
-    with files.atomic(path) as temporary:
-        picture.save(temporary, quality=quality)
-
-
 # --- the page -------------------------------------------------------------------------------------------------------
 
 
 def _page(show: Show, summary: TrainSummary, header: dict[str, Any]) -> str:
-    log = (summary.folder / checkpoints.LOG).read_text(encoding="utf-8").splitlines()
-    first, last = (json.loads(row)["l1"] for row in (log[0], log[-1]))
+    log = checkpoints.read_log(summary.folder)
+    first, last = log[0]["l1"], log[-1]["l1"]
     notes = (resources.files("sklearn.datasets.images") / "README.txt").read_text(encoding="utf-8")
     page = filled(
         "showcase",

@@ -29,13 +29,14 @@ from beautynet.conditions import Condition
 from beautynet.config import TrainConfig
 from beautynet.datasets.dataset import Dataset, Photos
 from beautynet.devices import has_bfloat16, peak_memory, pick_device
-from beautynet.errors import BeautyError
+from beautynet.errors import BeautyError, UsageError
 from beautynet.film.frames import Batch, Frame
 from beautynet.networks import PRESETS, Generator, depth_for
 from beautynet.training.trainer import Trainer
 from beautynet.translator import Translator
 
 PLAIN = Path(__file__).parents[1] / "benchmarks" / "plain_pix2pix.py"
+WORKS = ("train", "translate")
 CHUNK_SECONDS = 0.5
 """About so long is worked between two looks at the clock: a GPU must not wait for it."""
 
@@ -114,12 +115,15 @@ def bench(
     are chosen by the device unless given; `data` is a dataset, without one the photos are noise. `started` is when the
     process began, on `time.monotonic()`'s clock. Raises BeautyError.
     """
-    if what not in WORK:
-        raise BeautyError(f"cannot bench {what!r}: choose from {', '.join(WORK)}")
+    if what not in WORKS:
+        raise UsageError(f"cannot bench {what!r}: choose from {', '.join(WORKS)}")
+    if what != "train" and (data or batch):
+        raise UsageError(f"only training takes photos and a batch: leave them out of `bench {what}`")
     clock = time.monotonic() if started is None else started
     where = pick_device(device)
     config = TrainConfig(size=size, preset=preset, batch=batch, condition=condition).for_device(where.type)
-    speeds = [measure(*WORK[what](config, where, data), device=where, seconds=seconds, started=clock)]
+    work = training(config, where, data) if what == "train" else translating(config, where)
+    speeds = [measure(*work, device=where, seconds=seconds, started=clock)]
     beside = what == "train" and plain and PLAIN.exists() and size in (128, 256)
     return Bench(_machine(where), peak(where), speeds, _plain(config, where, seconds) if beside else None)
 
@@ -168,7 +172,7 @@ def training(config: TrainConfig, device: torch.device, data: str | Path | None)
     return [at(0.25), at(0.75)]
 
 
-def translating(config: TrainConfig, device: torch.device, data: str | Path | None) -> list[Work]:  # noqa: ARG001
+def translating(config: TrainConfig, device: torch.device) -> list[Work]:
     """The dream of a film of frames, 16:9, whose shorter side is the network's; reading and writing it are left out."""
     assert config.preset
     generator = Generator(PRESETS[config.preset], depth_for(config.size))
@@ -187,12 +191,6 @@ def translating(config: TrainConfig, device: torch.device, data: str | Path | No
     return [Work(name, len(frames), lambda: next(film), lambda: translator.see(frames, memory.seen), counted)]
 
 
-WORK: dict[str, Callable[[TrainConfig, torch.device, str | Path | None], list[Work]]] = {
-    "train": training,
-    "translate": translating,
-}
-
-
 def measure(*works: Work, device: torch.device, seconds: float, started: float) -> Speed:
     """The figures of some work; where there are several, each is done for as long: it is one after the other."""
     startup = images = loaded = gflop = 0.0
@@ -203,7 +201,7 @@ def measure(*works: Work, device: torch.device, seconds: float, started: float) 
         rate = calls_per_second(work.call, device, seconds / len(works))
         images += rate * work.batch / len(works)
         loaded += rate / calls_per_second(work.loading, device, seconds / 10 / len(works)) / len(works)
-    memory = _peak_bytes(device)  # before networks are made anew, to be counted
+    memory = peak_memory(device) or 0  # before networks are made anew, to be counted
     for work in works:
         with FlopCounterMode(display=False) as counter:
             (work.counted or work.call)()
@@ -260,7 +258,7 @@ def _plain(config: TrainConfig, device: torch.device, seconds: float) -> Speed:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
-        raise BeautyError(f"{PLAIN.name} failed: {done.stderr.strip().splitlines()[-1:]}")
+        raise BeautyError(f"{PLAIN.name} failed: {(done.stderr.strip().splitlines() or ['it did not say why'])[-1]}")
     return Speed(**json.loads(done.stdout))
 
 
@@ -286,12 +284,3 @@ def _precision(device: torch.device) -> str:
 def _wait(device: torch.device) -> None:
     if device.type != "cpu":
         getattr(torch, device.type).synchronize()
-
-
-def _peak_bytes(device: torch.device) -> int:
-    status = Path("/proc/self/status")
-    if device.type != "cuda" and status.exists():  # getrusage would count what the process that started this one had
-        for line in status.read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return peak_memory(device) or 0

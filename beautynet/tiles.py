@@ -11,11 +11,12 @@ OVERLAP = 4
 """Neighbouring squares share a quarter of their side."""
 
 
-def tiled(paint: Callable[[Tensor], Tensor], shown: Tensor, side: int) -> Tensor:
+def tiled(paint: Callable[[Tensor, tuple[int, int]], Tensor], shown: Tensor, side: int) -> Tensor:
     """(N, 3, H, W) painted in squares of at most `side` px: same shape.
 
-    Where squares overlap, each counts by the distance to its border. The generator's norm takes its statistics from
-    a square then and not from the whole picture, so that the wide overlap has differences of tone to hide.
+    `paint` is given a square and its corner (x, y). Where squares overlap, each counts by the distance to its border.
+    The generator's norm takes its statistics from a square then and not from the whole picture, so that the wide
+    overlap has differences of tone to hide.
     """
     height, width = shown.shape[-2:]
     across, down = min(side, width), min(side, height)
@@ -25,7 +26,7 @@ def tiled(paint: Callable[[Tensor], Tensor], shown: Tensor, side: int) -> Tensor
     for y in _starts(height, down):
         for x in _starts(width, across):
             square = ..., slice(y, y + down), slice(x, x + across)
-            painted[square] += paint(shown[square]) * weight
+            painted[square] += paint(shown[square], (x, y)) * weight
             total[square] += weight
     return painted / total
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import repeat
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -346,8 +346,12 @@ class Translator:
         hands = min(cores, together)
 
         def work(shown: Tensor, places: Tensor | None) -> Tensor:
-            paint = partial(self._paint, places=places)
-            return paint(shown) if pixels <= most else tiled(paint, shown, math.isqrt(most))
+            if pixels <= most:
+                return self._paint(shown, places)
+            begin = shown.new_zeros(len(shown), 2, dtype=torch.float32) if places is None else places
+            return tiled(  # with the noise that the whole picture has there
+                lambda square, corner: self._paint(square, begin + begin.new_tensor(corner)), shown, math.isqrt(most)
+            )
 
         def parts(shown: Tensor, places: np.ndarray | None, size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
             if places is None or not places.any():

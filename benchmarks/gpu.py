@@ -30,12 +30,13 @@ print(bench(started=started, **json.loads(sys.argv[1])).json())
 """
 
 
-def rows(quick: bool) -> list[dict[str, Any]]:
+def rows(quick: bool, data: str | None) -> list[dict[str, Any]]:
     """The arguments of `bench`, the most telling first."""
     if quick:
         shared = {"size": 128, "preset": "S", "seconds": 1}
-        return [{"what": "train", "batch": 2, "plain": True, **shared}, {"what": "translate", **shared}]
-    shared = {"what": "train", "seconds": 8}
+        training = {"what": "train", "batch": 2, "plain": True, "data": data}
+        return [{**training, **shared}, {"what": "translate", **shared}]
+    shared = {"what": "train", "seconds": 8, "data": data}
     return [
         {"preset": "M", "batch": 64, "plain": True, **shared},
         {"what": "translate", "preset": "M", "seconds": 4},
@@ -63,8 +64,8 @@ def main() -> None:
 
     found: dict[str, Any] = {"machine": "", "tflops": {}, "speeds": [], "plain": None}
     failed = 0
-    for row in rows(given.quick):
-        arguments = {"plain": False, "device": given.device, "data": given.data, **row}
+    for row in rows(given.quick, given.data):
+        arguments = {"plain": False, "device": given.device, **row}
         left = given.budget - (time.monotonic() - began)
         try:
             done = subprocess.run(

@@ -106,7 +106,7 @@ def test_folders_import_one_way() -> None:
 
 
 def test_leaves_without_torch() -> None:
-    sentence = next(line for line in TEXT.splitlines() if "import no torch" in line)
+    sentence = next(each for each in TEXT.split("\n\n") if "import no torch" in each)
     names = re.findall(r"`([\w.]+)`", sentence)
     assert len(names) >= 8
     code = f"""

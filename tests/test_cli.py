@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 import beautynet
 from beautynet import backbones, cli, sources
 from beautynet.config import TrainConfig
-from beautynet.errors import BeautyError
+from beautynet.errors import BeautyError, UsageError
 from beautynet.film import layout
 from beautynet.gathering import quality
 from beautynet.sources import licences
@@ -181,12 +181,13 @@ def fail_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
         (PermissionError(13, "Permission denied", "x.png"), "x.png: Permission denied"),
         (ModuleNotFoundError("No module named 'av'", name="av"), "av is missing: `pip install"),
         (ImportError("libGL.so.1: cannot open shared object file: No such file"), "libGL.so.1 is missing"),
+        (UsageError("-1 steps will not do"), "-1 steps will not do"),
     ],
 )
 def test_expected_failures_are_one_line(error: Exception, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     fail_with(error, monkeypatch)
     result = run("train")
-    assert result.exit_code == 1
+    assert result.exit_code == (2 if isinstance(error, UsageError) else 1)
     assert line in result.stderr
     assert result.stderr.startswith("error: ")
     assert len(result.stderr.splitlines()) == 1
@@ -198,11 +199,33 @@ def test_our_own_mistakes_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) 
     assert run("train").exception is mistake
 
 
-def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    fail_with(KeyboardInterrupt("stopped: a.mp4 has 3 frames"), monkeypatch)
+@pytest.mark.parametrize("stop", [KeyboardInterrupt("stopped: a.mp4 has 3 frames"), click.Abort()])
+def test_ctrl_c_is_130(stop: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_with(stop, monkeypatch)
     result = run("train")
     assert result.exit_code == 130
-    assert "a.mp4 has 3 frames" in result.stderr
+    assert (str(stop) or "stopped") in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "--k", "1"],
+        ["train", "--minutes", "0"],
+        ["draw", "daisy", "--minutes", "0"],
+        ["draw", "daisy", "--ensemble", "--model", "artists"],
+        ["draw", "survey", "--backbone", "resnet18", "--model", "artists"],
+        ["video", "a.mp4", "--start", "2", "--end", "1"],
+        ["scrape", "--source", "nowhere", "flowers"],
+        ["curate", "--model", "a", "--like", "b"],
+        ["export", "--format", "bmp"],
+        ["bench", "translate", "--batch", "2"],
+    ],
+)
+def test_wrong_usage_is_2(words: list[str]) -> None:
+    result = run(*words)
+    assert result.exit_code == 2, result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_hours_or_minutes(monkeypatch: pytest.MonkeyPatch) -> None:

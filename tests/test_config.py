@@ -24,8 +24,8 @@ def test_every_setting_is_read() -> None:
     assert {f.name for f in fields(TrainConfig)} <= read
 
 
-def test_the_readme_has_every_setting() -> None:
-    script = Path(__file__).parents[1] / "scripts" / "update_readme.py"
+def test_the_docs_have_every_setting() -> None:
+    script = Path(__file__).parents[1] / "scripts" / "update_settings.py"
     done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -2,7 +2,9 @@ import io
 import os
 import socket
 import struct
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -145,7 +147,7 @@ def test_damaged_files_are_read_or_refused() -> None:
             for place in random.integers(0, len(data), 5):
                 data[place] = random.integers(256)
             try:
-                assert decode(bytes(data), max_pixels=10_000).mode == "RGB"
+                assert decode(bytes(data)).mode == "RGB"
             except Unreadable:
                 continue
 
@@ -156,8 +158,36 @@ def test_bombs_are_refused_undecoded(side: int, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda *_: pytest.fail("decoded"))
     with pytest.raises(Unreadable, match=rf"^{side**2 / 1e6:.0f} megapixels, over the limit of 100$"):
         decode(bomb(side))
+    monkeypatch.setattr("beautynet.decode.MAX_PIXELS", 640 * 427 - 1)
     with pytest.raises(Unreadable, match="over the limit"):
-        decode(encoded(PHOTO), max_pixels=640 * 427 - 1)
+        decode(encoded(PHOTO))
+
+
+def test_a_jpeg_that_cannot_be_copied_is_decoded_whole() -> None:
+    """Pillow steps over zeros between two segments; who copies segment by segment does not."""
+    data = encoded(PHOTO)
+    odd = data[:20] + b"\0\0" + data[20:]
+    assert decode_with_jpeg(data, hashable=True).picture.mode == "L"
+    decoded = decode_with_jpeg(odd, hashable=True)
+    assert (decoded.jpeg, decoded.size) == (None, PHOTO.size)
+    assert is_close(decoded.picture, decode(data))
+
+
+def test_heif_is_read_after_other_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plugin that says it reads HEIF, and reads the PNG that follows 12 bytes."""
+
+    def opened(file: io.BytesIO, _: str) -> Image.Image:
+        file.seek(12)
+        return Image.open(io.BytesIO(file.read()), formats=["PNG"])
+
+    def register() -> None:
+        Image.register_open("HEIF", opened, lambda head: head[4:12] == b"ftypheic")
+
+    for registry in ("OPEN", "ID"):
+        monkeypatch.setattr(Image, registry, getattr(Image, registry).copy())
+    monkeypatch.setitem(sys.modules, "pillow_heif", SimpleNamespace(register_heif_opener=register))
+    decode(encoded(PHOTO))
+    assert is_close(decode(b"\0\0\0\x18ftypheic" + encoded(PHOTO, "PNG")), PHOTO)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])

@@ -322,7 +322,7 @@ def test_the_command() -> None:
     run = CliRunner().invoke
     listed = run(cli.main, ["draw", "--list"])
     assert len(listed.output.splitlines()) == 1000
-    assert run(cli.main, ["draw"]).exit_code == 1
+    assert run(cli.main, ["draw"]).exit_code == 2
     done = run(cli.main, ["draw", "daissy", "--steps", "3", "--no-film"])
     assert done.exit_code == 0, done.output
     assert Path("drawings/daisy/drawing.svg").exists()

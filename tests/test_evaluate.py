@@ -220,8 +220,12 @@ def test_what_cannot_be_measured_is_one_line(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BeautyError, match=r"no dataset at flowers: .* --data"):
         evaluate(own)
-    with pytest.raises(BeautyError, match="no folder nowhere"):
-        evaluate(own, data=photos, everyday="nowhere")
+    with monkeypatch.context() as early:  # before anything is painted
+        early.setattr(module, "_pairs", lambda *_: pytest.fail("painted"))
+        with pytest.raises(BeautyError, match="no folder nowhere"):
+            evaluate(own, data=photos, everyday="nowhere")
+        with pytest.raises(BeautyError, match=r"nothing\.mp4"):
+            evaluate(own, data=photos, video="nothing.mp4")
     with pytest.raises(BeautyError, match="unknown backbone"):
         evaluate(own, data=photos, backbone="eyes")
     Image.fromarray(np.zeros((80, 90, 3), np.uint8)).save(tmp_path / "still.png")

@@ -288,6 +288,8 @@ def test_a_proxy_is_used_and_private_numbers_still_refused(monkeypatch: pytest.M
         ({"X_Robots_Tag": "noai"}, False),
         ({"X_Robots_Tag": "noindex, NoImageAI"}, False),
         ({"X_Robots_Tag": "beautynet: noai"}, False),
+        ({"X_Robots_Tag": "max-image-preview:large, noai"}, False),
+        ({"X_Robots_Tag": "max-snippet:-1, otherbot: noai"}, True),
         ({"TDM_Reservation": "1"}, False),
         ({"X_Robots_Tag": "noindex"}, True),
         ({"X_Robots_Tag": "otherbot: noai, noimageai"}, True),

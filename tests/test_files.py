@@ -110,6 +110,19 @@ def test_a_folder_is_whole_or_as_it_was(tmp_path: Path) -> None:
     assert (path / "mark").read_text() == "two"
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_what_a_kill_left_of_a_folder_is_mended(there: bool, tmp_path: Path) -> None:
+    path = tmp_path / "page"
+    for name in (".page.12.part", ".page.13.old", *(["page"] if there else [])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mark").write_text(name)
+    with atomic_folder(path, "mark") as folder:
+        (folder / "mark").write_text("new")
+        assert (path / "mark").read_text() == ("page" if there else ".page.13.old")
+        assert {each.name for each in tmp_path.iterdir()} == {"page", folder.name}
+    assert [each.name for each in tmp_path.iterdir()] == ["page"]
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("mine")
     for path in (tmp_path, tmp_path / "precious"):

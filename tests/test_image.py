@@ -88,6 +88,13 @@ def test_out_for_one_picture(tmp_path: Path) -> None:
         outs(tmp_path, source, source, out=source)
 
 
+def test_out_for_several_is_no_picture(tmp_path: Path) -> None:
+    paths = save(tmp_path / "a.jpg"), save(tmp_path / "b.jpg")
+    with pytest.raises(BeautyError, match="need a folder"):
+        outs(tmp_path, *paths, out=tmp_path / "out.jpg")
+    assert not (tmp_path / "out.jpg").exists()
+
+
 def test_what_cannot_be_read_gets_a_reason_and_the_rest_goes_on(tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "folder.jpg").mkdir()

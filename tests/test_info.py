@@ -30,6 +30,18 @@ def test_health_of_a_run_that_left_a_log(checkpoint: Path, tmp_path: Path) -> No
     assert "health       too few photos" in info(tmp_path)
 
 
+def test_a_run_that_has_saved_nothing_yet(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(photos.parent)
+    with checkpoints.alone(Path("checkpoints/photos")):
+        assert info("photos").startswith("dataset photos")
+        with pytest.raises(BeautyError, match="has saved nothing yet"):
+            info("checkpoints/photos")
+    Path("data").mkdir()
+    photos.rename("data/flowers")
+    with checkpoints.alone(Path("checkpoints/flowers")):
+        assert info("flowers").startswith("dataset data/flowers")
+
+
 def test_dataset_with_and_without_manifest(photos: Path) -> None:
     held_out = re.search(r"12 photos \((\d+) to train on, (\d+) held out\)", info(photos))
     assert held_out is not None

@@ -122,6 +122,14 @@ def test_a_table(tmp_path: Path) -> None:
     }
 
 
+def test_a_cell_may_have_lines(tmp_path: Path) -> None:
+    write(tmp_path / "a.jpg")
+    (tmp_path / "l.csv").write_text('path,label\na.jpg,"Monet\nClaude"\ngone\u2028.jpg,x\nb.jpg,\n', encoding="utf-8")
+    data = Labelled.read(tmp_path / "l.csv")
+    assert of(data) == {"a.jpg": ("Monet Claude",)}
+    assert dict(data.skipped) == {"gone\u2028.jpg": "no such file", "b.jpg": "no label"}
+
+
 def test_a_table_beside_its_folder_and_with_open_rows(tmp_path: Path) -> None:
     write(tmp_path / "photos" / "a.jpg")
     (tmp_path / "l.csv").write_text("path;label\na.jpg;sea;sky;sea\n")
@@ -137,6 +145,7 @@ def test_a_table_beside_its_folder_and_with_open_rows(tmp_path: Path) -> None:
         (b"path,label\nnone.jpg,x\n", "no labelled pictures"),
         (b"\xff\xfe\x00", "not UTF-8"),
         (b"path,label\na\0b,c\n", "not a CSV"),
+        (b'path,label\n"' + b"a" * 140_000, "not a CSV that can be read"),
     ],
 )
 def test_a_bad_table_is_one_line(text: bytes, says: str, tmp_path: Path) -> None:

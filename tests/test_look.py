@@ -403,4 +403,8 @@ def test_what_is_in_doubt_comes_first(dataset: Path) -> None:
     order = [page.index(f'"{name}"') for name in ("07.jpg", "09.jpg", "03.jpg", "00.jpg")]
     assert order == sorted(order)
     assert "out 0.480" in page
+    look(dataset, out=dataset.parent / "sheet.html")
+    page = (dataset.parent / "sheet.html").read_text()
+    order = [page.index(f'"{name}"') for name in ("07.jpg", "09.jpg", "03.jpg", "00.jpg")]
+    assert order == sorted(order)
     assert sorted(dataset.rglob("*")) == before

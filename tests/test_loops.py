@@ -35,7 +35,7 @@ def test_a_loop_has_a_format(tmp_path: Path) -> None:
 
 def test_a_poster_of_one_frame(tmp_path: Path) -> None:
     film = make_film(tmp_path / "film.mp4", [Fraction(0)])
-    poster(film, tmp_path / "film.jpg")
+    poster(film, tmp_path / "film.jpg", Fraction(1, 25))
     assert (tmp_path / "film.jpg").stat().st_size > 1000
 
 
@@ -45,5 +45,5 @@ def test_a_poster_of_an_animation(tmp_path: Path, duration: int) -> None:
     layers = [Image.new("RGB", (32, 32), (8 * n, 8 * n, 8 * n)) for n in range(30)]
     layers[26:] = [Image.new("RGB", (32, 32), (255, 8 * n, 0)) for n in range(4)]
     layers[0].save(tmp_path / "film.gif", save_all=True, append_images=layers[1:], duration=duration)
-    poster(tmp_path / "film.gif", tmp_path / "film.jpg")
+    poster(tmp_path / "film.gif", tmp_path / "film.jpg", Fraction(30 * duration, 1000))
     assert Image.open(tmp_path / "film.jpg").getpixel((16, 16))[0] > 200

@@ -319,6 +319,13 @@ def test_animations() -> None:
         assert len(list(film)) == film.expected == 5
 
 
+def test_delays_of_less_than_a_millisecond(tmp_path: Path) -> None:
+    layers = [Image.new("RGB", (32, 32), (8 * n, 0, 0)) for n in range(4)]
+    layers[0].save(tmp_path / "a.png", save_all=True, append_images=layers[1:], duration=0.2)
+    with Film(tmp_path / "a.png") as film:
+        assert [frame.time for frame in film] == [Fraction(n, 1000) for n in range(4)]
+
+
 def test_animation_is_shown_on_white(tmp_path: Path) -> None:
     clear, red = Image.new("RGBA", (8, 8)), Image.new("RGBA", (8, 8), "red")
     red.paste((0, 0, 0, 0), (0, 0, 4, 8))

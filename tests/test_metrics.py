@@ -179,6 +179,29 @@ def test_rank_correlation(photos: Tensor) -> None:
     assert metrics.rank_correlation(torch.zeros_like(photos), photos).abs().max() == 0
 
 
+@pytest.mark.parametrize("figure", ["palette", "edges", "luminance"])
+def test_blur_noise_and_a_wrong_pairing(figure: str, photos: Tensor) -> None:
+    """The same is perfect; the more of each the worse; nothing is as wrong as another's."""
+    some = photos[::4]
+    if figure == "palette":
+        some, _ = Condition("clusters", abstraction=0.4, size=SMALL, palette="mean")(some)
+
+    def score(pictures: Tensor) -> float:
+        kept = {
+            "palette": lambda: metrics.palette_accuracy(pictures, some, ranked=False),
+            "edges": lambda: metrics.edge_f1(pictures, some),
+            "luminance": lambda: metrics.rank_correlation(pictures, some),
+        }
+        return float(kept[figure]().mean())
+
+    assert score(some) == pytest.approx(1)
+    wrong = score(some.roll(1, 0))
+    for damaged in ([smooth(some, px) for px in (1, 3, 8)], [noisy(some, strength) for strength in (0.1, 0.3, 1)]):
+        scores = [1.0, *(score(pictures) for pictures in damaged)]
+        assert scores == sorted(scores, reverse=True)
+        assert scores[2] > wrong
+
+
 # --- films ----------------------------------------------------------------------------------------------------------
 
 

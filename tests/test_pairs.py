@@ -10,6 +10,7 @@ from PIL import Image
 from beautynet import images
 from beautynet.conditions import CONDITIONS, Condition
 from beautynet.datasets.dataset import Dataset, Photos
+from beautynet.errors import BeautyError
 from beautynet.verbs.pairs import pairs
 
 
@@ -40,3 +41,9 @@ def test_max_damage_and_names(photos: Path, tmp_path: Path) -> None:
     assert summary.folder == tmp_path / "out"
     assert (summary.written, summary.skipped) == (3, 1)
     assert sorted(path.name for path in summary.folder.glob("*.png")) == ["01.png", "01_.png", "02-a.png"]
+
+
+def test_none_that_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"damaged")
+    with pytest.raises(BeautyError, match="none of the 1 photos"):
+        pairs(tmp_path, size=32, device="cpu")

@@ -26,6 +26,16 @@ def film(tmp_path: Path) -> Path:
     return path
 
 
+class Broken(Reel):
+    def _play(self) -> None:
+        raise RuntimeError("out of order")
+
+
+def test_whatever_ends_it_is_said() -> None:
+    with Broken() as reel, pytest.raises(BeautyError, match="out of order"):
+        reel.newest(patience=5)
+
+
 def exhaust(reel: Reel) -> None:
     for _ in range(60):
         reel.newest(10**9, patience=0.1)

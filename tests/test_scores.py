@@ -17,7 +17,7 @@ def test_known_answers() -> None:
     found = scores([0, 0, 0, 1, 1], [[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.4, 0.6], [0.2, 0.8]])
     assert found.accuracy == 0.8
     assert found.balanced_accuracy == pytest.approx((2 / 3 + 1) / 2)
-    a, b = found.by_label()
+    a, b = found.by_label
     assert (a.pictures, a.precision, a.recall) == (3, 1.0, pytest.approx(2 / 3))
     assert (b.precision, b.recall) == (pytest.approx(2 / 3), 1.0)
     assert b.average_precision == pytest.approx((1 + 2 / 3) / 2)
@@ -31,7 +31,7 @@ def test_the_surest_mistake_comes_first() -> None:
 
 
 def test_a_label_that_nothing_has_or_was_given() -> None:
-    c = scores([0, 1], [[0.9, 0.1, 0], [0.1, 0.9, 0]]).by_label()[2]
+    c = scores([0, 1], [[0.9, 0.1, 0], [0.1, 0.9, 0]]).by_label[2]
     assert (c.pictures, c.precision, c.recall, c.average_precision) == (0, None, None, None)
 
 
@@ -40,7 +40,7 @@ def test_calibration() -> None:
     assert honest.calibration_error == pytest.approx(0)
     boastful = scores([0] * 5 + [1] * 5, [[0.99, 0.01]] * 10)
     assert boastful.calibration_error == pytest.approx(0.49)
-    assert honest.calibration() == [(pytest.approx(0.8), pytest.approx(0.8), 10)]
+    assert honest.calibration == [(pytest.approx(0.8), pytest.approx(0.8), 10)]
 
 
 def test_several_labels_each_by_its_own_half() -> None:

@@ -54,6 +54,22 @@ def test_what_is_whole_is_found_again(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["film.mp4"]
 
 
+def test_a_loop_that_a_kill_kept_from_its_name_begins_anew(tmp_path: Path) -> None:
+    target = tmp_path / "film.gif"
+    rendered(target, 1)
+    with opened(target) as segments:
+        segments.write(FRAMES[:3], dict)
+        segments.close_segment()  # killed here
+    assert not is_resumable(target, SETTINGS)
+    assert not others(target, SETTINGS)
+    with opened(target) as segments:
+        assert not segments.frames
+        segments.write(FRAMES, dict)
+        segments.join(None, Fraction(0), cut_short=False)
+    with Film(target) as film:
+        assert len(list(film)) == len(FRAMES)
+
+
 @pytest.mark.parametrize("harm", ["no notes", "no film", "torn notes", "empty notes", "other notes"])
 def test_what_is_not_whole_is_rendered_again(harm: str, tmp_path: Path) -> None:
     target = tmp_path / "film.mp4"

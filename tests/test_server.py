@@ -119,10 +119,11 @@ def test_without_a_token_on_loopback() -> None:
 def test_where_it_cannot_listen_is_one_line() -> None:
     with serving(token="") as server, pytest.raises(BeautyError, match=f"port {server.port} cannot be listened on"):
         Server([], server.port)
-    with pytest.raises(BeautyError, match=r"host 192\.0\.2\.7 cannot be listened on"):
-        Server([], host="192.0.2.7")
-    with pytest.raises(BeautyError, match=r"host aaaa.* cannot be listened on"):
-        Server([], host="a" * 64 + ".example")
+    for port in (None, 8341):
+        with pytest.raises(BeautyError, match=r"host 192\.0\.2\.7 cannot be listened on"):
+            Server([], port, host="192.0.2.7")
+        with pytest.raises(BeautyError, match=r"host aaaa.* cannot be listened on"):
+            Server([], port, host="a" * 64 + ".example")
 
 
 def test_loopback_is_known() -> None:

@@ -119,7 +119,7 @@ def test_bing_out_of_reach_says_so() -> None:
 def test_folder_yields_files_in_order_and_follows_no_link(tmp_path: Path) -> None:
     inside, outside = tmp_path / "inside", tmp_path / "outside"
     ours = ("manifest.jsonl", "ATTRIBUTION.md")
-    for path in ("b/2.jpg", "a/1 花 #100%.JPG", "c", ".hidden/x.jpg", ".DS_Store", *ours, "dir.jpg/3"):
+    for path in ("b/2.jpg", "a/1 花 #100%.JPG", "c", ".hidden/x.jpg", ".DS_Store", "d.beauty.jpg", *ours, "dir.jpg/3"):
         (inside / path).parent.mkdir(parents=True, exist_ok=True)
         (inside / path).write_bytes(b"x")
     outside.mkdir()

@@ -13,8 +13,10 @@ def test_what_does_not_depend_on_the_square_is_the_same(size: tuple[int, int]) -
     shown = torch.rand(2, 3, *size)
     sides = []
 
-    def paint(square: torch.Tensor) -> torch.Tensor:
+    def paint(square: torch.Tensor, corner: tuple[int, int]) -> torch.Tensor:
         sides.append(max(square.shape[-2:]))
+        x, y = corner
+        assert (shown[..., y : y + square.shape[-2], x : x + square.shape[-1]] == square).all()
         return 1 - square
 
     assert torch.allclose(tiled(paint, shown, 64), 1 - shown, atol=1e-5)
@@ -23,7 +25,7 @@ def test_what_does_not_depend_on_the_square_is_the_same(size: tuple[int, int]) -
 
 def test_squares_that_disagree_leave_no_seam() -> None:
     tones = iter(range(100))
-    painted = tiled(lambda square: torch.full_like(square, next(tones) % 2), torch.zeros(1, 3, 200, 300), 64)
+    painted = tiled(lambda square, _: torch.full_like(square, next(tones) % 2), torch.zeros(1, 3, 200, 300), 64)
     steps = torch.cat([painted.diff(dim=2).abs().flatten(), painted.diff(dim=3).abs().flatten()])
     assert steps.max() < 0.12
 

@@ -476,6 +476,8 @@ def test_practice_is_on_what_is_named(photos: Path) -> None:
     settings = {**SMALL, "steps": 2, "palette": "ranked"}
     run = train(photos, name="streets", practice=photos / "03.jpg", **settings).folder
     assert [bool(row["scenes"]) for row in log(run)][-1]
+    with pytest.raises(BeautyError, match="--batch 2"):
+        train(photos, name="b", practice=photos / "03.jpg", **settings | {"batch": 1})
     with pytest.raises(BeautyError, match="--practice has no weight with --scenes 0"):
         train(photos, name="b", practice=photos / "03.jpg", **settings, scenes=0.0)
     with pytest.raises(BeautyError, match="gone is not there"):

@@ -107,9 +107,9 @@ def test_scenes_are_shown_as_an_everyday_picture_will_be(loaded: Photos) -> None
 
 def test_everyday_pictures_are_practised_on_as_much_as_scenes(loaded: Photos) -> None:
     run = trainer(palette="mean", scenes=1)
-    made_up = len(run.scenes)
+    made_up = len(run.exercises)
     run.meet(loaded, Photos([np.full((64, 64, 3), grey, np.uint8) for grey in (10, 120, 240)], CPU))
-    assert abs(len(run.scenes) - 2 * made_up) <= 1
+    assert abs(len(run.exercises) - 2 * made_up) <= 1
     run.progress.steps = 5
     drawn = [run.pairs(loaded, Random(seed))[1] for seed in range(32)]
     greys = [round((each.mean().item() + 1) * 127.5) for each in drawn if each.std() < 0.01]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from beautynet import backbones, images
 from beautynet import checkpoint as checkpoints
 from beautynet.backbones import Backbone
-from beautynet.classifying.labelled import Example, Labelled
+from beautynet.classifying.labelled import SPLITS, Example, Labelled
 from beautynet.classifying.scores import Scores
 from beautynet.console import progress
 from beautynet.datasets.dedup import hashes
@@ -64,13 +64,33 @@ class Head(NamedTuple):
     unseen: Scores | None  # of each picture, by the fold that was trained without it; None where there are too few
 
 
+def header(trained_on: Mapping[str, int], scores: Mapping[str, Any], **said: Any) -> dict[str, Any]:
+    """What a file says beside the weights: pictures of each label, how it did; `said` is more than nothing of the rest.
+
+    `data` and `table` are what it was trained on, `pictures` their names by split, `seen` the perceptual hashes of what
+    it has learnt from; `head` says how it was chosen; `suspects`, `twins` and `advice` are as in `scores.py`.
+    """
+    nothing: dict[str, Any] = {
+        "several": False,
+        "data": None,
+        "table": None,
+        "pictures": {place: [] for place in SPLITS},
+        "seen": [],
+        "head": {},
+        "suspects": [],
+        "twins": [],
+        "advice": [],
+    }
+    return {**nothing, **said, "trained_on": dict(trained_on), "scores": dict(scores)}
+
+
 class Classifier:
     """`Classifier.load("painters")(picture)` is each label's probability, the likeliest first."""
 
     def __init__(
         self, backbone: Backbone, labels: Sequence[str], weight: Floats, bias: Floats, header: dict[str, Any]
     ) -> None:
-        """A head of weight (L, D) and bias (L,) on a backbone; `header` says the rest, see `save`."""
+        """A head of weight (L, D) and bias (L,) on a backbone; `header` says the rest, see `header()`."""
         self.backbone = backbone
         self.labels = list(labels)
         self.weight, self.bias = weight, bias

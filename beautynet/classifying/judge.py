@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from beautynet import backbones, files
-from beautynet.classifying import classifier, labelled
+from beautynet.classifying import classifier
 from beautynet.classifying.classifier import Classifier, Floats, Head, Seen
 from beautynet.classifying.labelled import Example, Labelled
-from beautynet.classifying.scores import OTHER
+from beautynet.classifying.scores import OTHER, is_other
 from beautynet.datasets.dedup import sha256
 from beautynet.errors import BeautyError
 
@@ -46,7 +46,7 @@ class Judge:
     def load(cls, model: str | Path, wanted: Sequence[str] = (), device: str = "auto") -> Judge:
         """A classifier (see `Classifier.load`); `wanted` are all its labels but `other` where none is named."""
         network = Classifier.load(model, device=device)
-        rest = [label for label in network.labels if label.lower() != OTHER]
+        rest = [label for label in network.labels if not is_other(label)]
         if not wanted and len(rest) == len(network.labels):
             raise BeautyError(f"say which label is wanted, with --want: {', '.join(network.labels)}")
         return cls(network, wanted or rest)
@@ -95,18 +95,8 @@ def trained(
             like = {name: each for name, each in like.items() if name not in junk}
     head, sure = _between(like, unlike, backbone, classifier.STRENGTHS)
     assert head.unseen is not None  # two of both are enough
-    header: dict[str, Any] = {
-        "several": False,
-        "data": None,
-        "table": None,
-        "pictures": {place: [] for place in labelled.SPLITS},
-        "trained_on": {LIKE: len(like), UNLIKE: len(unlike)},
-        "seen": [],
-        "scores": {"cross_validated": head.unseen.summary()},
-        "suspects": [],
-        "twins": [],
-        "advice": [],
-    }
+    scores = {"cross_validated": head.unseen.summary()}
+    header = classifier.header({LIKE: len(like), UNLIKE: len(unlike)}, scores)
     model = Classifier(backbone, (LIKE, UNLIKE), head.weight, head.bias, header)
     path.parent.mkdir(parents=True, exist_ok=True)
     model.save(path)

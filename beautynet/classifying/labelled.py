@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -174,15 +175,19 @@ def _of_table(table: Path, folder: Path) -> tuple[list[Example], list[tuple[str,
     if "\0" in text:
         raise BeautyError(f"{table} is not a CSV: it holds bytes that no text has")
     first = text.partition("\n")[0]
-    rows = csv.reader(text.splitlines(), delimiter=max(",;\t", key=first.count))
-    header = [name.strip().lower() for name in next(rows, [])]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
+    try:
+        rows = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise BeautyError(f"{table} is not a CSV that can be read ({error}, line {reader.line_num})") from error
+    header = [name.strip().lower() for name in rows[0][1]] if rows else []
     columns = [number for number, name in enumerate(header) if name.startswith("label")]
     if "path" not in header or not columns:
         raise BeautyError(
             f"{table} needs a first line such as `path,label` or `path,label,label,split`, not `{first.strip()[:80]}`"
         )
     examples, skipped, seen = [], [], set[str]()
-    for number, row in enumerate(rows, 2):
+    for number, row in rows[1:]:
         if not any(cell.strip() for cell in row):
             continue
         if len(row) <= header.index("path"):
@@ -240,10 +245,10 @@ def split(examples: Sequence[Example], group: Sequence[int], seed: int = 0) -> l
         by_group[number].append(i)
     places: dict[int, str] = {}
     for number, members in by_group.items():
-        given = [examples[i].split for i in members if examples[i].split]
-        if given:
-            places[number] = next(iter(given)) or "training"
+        if given := [place for i in members if (place := examples[i].split)]:
+            places[number] = given[0]
     left = sorted((n for n in by_group if n not in places), key=lambda n: _rank(examples[by_group[n][0]].name, seed))
+    places_given = bool(places)
     totals = Counter(label for example in examples for label in example.labels)
     have = {name: Counter[str]() for name in SPLITS}
     for number, place in places.items():
@@ -254,7 +259,7 @@ def split(examples: Sequence[Example], group: Sequence[int], seed: int = 0) -> l
         counts = Counter(label for i in by_group[number] for label in examples[i].labels)
         rare = min(counts, key=lambda label: (totals[label], label))
         places[number] = "training"
-        if not any(example.split for example in examples):
+        if not places_given:
             for name in SHARES:
                 wanted = (
                     max(1, round(SHARES[name] * totals[rare])) if totals[rare] >= (3 if name == "test" else 6) else 0

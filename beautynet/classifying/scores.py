@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import Any
 
@@ -12,11 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 OTHER = "other"
+"""A word of a label for anything else: nothing that is looked for."""
 FEW = 20
 """Pictures of a label to train on, under which more of them help the most (see docs/classify.md)."""
 CONFIDENT = 0.9
 """Probability of another label from which on a picture's own label may be wrong."""
 BINS = 10
+
+
+def is_other(label: str) -> bool:
+    """Whether a label says "none of these"."""
+    return OTHER in label.lower().split()
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,7 @@ class Scores:
     several: bool = False
     """A picture may have several labels: each is then given from a probability of one half on, not the likeliest."""
 
-    @property
+    @cached_property
     def given(self) -> NDArray[np.bool_]:
         """The labels that each picture was given: (N, L)."""
         if self.several:
@@ -50,7 +57,7 @@ class Scores:
         given: NDArray[np.bool_] = np.arange(len(self.labels)) == self.probabilities.argmax(1)[:, None]
         return given
 
-    @property
+    @cached_property
     def right(self) -> NDArray[np.bool_]:
         """Whether each picture was given just what it has: (N,)."""
         right: NDArray[np.bool_] = (self.given == self.truth).all(1)
@@ -64,8 +71,9 @@ class Scores:
     @property
     def balanced_accuracy(self) -> float:
         """The mean of the labels' recalls: what a rare label counts as much in as a common one."""
-        return float(np.mean([each.recall for each in self.by_label() if each.recall is not None]))
+        return float(np.mean([each.recall for each in self.by_label if each.recall is not None]))
 
+    @cached_property
     def by_label(self) -> list[LabelScore]:
         """Precision, recall and average precision of each."""
         from sklearn.metrics import average_precision_score
@@ -88,6 +96,7 @@ class Scores:
         np.add.at(table, (self.truth.argmax(1), self.given.argmax(1)), 1)
         return table
 
+    @cached_property
     def calibration(self) -> list[tuple[float, float, int]]:
         """For tenths of confidence that have answers: (mean confidence, share that was right, answers)."""
         if self.several:
@@ -101,9 +110,8 @@ class Scores:
     @property
     def calibration_error(self) -> float:
         """How far confidence and share of right answers are apart on average (expected calibration error)."""
-        return sum(abs(sure - right) * count for sure, right, count in self.calibration()) / sum(
-            count for _, _, count in self.calibration()
-        )
+        counts = sum(count for _, _, count in self.calibration)
+        return sum(abs(sure - right) * count for sure, right, count in self.calibration) / counts
 
     def curve(self, label: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """(threshold, precision, recall) of a label that some picture has."""
@@ -124,7 +132,7 @@ class Scores:
             "accuracy": self.accuracy,
             "balanced_accuracy": self.balanced_accuracy,
             "calibration_error": self.calibration_error,
-            "by_label": [asdict(each) for each in self.by_label()],
+            "by_label": [asdict(each) for each in self.by_label],
             "confusion": None if self.several else self.confusion().tolist(),
         }
 
@@ -203,7 +211,7 @@ def advice(
     if doubles:
         first = [f"{one} and {other}" for one, other in doubles]
         said.append(f"The same picture with different labels ({len(doubles)} times): {_listed(first, 3)}.")
-    if not several and not any(OTHER in label.lower().split() for label in trained_on):
+    if not several and not any(is_other(label) for label in trained_on):
         said.append(
             f"There is no label `{OTHER}`: whatever it is shown will be called one of {len(trained_on)}. A folder "
             f"`{OTHER}` with pictures of anything else lets it say none of these."

@@ -34,6 +34,14 @@ def restore(manifest: Manifest, chosen: Iterable[Record]) -> None:
     _mark(manifest, chosen, "kept", None)
 
 
+def judge(manifest: Manifest, chosen: Iterable[Record], shares: Iterable[float]) -> None:
+    """Note with which probabilities photos are wanted; what was taken out meanwhile stays out."""
+    for record, share in zip(chosen, shares, strict=True):
+        row = _newest(manifest, record)
+        if row and row.status == "kept" and row.verdict != verdict(share):
+            manifest.append(replace(row, verdict=verdict(share)))
+
+
 def verdict(share: float) -> str:
     """What a manifest says of a photo that is wanted with this probability: `in 0.973`, `out 0.120`."""
     return f"{'in' if share >= 0.5 else 'out'} {share:.3f}"
@@ -62,13 +70,19 @@ def reconcile(manifest: Manifest) -> None:
 
 def _mark(manifest: Manifest, chosen: Iterable[Record], status: Status, reason: str | None) -> None:
     for record in chosen:
-        row = (record.url and manifest.by_url(record.url)) or record  # it may have changed since it was read
-        if row.file != record.file or row.status not in ("kept", "rejected"):
+        row = _newest(manifest, record)
+        if row is None or row.status not in ("kept", "rejected"):
             continue
         if row.status != status:
             row = replace(row, status=status, reason=reason)
             manifest.append(row)  # first: what a kill leaves undone can then be seen, by reconcile
         _move(manifest.folder, row)
+
+
+def _newest(manifest: Manifest, record: Record) -> Record | None:
+    """The row of a photo as it is now, which may have changed since it was read; None if it is of another photo."""
+    row = (record.url and manifest.by_url(record.url)) or record
+    return row if row.file == record.file else None
 
 
 def _move(folder: Path, row: Record) -> None:

@@ -25,13 +25,10 @@ from beautynet import files
 from beautynet.console import console, progress
 from beautynet.datasets import curation, manifest
 from beautynet.datasets.dedup import NEAR, hashes
-from beautynet.datasets.manifest import DATA
-from beautynet.decode import Unreadable, decode, pictures_in
+from beautynet.decode import Unreadable, decode, decode_with_jpeg, pictures_in
 from beautynet.devices import free_memory
 from beautynet.errors import BeautyError
 
-PAIRS = ".pairs"
-"""Ends the name of a folder that the pairs verb writes to, beside the dataset's."""
 AHEAD = 256
 """So many photos are read ahead of what is done with them."""
 HELD_OUT_SHARE = 1 / 16
@@ -53,7 +50,7 @@ class Dataset:
     @classmethod
     def open(cls, folder: str | Path | None = None) -> Dataset:
         """The dataset in `folder`, a path or a name in `data/`; None is the newest in `data/`. Needs one photo."""
-        place = _newest() if folder is None else manifest.named(folder)
+        place = manifest.newest() if folder is None else manifest.folder_of(folder)
         photos = tuple(_kept(place) if (place / manifest.NAME).exists() else pictures_in(place))
         dataset = cls(place, photos)
         if not photos:
@@ -153,7 +150,7 @@ class _Alike:
     def _hashes(self, name: str) -> tuple[str, ...]:
         """Of the photo and of its mirror image; none if it cannot be read."""
         try:
-            return hashes(decode(self.paths[name]))
+            return hashes(decode_with_jpeg(self.paths[name], hashable=True).picture)
         except Unreadable:
             return ()
 
@@ -166,15 +163,6 @@ def _kept(folder: Path) -> Iterator[Path]:
         names = [entry.name for entry in entries if entry.name in kept and entry.is_file()]
     del kept
     return map(folder.joinpath, sorted(names))
-
-
-def _newest() -> Path:
-    found = DATA.glob("*") if DATA.is_dir() else ()
-    folders = [p for p in found if p.is_dir() and not p.name.startswith(".") and p.suffix != PAIRS]
-    if not folders:
-        raise BeautyError("no dataset in data/ yet: make one with `beautynet scrape flowers --max 1000`")
-    rows = {folder: folder / manifest.NAME for folder in folders}
-    return max(folders, key=lambda p: (rows[p] if rows[p].exists() else p).stat().st_mtime)
 
 
 class Photos:

@@ -24,6 +24,8 @@ from beautynet.errors import BeautyError
 
 DATA = Path("data")
 """Where datasets are, in folders that are called after them."""
+PAIRS = ".pairs"
+"""Ends the name of a folder that the pairs verb writes to, beside the dataset's."""
 PHOTO = re.compile(r"[0-9a-f]{16}\.jpg")
 """What photos are called: by their content."""
 NAME = "manifest.jsonl"
@@ -73,7 +75,7 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make a
 _key: Callable[[bytes], int] = hash  # of 64 bits; rows with the same key are told apart by reading them
 
 
-def named(dataset: str | Path) -> Path:
+def folder_of(dataset: str | Path) -> Path:
     """The folder of a dataset, a path or a name in `DATA`. Raises BeautyError where there is none."""
     if dataset == "":  # which a path would take for the folder one is in
         raise BeautyError("the dataset has an empty name: give one in data/, or a folder")
@@ -84,14 +86,29 @@ def named(dataset: str | Path) -> Path:
     raise BeautyError(f"no dataset at {folder}: make one with `beautynet scrape flowers --max 1000`")
 
 
+def folders() -> list[Path]:
+    """The datasets in `DATA`, those that were added to last first; without hidden folders and pairs."""
+    found = [path for path in DATA.glob("[!.]*") if path.is_dir() and path.suffix != PAIRS]
+    return sorted(found, key=lambda folder: -written(folder))
+
+
+def written(folder: Path) -> float:
+    """When a dataset was last added to: the time of its manifest, or of the folder where it has none."""
+    rows = folder / NAME
+    return (rows if rows.exists() else folder).stat().st_mtime
+
+
+def newest(listed: bool = False) -> Path:
+    """The dataset that was added to last, or of those with a manifest (`listed`). Raises BeautyError."""
+    for folder in folders():
+        if not listed or (folder / NAME).exists():
+            return folder
+    raise BeautyError("no dataset in data/ yet: make one with `beautynet scrape flowers --max 1000`")
+
+
 def find(dataset: str | Path | None = None) -> Path:
     """The folder of a dataset with a manifest: a path or a name in `DATA`; None is the newest. Raises BeautyError."""
-    if dataset is None:
-        rows = list(DATA.glob(f"[!.]*/{NAME}"))
-        if not rows:
-            raise BeautyError("no dataset in data/ yet: make one with `beautynet scrape flowers --max 1000`")
-        return max(rows, key=lambda path: path.stat().st_mtime).parent
-    folder = named(dataset)
+    folder = newest(listed=True) if dataset is None else folder_of(dataset)
     if not (folder / NAME).exists():
         raise BeautyError(f"{folder} has no manifest: import it first, with `beautynet scrape --from {folder}`")
     return folder

@@ -24,7 +24,7 @@ from beautynet.classifying.classifier import Classifier, Namer
 from beautynet.colour import smooth
 from beautynet.devices import pick_device
 from beautynet.drawing.ellipses import FEATHER, Ellipses, Style
-from beautynet.errors import BeautyError
+from beautynet.errors import BeautyError, UsageError
 
 SIDES = (160, 224)
 """Px at which drawings are painted and seen: smaller ones at first, which take half of the time. At 160 px a network
@@ -85,12 +85,21 @@ class Network:
         return self.log_probabilities(pictures, coarse)[:, self.wanted].mean(1)
 
 
+def networks_of(names: Sequence[str], model: str | Path | None, device: str) -> list[Network]:
+    """Those that are asked: backbones, or a classifier with its own. Raises BeautyError."""
+    if model and tuple(names) != (backbones.DEFAULT,):
+        raise UsageError("a --model looks with its own backbone: give it, or --backbone and --ensemble, not both")
+    if model:
+        return [Network.classifier(model, device)]
+    return [Network.backbone(name, device) for name in dict.fromkeys(names)]
+
+
 def check(ellipses: int, colours: int | None) -> None:
     """Raise BeautyError unless drawings can be made of so many ellipses, in so many colours (None: any)."""
     if not 1 <= ellipses <= MOST_ELLIPSES:
-        raise BeautyError(f"{ellipses} ellipses will not do: give 1 to {MOST_ELLIPSES}")
+        raise UsageError(f"{ellipses} ellipses will not do: give 1 to {MOST_ELLIPSES}")
     if colours is not None and not 2 <= colours <= MOST_COLOURS:
-        raise BeautyError(f"{colours} colours will not do: give 2 to {MOST_COLOURS}, or a drawing shows nothing")
+        raise UsageError(f"{colours} colours will not do: give 2 to {MOST_COLOURS}, or a drawing shows nothing")
 
 
 def find(name: str, labels: Sequence[str]) -> str:

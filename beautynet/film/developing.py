@@ -13,7 +13,7 @@ from av.video.reformatter import ColorPrimaries, Colorspace, ColorTrc, VideoRefo
 from numpy.typing import NDArray
 from PIL import Image
 
-from beautynet.decode import WHITE
+from beautynet.decode import on_white
 
 _MATRICES = (0, 1, 4, 5, 6, 7, 9)  # libav's numbers of those from YUV to RGB; at others it gives up
 _PRIMARIES = (1, 9, 11, 12)  # BT.709, BT.2020, two of P3; where there is none by such a number it crashes
@@ -34,7 +34,7 @@ class Developer:
         clear = any(component.is_alpha for component in frame.format.components)
         to = "rgba" if clear else "rgb24"
         image = self._reformatter.reformat(frame, *self._size, to, **_colours(frame)).to_ndarray()
-        picture = on_white(Image.fromarray(image)) if clear else image
+        picture = np.asarray(on_white(Image.fromarray(image))) if clear else image
         lying, down, right = _orientation(frame)
         if lying:
             picture = picture.swapaxes(0, 1)
@@ -44,13 +44,6 @@ class Developer:
 def lies_on_its_side(frame: Any) -> bool:
     """Whether a decoded frame's rows are the columns of its upright picture."""
     return _orientation(frame)[0]
-
-
-def on_white(layer: Image.Image) -> NDArray[np.uint8]:
-    """What is seen of an RGBA picture on white paper, uint8 RGB (H, W, 3)."""
-    picture = Image.new("RGB", layer.size, WHITE)
-    picture.paste(layer, mask=layer.getchannel("A"))
-    return np.asarray(picture)
 
 
 def _colours(frame: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from beautynet.errors import BeautyError
+from beautynet.errors import UsageError
 
 LAYOUTS = {"side": (2, 1), "stack": (1, 2), "only": (1, 1), "wipe": (1, 1)}
 """What to show -> how many panels across and down: original | dream, original over dream, the dream alone, or one
@@ -19,7 +19,7 @@ WIPE_SECONDS = 8.0
 def composed_size(size: tuple[int, int], layout: str) -> tuple[int, int]:
     """(width, height) of the page for panels of `size`. An unknown layout is a BeautyError."""
     if layout not in LAYOUTS:
-        raise BeautyError(f"unknown layout {layout!r}: choose from {', '.join(LAYOUTS)}")
+        raise UsageError(f"unknown layout {layout!r}: choose from {', '.join(LAYOUTS)}")
     across, down = LAYOUTS[layout]
     return size[0] * across, size[1] * down
 

@@ -9,10 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from beautynet.errors import BeautyError
-from beautynet.files import atomic
+from beautynet.files import atomic, write_picture
 from beautynet.film.frames import Frame
 from beautynet.film.media import Film
 from beautynet.film.rendering import writing
@@ -65,10 +64,8 @@ def _scaled(film: Path, out: Path, scale: float) -> None:
                 writer.write(frame._replace(picture=np.asarray(picture, np.uint8)))
 
 
-def poster(film: Path, out: Path) -> None:
-    """Write the most colourful of a few frames of `film`, evenly spread, to `out`, a JPEG."""
-    with Film(film) as frames:
-        seconds = (frames.expected or 1) / frames.rate
+def poster(film: Path, out: Path, seconds: Fraction) -> None:
+    """Write the most colourful of a few frames of `film`, evenly spread over its `seconds`, to `out`, a JPEG."""
     best: Frame | None = None
     for number in range(POSTER_CANDIDATES):
         with Film(film, start=float(seconds * Fraction(number, POSTER_CANDIDATES))) as frames:
@@ -76,8 +73,7 @@ def poster(film: Path, out: Path) -> None:
         if best is None or colourfulness(frame.picture) > colourfulness(best.picture):
             best = frame
     assert best is not None
-    with atomic(out) as temporary:
-        Image.fromarray(best.picture).save(temporary, quality=POSTER_QUALITY)
+    write_picture(out, best.picture, quality=POSTER_QUALITY)
 
 
 def colourfulness(picture: NDArray[np.uint8]) -> float:

@@ -14,9 +14,9 @@ import av
 import numpy as np
 from PIL import Image
 
-from beautynet.decode import MAX_PIXELS, Unreadable, decode
+from beautynet.decode import MAX_PIXELS, Unreadable, decode, on_white
 from beautynet.errors import BeautyError
-from beautynet.film.developing import Developer, lies_on_its_side, on_white, progressive
+from beautynet.film.developing import Developer, lies_on_its_side, progressive
 from beautynet.film.frames import Frame
 
 USUAL_RATE = Fraction(25)  # frames/s, of films that do not say
@@ -271,7 +271,7 @@ class _Pillow:
             return
         time = Fraction(0)
         for duration in self._durations():
-            yield Frame(on_white(self.image.convert("RGBA")), time, duration)
+            yield Frame(np.asarray(on_white(self.image.convert("RGBA"))), time, duration)
             time += duration
 
     def _durations(self) -> Iterator[Fraction]:
@@ -284,7 +284,7 @@ class _Pillow:
                 self.damaged = True
                 return
             # browsers take no duration to mean a tenth of a second
-            yield Fraction(round(self.image.info.get("duration") or 100), 1000)
+            yield Fraction(max(1, round(self.image.info.get("duration") or 100)), 1000)
 
     def close(self) -> None:
         self.image.close()

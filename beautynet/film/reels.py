@@ -27,7 +27,7 @@ class Reel(ABC):
         self._picture: NDArray[np.uint8] | None = None
         self._trouble: str | None = None
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._play, daemon=True)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def newest(self, after: int = 0, patience: float = 0.5) -> tuple[int, NDArray[np.uint8]] | None:
@@ -65,6 +65,12 @@ class Reel(ABC):
         with self._news:
             self._trouble = trouble
             self._news.notify_all()
+
+    def _run(self) -> None:
+        try:
+            self._play()
+        except Exception as error:  # whatever it is, who waits for pictures has to hear of it
+            self._end(str(error) or type(error).__name__)
 
     @abstractmethod
     def _play(self) -> None:
@@ -108,19 +114,16 @@ class Projector(Reel):
         super().__init__()
 
     def _play(self) -> None:
-        try:
-            while not self._closed.is_set():
-                began, count = time.monotonic(), 0
-                with Film(self._path) as film:
-                    for frame in film:
-                        count += 1
-                        ahead = began + float(frame.time) - time.monotonic()
-                        if ahead > -float(frame.duration) or count == 1:
-                            if self._closed.wait(max(0.0, ahead)):
-                                return
-                            self._show(frame.picture)
-                if count == 1:  # a picture
-                    return
-                self._closed.wait(max(0.0, began + float(frame.time + frame.duration) - time.monotonic()))
-        except BeautyError as error:
-            self._end(str(error))
+        while not self._closed.is_set():
+            began, count = time.monotonic(), 0
+            with Film(self._path) as film:
+                for frame in film:
+                    count += 1
+                    ahead = began + float(frame.time) - time.monotonic()
+                    if ahead > -float(frame.duration) or count == 1:
+                        if self._closed.wait(max(0.0, ahead)):
+                            return
+                        self._show(frame.picture)
+            if count == 1:  # a picture
+                return
+            self._closed.wait(max(0.0, began + float(frame.time + frame.duration) - time.monotonic()))

@@ -170,13 +170,15 @@ def folder_of(target: Path) -> Path:
 
 
 def is_resumable(target: Path, settings: Mapping[str, Any]) -> bool:
-    """Whether segments of this film, made with these settings, are there."""
-    return bool(_settings_of(target) == json.loads(_text(settings)))
+    """Whether segments of this film, made with these settings, are there; films of one segment begin anew."""
+    return bool(film_format(target).sound and _settings_of(target) == json.loads(_text(settings)))
 
 
 def others(target: Path, settings: Mapping[str, Any]) -> str:
     """What whole segments of this film, made with other settings, are there, in words; empty if there are none."""
     notes = folder_of(target).glob("[0-9]*.npz")
+    if not film_format(target).sound:
+        return ""
     count = sum(each.with_suffix(target.suffix.lower()).exists() for each in notes)
     if not count or is_resumable(target, settings):
         return ""

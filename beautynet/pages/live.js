@@ -1,4 +1,4 @@
-// The live room: frames go out over a WebSocket and dreams come back. viewing.py is the other end.
+// The live room: frames go out over a WebSocket and dreams come back. web/viewing.py is the other end.
 // Nothing waits in a queue: a frame is sent when an answer is due to come soon, and is the newest one then.
 import {$, $$, begin, closeCamera, grab, hush, measure, openCamera, show, takesFiles, trouble, video} from "./stage.js";
 
@@ -6,7 +6,7 @@ const IN_FLIGHT = 2;          // frames on their way: one is dreamt while the ne
 const SHORT_SIDE = 480;       // px of what the camera's frames are sent at
 const STALE = 5000;           // ms after which a frame without an answer is given up
 
-const wish = {};              // what the viewer wants other than the network’s own; see Wish in viewing.py
+const wish = {};              // what the viewer wants other than the network’s own; see Wish in web/viewing.py
 let socket = null, ready = false, source = null, number = 0, busy = false, about = {};
 const sent = new Map();       // number -> {frame, at}
 

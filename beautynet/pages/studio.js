@@ -1,4 +1,4 @@
-// The studio: datasets, runs, films. studio.py answers.
+// The studio: datasets, runs, films. web/studio.py answers.
 import {$, $$} from "./stage.js";
 
 const ask = async (path) => {

@@ -2,7 +2,7 @@
 // planes of floats in [-1, 1]. A condition may remember the frame before, so that colours stay: begin.onnx sees pictures and the
 // first frame of a scene, follow.onnx the others.
 
-const CUT = 0.45, GRAIN = 8;         // how unlike frames of different scenes are, as in frames.py
+const CUT = 0.45, GRAIN = 8;         // how unlike frames of different scenes are, as in film/frames.py
 let ort = null, about = {}, networks = {}, memory = null;
 
 async function start(threads) {

@@ -53,7 +53,7 @@ class _Running:
         """End the parser's threads; what they have found and nobody has taken is lost."""
         self.crawler.signal.set(reach_max_num=True)
         for worker in self.crawler.parser.workers:
-            worker.join()
+            worker.join(1)  # its retries take half a minute and hear no signal; it dies with the process
         self.crawler.session.close()
 
     def trouble(self) -> str | None:

@@ -396,6 +396,10 @@ def _not_public(address: str) -> str | None:
     return str(ip) if not ip.is_global or ip.is_multicast else None
 
 
+_WITH_VALUES = ("max-snippet", "max-image-preview", "max-video-preview", "unavailable_after")
+"""What X-Robots-Tag says with a colon and is no robot's name."""
+
+
 def _opt_out(headers: Any) -> str | None:
     """The header by which a host says that its files are not for training; None where it does not.
 
@@ -406,7 +410,7 @@ def _opt_out(headers: Any) -> str | None:
         robot = None
         for directive in value.lower().split(","):
             name, colon, rest = directive.strip().partition(":")
-            if colon:  # `otherbot: noai, noindex` speaks to that robot, to the end of the line
+            if colon and name.strip() not in _WITH_VALUES:  # `otherbot: noai` speaks to that robot, to the line's end
                 robot, name = name.strip(), rest.strip()
             if name in ("noai", "noimageai") and robot in (None, "*", "beautynet"):
                 return f"X-Robots-Tag {name}"
@@ -454,11 +458,11 @@ def _guarded(pool: Any, watch: _Watch, private: bool) -> Any:
             for address in addresses:
                 _check_ip(address, private)
             trouble: OSError | None = None
-            for address in addresses:
+            deadline = time.monotonic() + self.timeout  # which its addresses share
+            for after, address in zip(reversed(range(len(addresses))), addresses, strict=True):
+                left = max(0.1, deadline - time.monotonic()) / (after + 1)
                 try:
-                    return create_connection(
-                        (address, self.port), self.timeout, self.source_address, self.socket_options
-                    )
+                    return create_connection((address, self.port), left, self.source_address, self.socket_options)
                 except OSError as error:
                     trouble = error
             if isinstance(trouble, TimeoutError):

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from beautynet.datasets import manifest
 from beautynet.errors import BeautyError
+from beautynet.files import MADE
 from beautynet.sources.search import Candidate, Search
 
 
 def folder(search: Search) -> Iterator[Candidate]:
     """Every file under `origin`, in the order of names, whatever its name: content decides later.
 
-    Hidden files and what a dataset keeps beside its photos are left out, and no link to a folder is followed.
+    Hidden files, dreams and what a dataset keeps beside its photos are left out, and no link to a folder is followed.
     """
     origin = search.origin
     if origin is None or not origin.is_dir():
@@ -22,8 +23,8 @@ def folder(search: Search) -> Iterator[Candidate]:
     for place, subfolders, names in os.walk(origin.resolve(), onerror=_refuse):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in sorted(names):
-            if not name.startswith(".") and name not in manifest.OURS:
-                path = Path(place, name)
+            path = Path(place, name)
+            if not name.startswith(".") and name not in manifest.OURS and MADE not in path.suffixes:
                 yield Candidate(url=path.as_uri(), source="folder", query=search.query, path=path)
 
 

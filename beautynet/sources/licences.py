@@ -7,7 +7,7 @@ import unicodedata
 from itertools import takewhile
 from typing import NamedTuple
 
-from beautynet.errors import BeautyError
+from beautynet.errors import UsageError
 
 FILTERS = {"any": 0, "free": 2, "commercial": 1, "public-domain": 3}
 """Filter -> how open a licence has to be for it, as `openness` counts. Each holds all that a higher number holds."""
@@ -95,7 +95,7 @@ def allows(name: str | None, filter: str) -> bool:
 def check(filter: str) -> None:
     """Raise BeautyError where there is no such filter."""
     if filter not in FILTERS:
-        raise BeautyError(f"there is no licence filter {filter!r}: choose from {', '.join(FILTERS)}")
+        raise UsageError(f"there is no licence filter {filter!r}: choose from {', '.join(FILTERS)}")
 
 
 def attribution(title: str | None, author: str | None, licence: str | None, page: str | None) -> str:

@@ -22,7 +22,7 @@ class Search:
     `query` is what the photos should show; `origin` is a file or folder to import from; `licence` is a name in
     `licences.FILTERS`, for the source to narrow its answers by where it can (they are checked again afterwards);
     `min_size` is the shorter side in px that is wanted at least, for sources that offer several sizes.
-    All requests go through `web`, which is polite and safe for them.
+    All requests go through `web`, which is polite and safe for them, but for those of Bing's result pages.
     """
 
     query: str

@@ -56,11 +56,11 @@ class TrainPanel:
     def update(self, fraction: float, row: Mapping[str, Any]) -> None:
         """A new row of the log, at `fraction` of the budget."""
         self.fraction = fraction
-        self.rows.append(row)
-        known = {finding.kind for finding in self.findings}
-        self.findings = tuple(health.findings(list(self.rows)))
         for name in ("d", "g", "adversarial", "perceptual", "texture", "scenes", "l1", "real", "fake"):
             self.smooth[name] = SMOOTHING * self.smooth.get(name, row[name]) + (1 - SMOOTHING) * row[name]
+        self.rows.append(row)  # now: rich's thread draws whenever it likes
+        known = {finding.kind for finding in self.findings}
+        self.findings = tuple(health.findings(list(self.rows)))
         if console.is_terminal:
             return
         for finding in self.findings:

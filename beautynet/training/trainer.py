@@ -70,7 +70,8 @@ class Trainer:
         self.condition = Condition(
             config.condition, abstraction=config.abstraction, size=config.size, k=config.k, palette=config.palette
         )
-        self.scenes = Photos(scenes(SCENES, config.size, config.seed) if config.scenes else [], device)
+        self.exercises = Photos(scenes(SCENES, config.size, config.seed) if config.scenes else [], device)
+        """What nobody has a photo of: made-up scenes, and everyday pictures."""
         self._epoch, self._order = -1, list[int]()
         torch.manual_seed(config.seed)
         layout: dict[str, Any] = {"device": device, "memory_format": torch.channels_last}
@@ -138,8 +139,8 @@ class Trainer:
     def meet(self, photos: Photos, everyday: Photos | None = None) -> None:
         """The photos to learn from lend their colours; everyday pictures are practised on as much as scenes are."""
         if everyday is not None:
-            times = max(1, round(len(self.scenes) / len(everyday)))
-            self.scenes.pictures += everyday.pictures * times
+            times = max(1, round(len(self.exercises) / len(everyday)))
+            self.exercises.pictures += everyday.pictures * times
         self.condition = self.condition.lent_by(photos.centres(self.config.size, most=LENDERS), DULL)
 
     def step(self, photos: Photos) -> dict[str, Tensor]:
@@ -188,7 +189,7 @@ class Trainer:
             shown, _ = recipe(photo)
             return shown, shown[:0], photo
         paired = len(photo) - count
-        drawn = self.scenes.crops(random.choices(range(len(self.scenes)), k=count), self.config.size, random)
+        drawn = self.exercises.crops(random.choices(range(len(self.exercises)), k=count), self.config.size, random)
         shown, memory = recipe(torch.cat([photo[:paired], drawn]))
         made_up = self.condition.lend(shown, memory)[paired:]  # as everyday pictures will be shown
         return shown[:paired], made_up, photo

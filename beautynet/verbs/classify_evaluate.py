@@ -22,7 +22,8 @@ from beautynet.datasets.dedup import NEAR
 from beautynet.decode import Unreadable, decode
 from beautynet.errors import BeautyError
 from beautynet.web.plots import plotted
-from beautynet.web.report import Show, data_url, page, section
+from beautynet.web.report import Show, page, section, table
+from beautynet.web.templates import data_url
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,7 +72,7 @@ class ClassifyReport:
         """The figures for a terminal."""
         wide = max(len("label"), *(len(label) for label in self.scores.labels))
         lines = [f"{'label':{wide}}  pictures  precision  recall  average precision"]
-        for each in self.scores.by_label():
+        for each in self.scores.by_label:
             cells = (each.precision, each.recall, each.average_precision)
             text = [f"{cell:.3f}" if cell is not None else "–" for cell in cells]
             lines.append(f"{each.label:{wide}}  {each.pictures:8}  {text[0]:>9}  {text[1]:>6}  {text[2]:>17}")
@@ -167,7 +168,7 @@ def _write(report: ClassifyReport, network: Classifier, path: Path, pictures: La
         caption = f"{report.names[i]}: {', '.join(_named(scores, scores.truth[i]))}, taken for {_given(scores, i)}"
         show.rows.append((caption, [seen[report.names[i]]]))
     plots = f"<section><img src='{data_url(drawn, 'image/png')}' alt='plots of these figures'></section>"
-    body = [_table(scores), plots]
+    body = [_by_label(scores), plots]
     if report.advice:
         said = "".join(f"<p>{html.escape(each)}</p>" for each in report.advice)
         body.insert(1, f"<section><h2>What would help</h2>{said}</section>")
@@ -196,19 +197,15 @@ def _given(scores: Scores, number: int) -> str:
     return ", ".join(f"{scores.labels[i]} ({sure[i]:.0%})" for i in chosen) or "none of them"
 
 
-def _table(scores: Scores) -> str:
+def _by_label(scores: Scores) -> str:
     heads = ("pictures", "precision", "recall", "average precision")
     rows = []
-    for each in scores.by_label():
+    for each in scores.by_label:
         values = (each.precision, each.recall, each.average_precision)
         texts = [f"{each.pictures}", *(f"{value:.3f}" if value is not None else "–" for value in values)]
         cells = "".join(f"<td data-of='{head}'>{text}</td>" for head, text in zip(heads, texts, strict=True))
         rows.append(f"<tr><th scope=row>{html.escape(each.label)}</th>{cells}</tr>")
-    head = "".join(f"<th scope=col>{each}</th>" for each in heads)
-    return (
-        f"<section><h2>By label</h2><table style='--n:4'><thead><tr><td></td>{head}</tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table></section>"
-    )
+    return table("By label", heads, rows)
 
 
 def _plots(scores: Scores) -> bytes:
@@ -229,13 +226,13 @@ def _draw(figure: Figure, scores: Scores) -> None:
     curves.set(xlabel="recall", ylabel="precision", title="precision and recall", xlim=(0, 1.02), ylim=(0, 1.02))
     curves.legend(fontsize="small")
     thresholds.set(xlabel="threshold", title="precision (—) and recall (- -) by threshold", xlim=(0, 1), ylim=(0, 1.02))
-    sure, right, counts = zip(*scores.calibration(), strict=True)
+    sure, right, counts = zip(*scores.calibration, strict=True)
     calibration.plot((0, 1), (0, 1), color="grey", linewidth=1)
     calibration.scatter(sure, right, s=30 + 300 * np.array(counts) / sum(counts))
     calibration.set(xlabel="how sure it was", ylabel="share that was right", title="calibration")
     calibration.set(xlim=(0, 1), ylim=(0, 1.02))
     if scores.several:
-        each = scores.by_label()
+        each = scores.by_label
         confusion.barh([_short(e.label) for e in each], [e.average_precision or 0 for e in each])
         confusion.set(title="average precision", xlim=(0, 1))
     else:

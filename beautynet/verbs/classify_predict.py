@@ -11,8 +11,8 @@ from beautynet import files
 from beautynet.classifying import classifier
 from beautynet.classifying.classifier import Classifier, Seen
 from beautynet.console import progress
-from beautynet.decode import decode, pictures_in
-from beautynet.errors import BeautyError
+from beautynet.decode import SUFFIXES, decode
+from beautynet.errors import BeautyError, UsageError
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ def classify_predict(
     instead. Raises BeautyError.
     """
     if top is not None and top < 1:
-        raise BeautyError("--top has to be at least 1")
-    asked = [each for path in files.listed(paths) for each in (pictures_in(path) if path.is_dir() else [path])]
+        raise UsageError("--top has to be at least 1")
+    asked = [path for path, _ in files.named(paths, SUFFIXES)]
     if not asked:
         raise BeautyError(f"no pictures in {', '.join(map(str, files.listed(paths)))}")
     network = Classifier.load(model, device=device)
@@ -75,8 +75,6 @@ def classify_predict(
             named = network.named(network.probabilities(seen.features[None])[0])
             place = Path(heat, f"{len(found):04}.{path.stem}.jpg") if heat is not None else None
             if place:
-                place.parent.mkdir(parents=True, exist_ok=True)
-                with files.atomic(place) as temporary:
-                    network.overlaid(decode(path)).save(temporary, quality=90)
+                files.write_picture(place, network.overlaid(decode(path), next(iter(named))), quality=90)
             found.append(Prediction(path, dict(list(named.items())[:top]), None, place))
     return found

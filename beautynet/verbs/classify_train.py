@@ -21,7 +21,7 @@ from beautynet.classifying.labelled import Example, Labelled
 from beautynet.classifying.scores import Scores, advice, suspects, twins
 from beautynet.console import console, progress
 from beautynet.devices import pick_device
-from beautynet.errors import BeautyError
+from beautynet.errors import BeautyError, UsageError
 
 MOST_LABELS = 1000
 
@@ -95,7 +95,7 @@ def classify_train(
     """
     began = time.perf_counter()
     if minutes <= 0:
-        raise BeautyError("--minutes has to be over 0")
+        raise UsageError("--minutes has to be over 0")
     data_read = Labelled.read(data, labels)
     _check(data_read)
     network = backbones.load(backbone, pick_device(device))
@@ -123,21 +123,22 @@ def classify_train(
     said = advice(trained_on, unseen, doubtful, doubles, several)
     path = checkpoints.CHECKPOINTS / (name or _name(data_read.place)) / checkpoints.CLASSIFIER.file
     path.parent.mkdir(parents=True, exist_ok=True)
-    model.header |= {
-        "data": str(data_read.place),
-        "table": str(labels) if labels is not None else None,
-        "pictures": {place: [pictures.examples[i].name for i in pictures.at(place)] for place in labelled.SPLITS},
-        "trained_on": dict(trained_on),
-        "seen": sorted(pictures.hashes[i] for i in (*training, *validation)),
-        "head": {"strength": head.strength, "style": head.style, "tuned": better is not None, "seed": seed},
-        "scores": {
+    model.header |= classifier.header(
+        trained_on,
+        {
             "cross_validated": unseen.summary() if unseen and not better else None,
             **{place: each.summary() for place, each in scores.items()},
         },
-        "suspects": [asdict(each) for each in doubtful],
-        "twins": doubles,
-        "advice": said,
-    }
+        several=several,
+        data=str(data_read.place),
+        table=str(labels) if labels is not None else None,
+        pictures={place: [pictures.examples[i].name for i in pictures.at(place)] for place in labelled.SPLITS},
+        seen=sorted(pictures.hashes[i] for i in (*training, *validation)),
+        head={"strength": head.strength, "style": head.style, "tuned": better is not None, "seed": seed},
+        suspects=[asdict(each) for each in doubtful],
+        twins=doubles,
+        advice=said,
+    )
     model.save(path, dict(network.late) if better else None)
     return ClassifySummary(
         path,

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from beautynet import backbones
 from beautynet import checkpoint as checkpoints
 from beautynet.classifying import judge
+from beautynet.classifying.classifier import Floats
 from beautynet.classifying.judge import Judge
 from beautynet.datasets import curation, manifest
 from beautynet.datasets.dataset import evenly
 from beautynet.datasets.manifest import REJECTED, Manifest
 from beautynet.decode import pictures_in
 from beautynet.devices import pick_device
-from beautynet.errors import BeautyError
+from beautynet.errors import BeautyError, UsageError
 
 MOST_LIKE = 500
 """Photos of the dataset that stand for what is wanted, where nothing else is named."""
@@ -60,57 +61,63 @@ def curate(
     `checkpoints/NAME-judge`. So click some out, and call it again. Nothing moves: photos that are out are not trained
     on. A photo that the judge was trained on is judged by a head that was not. Raises BeautyError.
     """
-    folder = manifest.find(dataset)
     if model is not None and (like is not None or unlike is not None):
-        raise BeautyError("--model or --like and --unlike, not both")
+        raise UsageError("--model or --like and --unlike, not both")
     if want and model is None:
-        raise BeautyError("--want names labels of a --model")
+        raise UsageError("--want names labels of a --model")
     for place in (like, unlike):
         if place is not None and not Path(place).is_dir():
             raise BeautyError(f"there is no folder {place}")
+    folder = manifest.find(dataset)
     rows = curation.photos(manifest.latest(folder))
     photos = [folder / name for name, row in rows.items() if row.status == "kept" and (folder / name).is_file()]
     if not photos:
         raise BeautyError(f"no photos in {folder}: gather some with `beautynet scrape {folder.name}`")
-    unseen: dict[str, float] = {}
-    made: judge.Trained | None = None
-    path = checkpoints.CHECKPOINTS / f"{folder.resolve().name}{judge.SUFFIX}" / checkpoints.CLASSIFIER.file
+    path: Path | None = None
     if model is not None:
         asked = Judge.load(model, want, device)
-        features = judge.remembered(folder, photos, asked.network)
+        features, unseen = judge.remembered(folder, photos, asked.network), dict[str, float]()
     else:
-        network = backbones.load(device=pick_device(device))
+        path = checkpoints.CHECKPOINTS / f"{folder.resolve().name}{judge.SUFFIX}" / checkpoints.CLASSIFIER.file
         out = [folder / REJECTED / name for name, row in rows.items() if row.status == "rejected"]
-        out = [each for each in out if each.is_file()]
-        features = judge.remembered(folder, photos + out, network)
-        bad = {name: features.pop(name) for name in [each.name for each in out] if name in features}
-        if unlike is not None:
-            bad |= {str(p): found for p, found in judge.features_of(pictures_in(Path(unlike)), network, "unlike")}
-        if like is not None:
-            good = {str(p): found for p, found in judge.features_of(pictures_in(Path(like)), network, "like")}
-        else:
-            names = list(features)
-            good = {names[i]: features[names[i]] for i in evenly(len(names), MOST_LIKE)}
-        if len(bad) < 2:
-            raise BeautyError(
-                f"nothing to tell junk by: click some photos out with `beautynet look {folder}`, or name a folder of "
-                "such pictures with --unlike, or a classifier with --model"
-            )
-        made = judge.trained(good, bad, network, path, mixed=like is None)
-        asked, unseen = made.judge, made.unseen
-    shares = {name: float(asked.shares(found[None])[0]) for name, found in features.items()} | {
-        name: share for name, share in unseen.items() if name in features
-    }
+        (asked, unseen), features = _trained(folder, photos, out, like, unlike, path, device)
+    shares = {name: unseen.get(name, float(asked.shares(found[None])[0])) for name, found in features.items()}
     with Manifest(folder) as opened:
-        for name, share in shares.items():
-            row = (rows[name].url and opened.by_url(rows[name].url or "")) or rows[name]
-            if row.status == "kept" and row.verdict != curation.verdict(share):
-                opened.append(replace(row, verdict=curation.verdict(share)))
+        curation.judge(opened, [rows[name] for name in shares], list(shares.values()))
     return CurateSummary(
         folder,
         len(photos),
         sum(curation.is_out(curation.verdict(share)) for share in shares.values()),
         sum(DOUBTFUL < share < 1 - DOUBTFUL for share in shares.values()),
         len(photos) - len(shares),
-        path if made else None,
+        path,
     )
+
+
+def _trained(
+    folder: Path,
+    photos: list[Path],
+    out: list[Path],
+    like: str | Path | None,
+    unlike: str | Path | None,
+    path: Path,
+    device: str,
+) -> tuple[judge.Trained, dict[str, Floats]]:
+    """A judge between what is `like` and `unlike`, written to `path`, and the features of the photos, by name."""
+    network = backbones.load(device=pick_device(device))
+    out = [each for each in out if each.is_file()]
+    features = judge.remembered(folder, photos + out, network)
+    bad = {each.name: features.pop(each.name) for each in out if each.name in features}
+    if unlike is not None:
+        bad |= {str(p): found for p, found in judge.features_of(pictures_in(Path(unlike)), network, "unlike")}
+    if like is not None:
+        good = {str(p): found for p, found in judge.features_of(pictures_in(Path(like)), network, "like")}
+    else:
+        names = list(features)
+        good = {names[i]: features[names[i]] for i in evenly(len(names), MOST_LIKE)}
+    if len(bad) < 2:
+        raise BeautyError(
+            f"nothing to tell junk by: click some photos out with `beautynet look {folder}`, or name a folder of "
+            "such pictures with --unlike, or a classifier with --model"
+        )
+    return judge.trained(good, bad, network, path, mixed=like is None), features

@@ -15,21 +15,33 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageColor
+from PIL import ImageColor
 from sklearn.cluster import KMeans
 from torch import Tensor
 
 from beautynet import backbones, files
+from beautynet import checkpoint as checkpoints
 from beautynet.console import Stop, console, progress
 from beautynet.decode import decode, decode_for
 from beautynet.devices import pick_device
-from beautynet.drawing.draughtsman import METHODS, MOST_COLOURS, Best, Critic, Network, check, confidence, find
+from beautynet.drawing.draughtsman import (
+    METHODS,
+    MOST_COLOURS,
+    Best,
+    Critic,
+    Network,
+    check,
+    confidence,
+    find,
+    networks_of,
+)
 from beautynet.drawing.ellipses import Colour, Style
-from beautynet.errors import BeautyError
+from beautynet.errors import BeautyError, UsageError
 from beautynet.film.frames import Frame
 from beautynet.film.rendering import writing
 from beautynet.web.plots import plotted
-from beautynet.web.report import data_url, page
+from beautynet.web.report import page
+from beautynet.web.templates import data_url
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -106,34 +118,31 @@ def draw(
     convinced together. Writes `drawing.svg`, `drawing.png` (`size` px), `search.mp4`, `curve.png` and `drawing.json` to
     `out` (default: `drawings/NAME`). Ctrl-C keeps the best so far. Raises BeautyError.
     """
-    began = time.perf_counter()
     style = style_of(ellipses, colors, palette, from_photo, background)
     if not minutes > 0:
-        raise BeautyError(f"{minutes:g} minutes will not do: give more than 0")
+        raise UsageError(f"{minutes:g} minutes will not do: give more than 0")
     if steps is not None and steps < 1:
-        raise BeautyError(f"{steps} steps will not do: give 1 or more")
+        raise UsageError(f"{steps} steps will not do: give 1 or more")
     if method not in METHODS:
-        raise BeautyError(f"unknown method {method!r}: choose from {', '.join(METHODS)}")
+        raise UsageError(f"unknown method {method!r}: choose from {', '.join(METHODS)}")
     if not names:
-        raise BeautyError('say what to draw: `beautynet draw "great white shark"`; --list shows all names')
+        raise UsageError('say what to draw: `beautynet draw "great white shark"`; --list shows all names')
     chosen = pick_device(device)
     networks = networks_of(backbone, model, device)
     for network in networks:
         network.want(names)
-    spelt = [networks[0].labels[i] for i in networks[0].wanted]
-    folder = Path(out) if out else DRAWINGS / slug(spelt)
+    labels = tuple(networks[0].labels[i] for i in networks[0].wanted)
+    folder = Path(out) if out else DRAWINGS / slug(labels)
     critic = Critic(networks, chosen)
-    loaded = time.perf_counter()
+    began = time.perf_counter()
     best, points, stopped_by = _search(critic, style, method, minutes, steps, seed, began)
-    seconds = time.perf_counter() - loaded
+    seconds = time.perf_counter() - began
     drawn = style.read(best.genes[None])
 
     files.write_text(folder / "drawing.svg", drawn.svg()[0])
-    with files.atomic(folder / "drawing.png") as path:
-        Image.fromarray(drawn.picture(size)).save(path)
+    files.write_picture(folder / "drawing.png", drawn.picture(size))
     picture = np.asarray(decode(folder / "drawing.png"))
     others = [] if model else [name for name in backbones.here() if name not in backbone]
-    labels = tuple(networks[0].labels[i] for i in networks[0].wanted)
     top, convinced = {}, {}
     for network in [*networks, *(Network.backbone(name, device) for name in others)]:
         found = confidence(network, picture, chosen)
@@ -185,15 +194,6 @@ def _search(
     return best, points, stop.signal
 
 
-def networks_of(names: Sequence[str], model: str | Path | None, device: str) -> list[Network]:
-    """Those that are asked. Raises BeautyError."""
-    if model and tuple(names) != (backbones.DEFAULT,):
-        raise BeautyError("a --model looks with its own backbone: give it or --backbone, not both")
-    if model:
-        return [Network.classifier(model, device)]
-    return [Network.backbone(name, device) for name in dict.fromkeys(names)]
-
-
 def slug(names: Sequence[str], labels: Sequence[str] = ()) -> str:
     """A folder's name; of those `labels` that would have the same one, the later ones get a number."""
     plain = files.folder_name(" and ".join(names)) or "drawing"
@@ -215,9 +215,9 @@ def style_of(
     """What may vary in a drawing. Raises BeautyError."""
     check(ellipses, colors)
     if palette and from_photo:
-        raise BeautyError("give --palette or --from-photo, not both")
+        raise UsageError("give --palette or --from-photo, not both")
     if palette and colors is not None:
-        raise BeautyError("--palette has its own number of colours: give it or --colors, not both")
+        raise UsageError("--palette has its own number of colours: give it or --colors, not both")
     inks: tuple[Colour, ...] = ()
     if palette:
         inks = _palette(Path(palette))
@@ -303,7 +303,7 @@ def draw_gallery(*names: str, out: str | Path = "gallery", **settings: Any) -> G
     `settings` are those of `draw`. The same command goes on where it was stopped. Raises BeautyError.
     """
     if not names:
-        raise BeautyError("say what to draw: `beautynet draw gallery daisy banana`; `beautynet draw --list` shows all")
+        raise UsageError("say what to draw: `beautynet draw gallery daisy banana`; `beautynet draw --list` shows all")
     labels = all_names(settings.get("model"))
     wanted = list(dict.fromkeys(find(name, labels) for name in names))  # all of them, before an hour is spent on some
     folder, new, stopped_by, found = Path(out), 0, None, []
@@ -370,4 +370,8 @@ def _gallery(found: Sequence[tuple[str, float, Path, dict[str, Any]]]) -> str:
 
 def all_names(model: str | Path | None = None) -> list[str]:
     """What can be drawn: ImageNet's classes, or a classifier's labels. Raises BeautyError."""
-    return Network.classifier(model).labels if model else backbones.class_names()
+    if not model:
+        return backbones.class_names()
+    return list(
+        checkpoints.read_header(checkpoints.find(model, checkpoints.CLASSIFIER), checkpoints.CLASSIFIER)["labels"]
+    )

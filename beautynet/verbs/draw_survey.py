@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from beautynet import backbones, files
 from beautynet.console import progress
 from beautynet.devices import pick_device
-from beautynet.drawing.draughtsman import SIDES, Network, check
+from beautynet.drawing.draughtsman import SIDES, check, networks_of
 from beautynet.drawing.ellipses import Style
-from beautynet.errors import BeautyError
+from beautynet.errors import UsageError
 from beautynet.web.plots import plotted
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ def draw_survey(
     Writes `survey.csv` and `survey.png` to `out`. Raises BeautyError.
     """
     if images < 1:
-        raise BeautyError(f"{images} drawings will not do: give 1 or more")
+        raise UsageError(f"{images} drawings will not do: give 1 or more")
     check(ellipses, colors)
-    network = Network.classifier(model, device) if model else Network.backbone(backbone, device)
+    (network,) = networks_of([backbone], model, device)
     style, chosen = Style(ellipses, colors), pick_device(device)
     dice = torch.Generator().manual_seed(seed)
     found = []
@@ -99,5 +99,5 @@ def _draw(figure: Figure, labels: Sequence[str], figures: NDArray[np.float64], i
     axes.plot(ranks, median, color="#f0a071", label="median")
     axes.set(yscale="log", xlabel="class, by median", ylabel="probability", title=f"{images:,} random drawings")
     ends = f"easiest: {', '.join(labels[:SHOWN])}\nhardest: {', '.join(labels[-SHOWN:])}".replace("$", r"\$")
-    figure.text(0.01, -0.01, ends, fontsize=7, color="#938b89", va="top", wrap=True)
+    figure.supxlabel(ends, x=0.01, ha="left", fontsize=7, color="#938b89", wrap=True)
     axes.legend()

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,10 +24,11 @@ from beautynet.conditions import Condition
 from beautynet.console import console, progress
 from beautynet.datasets.dataset import Dataset, evenly, squares
 from beautynet.datasets.dedup import digests
-from beautynet.errors import BeautyError
+from beautynet.errors import BeautyError, UsageError
+from beautynet.film.frames import Cuts
 from beautynet.training import health
 from beautynet.translator import Memory, Translator
-from beautynet.web.report import Show, page, section
+from beautynet.web.report import Show, page, section, table
 
 REFERENCE = 512
 """So many training photos at most stand for all of them, spread evenly over their names."""
@@ -180,7 +182,13 @@ def evaluate(
     """
     began = time.perf_counter()
     if backbone == backbones.EYES:
-        raise BeautyError(f"training looks through {backbone}: measure with another one, such as {backbones.DEFAULT}")
+        raise UsageError(f"training looks through {backbone}: measure with another one, such as {backbones.DEFAULT}")
+    if everyday is not None and not Path(everyday).is_dir():
+        raise BeautyError(f"there is no folder {everyday}: name one with everyday pictures")
+    if video is not None:
+        from beautynet.film.media import Film
+
+        Film(Path(video)).close()  # before minutes are spent on photos
     model = None if translator else checkpoints.find(checkpoint)
     translator = translator or Translator.load(model, device=device, abstraction=abstraction)
     header = translator.header
@@ -193,6 +201,7 @@ def evaluate(
             f"{dataset.folder} has too few photos to hold out two of them: gather more, or name others with --data"
         )
     folder = Path(out) if out else (model.parent / "report" if model else Path("report"))
+    unpractised = [] if everyday is None else _unpractised(Path(everyday), learnt)
     eyes = backbones.load(backbone, translator.device)
 
     photos = _pairs(translator, _spread(held_out, max), recipe.own)
@@ -201,9 +210,7 @@ def evaluate(
     figures, shows = _photos(photos, known, eyes, recipe)
     chapters = {"photos": figures}
     if everyday is not None:
-        if not Path(everyday).is_dir():
-            raise BeautyError(f"there is no folder {everyday}: name one with everyday pictures")
-        others = _pairs(translator, _spread(_unpractised(Path(everyday), learnt), max), recipe)
+        others = _pairs(translator, _spread(unpractised, max), recipe)
         chapters["everyday"], show = _everyday(others, known.some, eyes, recipe)
         shows.insert(0, show)
     if video is not None:
@@ -464,15 +471,14 @@ def _means(values: Mapping[str, Tensor]) -> dict[str, float]:
 
 def _film(translator: Translator, path: Path) -> tuple[list[Figure], Show]:
     """How restless a film of dreams is, and how sharp, at the network's own scale."""
-    from beautynet.film.frames import Cuts
-    from beautynet.film.media import Film
+    from beautynet.film.media import Film  # which measuring photos does without
 
     sets: dict[str, list[np.ndarray]] = {REAL: [], CONDITION: [], OUTPUT: [], ALONE: []}
     memory: Memory | None = None
     is_cut = Cuts()
     with Film(path) as film, progress("frames") as bar:
         task = bar.add_task("dreaming", total=min(film.expected or FILM_FRAMES, FILM_FRAMES))
-        for frame, _ in zip(film, range(FILM_FRAMES), strict=False):
+        for frame in islice(film, FILM_FRAMES):
             if is_cut(frame.picture):
                 memory = None
             picture = frame.picture[None]
@@ -533,7 +539,6 @@ def _page(report: EvaluateReport, shows: Sequence[Show]) -> str:
 
 def _chapter(title: str, figures: Sequence[Figure]) -> str:
     columns = [c for c in COLUMNS if any(c in figure.values for figure in figures)]
-    head = "".join(f"<th scope=col>{column}</th>" for column in columns)
     rows = []
     for f in figures:
         cells = "".join(f"<td{_mark(f, c)} data-of='{c}'>{_value(f, c)}</td>" for c in columns)
@@ -541,10 +546,7 @@ def _chapter(title: str, figures: Sequence[Figure]) -> str:
             f"<tr><th scope=row>{html.escape(f.title)}<small>{html.escape(f.better)} is better</small></th>{cells}</tr>"
             f"<tr class=meaning><td colspan={len(columns) + 1}>{html.escape(f.meaning)}</td></tr>"
         )
-    return (
-        f"<section><h2>{title[:1].upper()}{title[1:]}</h2><table style='--n:{len(columns)}'>"
-        f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></section>"
-    )
+    return table(f"{title[:1].upper()}{title[1:]}", columns, rows)
 
 
 def _value(figure: Figure, column: str) -> str:

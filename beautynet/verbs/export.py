@@ -20,7 +20,7 @@ from beautynet import checkpoint as checkpoints
 from beautynet import files, images
 from beautynet.classifying.classifier import Classifier, Namer
 from beautynet.conditions import Condition
-from beautynet.errors import BeautyError
+from beautynet.errors import BeautyError, UsageError
 from beautynet.networks import Generator
 from beautynet.translator import Translator
 from beautynet.web.browser_runtime import runtime
@@ -326,7 +326,7 @@ def export(
     Raises BeautyError.
     """
     if format not in EXPORTERS:
-        raise BeautyError(f"unknown format {format!r}: choose from {', '.join(EXPORTERS)}")
+        raise UsageError(f"unknown format {format!r}: choose from {', '.join(EXPORTERS)}")
     source, kind = checkpoints.find_any(checkpoint)
     out = Path(out) if out else source.with_name(f"{source.parent.name}.{format}")
     if out.is_dir():

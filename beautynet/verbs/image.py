@@ -13,7 +13,7 @@ from PIL import Image
 from beautynet.console import progress
 from beautynet.decode import Unreadable, decode
 from beautynet.errors import BeautyError
-from beautynet.files import Paths, atomic, dreams_of, listed, named
+from beautynet.files import Paths, dreams_of, listed, named, write_picture
 from beautynet.film.layout import compose, composed_size
 
 FORMATS: dict[str, dict[str, Any]] = {
@@ -75,7 +75,8 @@ def image(
                 translator = Translator.load(
                     checkpoint, device=device, size=size, abstraction=abstraction, colors=colors
                 )
-            _save(compose(np.asarray(original), np.asarray(translator(original)), layout), target)
+            both = compose(np.asarray(original), np.asarray(translator(original)), layout)
+            write_picture(target, both, **FORMATS[target.suffix.lower()])
             results.append(ImageResult(source, target))
     if not any(result.out for result in results):
         more = f", nor any of the other {len(results) - 1}" if len(results) > 1 else ""
@@ -92,15 +93,10 @@ def _targets(sources: list[tuple[Path, Path]], out: Path | None, alone: bool) ->
         if out.exists() and source.exists() and out.samefile(source):
             raise BeautyError(f"{out} is the picture itself: choose another name for the dream")
         return [out]
-    if out is not None and out.exists() and not out.is_dir():
+    if out is not None and not out.is_dir() and (out.exists() or out.suffix.lower() in FORMATS):
         raise BeautyError(f"{out} is a file, but several dreams need a folder: choose another name")
     return list(dreams_of(sources, out, lambda source: source.suffix if _is_jpeg(source) else ".png"))
 
 
 def _is_jpeg(path: Path) -> bool:
     return path.suffix.lower() in (".jpg", ".jpeg")
-
-
-def _save(picture: np.ndarray, target: Path) -> None:
-    with atomic(target) as temporary:
-        Image.fromarray(picture).save(temporary, **FORMATS[target.suffix.lower()])

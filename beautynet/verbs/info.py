@@ -18,16 +18,23 @@ def info(target: str | Path) -> str:
     path = Path(target)
     if path.is_file() or any((path / kind.file).exists() for kind in checkpoints.KINDS):
         return _of_model(path)
-    if path.is_dir():
+    if path.is_dir() and not _is_run(path):
         return _of_dataset(path)
-    parts = [
-        describe(path)
-        for place, describe in ((DATA / path, _of_dataset), (checkpoints.CHECKPOINTS / path, _of_model))
-        if place.is_dir()
-    ]
+    parts = []
+    if (DATA / path).is_dir():
+        parts.append(_of_dataset(path))
+    if any((checkpoints.CHECKPOINTS / path / kind.file).exists() for kind in checkpoints.KINDS):
+        parts.append(_of_model(path))
+    if not parts and any(_is_run(place) for place in (path, checkpoints.CHECKPOINTS / path)):
+        raise BeautyError(f"the run {target} has saved nothing yet: ask again in a minute")
     if not parts:
         raise BeautyError(f"there is no {target}: name a folder in data/ or checkpoints/, or a model file")
     return "\n\n".join(parts)
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether it is that of a run, perhaps of one that has just begun."""
+    return any((folder / name).exists() for name in (checkpoints.LOCK, checkpoints.LOG))
 
 
 def _of_model(path: Path) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import threading
-import webbrowser
 from pathlib import Path
 
 from starlette.concurrency import run_in_threadpool
@@ -54,9 +52,7 @@ def live(
                     "machine: others can show pictures and films, and see this machine's camera (--camera 0)",
                     markup=False,
                 )
-            if browser and is_loopback(host):  # in a thread: a browser in this terminal would hold us up
-                threading.Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()
-            server.run()
+            server.run(browser and is_loopback(host))
         finally:
             stage.close()
 

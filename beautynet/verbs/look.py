@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-import webbrowser
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -126,8 +125,8 @@ def _write(folder: Path, page: Path) -> int:
     """Write the sheet as one file; returns how many photos it shows."""
     rows = [
         row
-        for name, row in curation.photos(manifest.latest(folder)).items()
-        if row.status == "kept" and (folder / name).is_file()
+        for row in _in_doubt_first(curation.photos(manifest.latest(folder)).values())
+        if row.status == "kept" and row.file and (folder / row.file).is_file()
     ]
     marked = f"{folder.resolve().name}.out.txt"
     note = (
@@ -137,6 +136,11 @@ def _write(folder: Path, page: Path) -> int:
     entries = list(_with_thumbnails(folder, rows[:MOST_IN_FILE]))
     files.write_text(page, static_page(folder.resolve().name, entries, note, selectable=True))
     return len(entries)
+
+
+def _in_doubt_first(rows: Iterable[Record]) -> list[Record]:
+    """The photos whose verdict could have been another come first, as many as there are on a page."""
+    return sorted(rows, key=lambda row: -curation.doubt(row.verdict))
 
 
 def _with_thumbnails(folder: Path, rows: list[Record]) -> Iterator[Entry]:
@@ -183,9 +187,7 @@ class _Sheet:
         )
         self._stop = server.stop
         console.print(f"{server.url}\nis open until you click Done there, or press Ctrl-C here", soft_wrap=True)
-        if browser:  # in a thread: a browser in this terminal would hold us up
-            threading.Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()
-        server.run()
+        server.run(browser)
 
     def _page(self, _: Request) -> Response:
         self._rows = curation.photos(manifest.latest(self._folder))  # anew: runs may have added to them
@@ -193,8 +195,7 @@ class _Sheet:
         with suppress(FileNotFoundError):
             there.update(os.listdir(self._folder / manifest.REJECTED))
         note = "Click a photo to take it out; click it again to put it back. What is out is never gathered again."
-        shown = sorted(self._rows.values(), key=lambda row: -curation.doubt(row.verdict))
-        entries = [entry(row) for row in shown if row.file in there]
+        entries = [entry(row) for row in _in_doubt_first(self._rows.values()) if row.file in there]
         page = served_page(self._folder.resolve().name, entries, note, judges=self._judge is not None)
         return HTMLResponse(page, headers={"Cache-Control": "no-store"})
 

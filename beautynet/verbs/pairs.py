@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from beautynet import files, images
 from beautynet.conditions import Condition
 from beautynet.config import TrainConfig
 from beautynet.console import console, progress
-from beautynet.datasets.dataset import PAIRS, Dataset, Photos
+from beautynet.datasets.dataset import Dataset, Photos
+from beautynet.datasets.manifest import PAIRS
 from beautynet.decode import Unreadable, decode
 from beautynet.devices import pick_device
+from beautynet.errors import BeautyError
 
 SHEET_PAIRS, SHEET_COLUMNS = 24, 4
 
@@ -68,19 +69,15 @@ def pairs(
             while name in names:  # a.jpg and a.png
                 name += "_"
             names.add(name)
-            _write(pair, folder / f"{name}.png")
+            files.write_picture(folder / f"{name}.png", pair)
             if len(shown) < SHEET_PAIRS:
                 shown.append(pair)
     sheet = folder / "contact_sheet.jpg"
-    if shown:
-        _write(images.grid(shown, SHEET_COLUMNS), sheet)
+    if not shown:
+        raise BeautyError(f"none of the {skipped} photos in {source.folder} can be read: gather others")
+    files.write_picture(sheet, images.grid(shown, SHEET_COLUMNS))
     return PairsSummary(folder, sheet, len(names), skipped)
 
 
 def _middle(path: Path, size: int, device: torch.device) -> torch.Tensor:
     return next(Photos([np.asarray(decode(path))], device).centres(size))
-
-
-def _write(picture: np.ndarray, path: Path) -> None:
-    with files.atomic(path) as temporary:
-        Image.fromarray(picture).save(temporary)

@@ -25,7 +25,7 @@ from beautynet.console import progress
 from beautynet.datasets import attribution, curation
 from beautynet.datasets.dedup import NearDuplicates
 from beautynet.datasets.manifest import DATA, NAME, PHOTO, Manifest, Record, Status
-from beautynet.errors import BeautyError
+from beautynet.errors import BeautyError, UsageError
 from beautynet.gathering import quality
 from beautynet.gathering.door import STAGED, Door, Look
 from beautynet.sources import DEFAULT, SOURCES, Candidate, Search, licences
@@ -129,14 +129,14 @@ def scrape(
     Raises BeautyError when the dataset stays empty, and KeyboardInterrupt with everything stored that was done.
     """
     if (max is not None and max < 1) or min_size < 1:
-        raise BeautyError("the number of photos and the smallest side must be at least 1")
+        raise UsageError("the number of photos and the smallest side must be at least 1")
     quality.check(reject)
     origin = None if origin is None else Path(origin)
     sources = _sources(source, origin, license)
     name = query or _name(origin)
     folder = _folder(name) if out is None else Path(out)
     if origin is not None and origin.is_dir() and folder.resolve() == origin.resolve():
-        raise BeautyError(f"{folder} cannot be imported into itself: name another folder with --out")
+        raise UsageError(f"{folder} cannot be imported into itself: name another folder with -o")
     with Fetcher(limits, contact) as fetcher:
         streams = [
             Stream(
@@ -477,7 +477,7 @@ class _Gathering:
 def _judge(model: str | Path | None, want: Sequence[str]) -> Judge | None:
     if model is None:
         if want:
-            raise BeautyError("--want is for a --judge")
+            raise UsageError("--want is for a --judge")
         return None
     from beautynet.classifying.judge import Judge  # here, as it takes seconds
 
@@ -496,13 +496,13 @@ def _sources(asked: str | Sequence[str] | None, origin: Path | None, license: st
     names = list(dict.fromkeys([asked] if isinstance(asked, str) else asked))
     for name in names:
         if name not in SOURCES:
-            raise BeautyError(f"there is no source {name!r}: choose from {', '.join(sorted(SOURCES))}")
+            raise UsageError(f"there is no source {name!r}: choose from {', '.join(sorted(SOURCES))}")
         if origin is not None and not SOURCES[name].imports:
-            raise BeautyError(f"the source {name} searches the web and imports nothing: leave --from out, or --source")
+            raise UsageError(f"the source {name} searches the web and imports nothing: leave --from out, or --source")
         if license != "any" and not SOURCES[name].licensed:
-            raise BeautyError(f"the source {name} states no licences: leave it out, or --license {license}")
+            raise UsageError(f"the source {name} states no licences: leave it out, or --license {license}")
     if origin is not None and len(names) > 1:
-        raise BeautyError("--from is one thing to import: name one --source, or none")
+        raise UsageError("--from is one thing to import: name one --source, or none")
     return names
 
 
@@ -516,7 +516,7 @@ def _name(origin: Path | None) -> str:
 def _folder(name: str) -> Path:
     """Where a dataset lies that nobody gave a place."""
     if not (found := files.folder_name(name)):
-        raise BeautyError("say what to gather, such as `beautynet scrape flowers`, or import with --from")
+        raise UsageError("say what to gather, such as `beautynet scrape flowers`, or import with --from")
     return DATA / found
 
 

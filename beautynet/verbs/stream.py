@@ -7,7 +7,7 @@ from typing import BinaryIO
 import numpy as np
 
 from beautynet.console import console
-from beautynet.errors import BeautyError
+from beautynet.errors import BeautyError, UsageError
 from beautynet.film.frames import Cuts
 from beautynet.film.layout import compose, composed_size
 from beautynet.translator import Memory, Translator
@@ -23,7 +23,7 @@ def stream(
     """
     width, height = size
     if min(size) < 1:
-        raise BeautyError(f"frames of {width}×{height} px will not do")
+        raise UsageError(f"frames of {width}×{height} px will not do")
     across, down = composed_size(size, layout)
     console.print(f"raw RGB frames: {width}×{height} in, {across}×{down} out", style="dim")
     is_cut = Cuts()

@@ -2,7 +2,7 @@
 
 The loop is: done? - save what is due - step, on one path from the first step to the last. Seconds spent are saved with
 the state, so the same command goes on where a run was stopped, and spends only what is left. How networks learn is in
-`trainer.py`.
+`training/trainer.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from beautynet import checkpoint as checkpoints
@@ -30,7 +29,7 @@ from beautynet.datasets.dataset import Dataset, Photos, evenly
 from beautynet.datasets.dedup import digests
 from beautynet.decode import SUFFIXES, Unreadable, decode, decode_for
 from beautynet.devices import peak_memory, pick_device
-from beautynet.errors import BeautyError
+from beautynet.errors import BeautyError, UsageError
 from beautynet.training.examiner import Examiner
 from beautynet.training.health import Finding
 from beautynet.training.panel import TrainPanel
@@ -95,7 +94,9 @@ def train(
         settings["scenes"] = 1.0
     config = TrainConfig(**settings).for_device(chosen.type)
     if exercises and not config.scenes:
-        raise BeautyError("--practice has no weight with --scenes 0: give another, or leave it out")
+        raise UsageError("--practice has no weight with --scenes 0: give another, or leave it out")
+    if exercises and config.batch == 1:
+        raise UsageError("a step of one photo has no room for --practice: give --batch 2 or more")
     dataset = Dataset.open(data)
     watched = [np.asarray(decode_for(path, "to watch")) for path in files.listed(preview)]
     folder = checkpoints.CHECKPOINTS / (name or dataset.name)
@@ -292,8 +293,7 @@ class Run:
             shown = torch.cat([see(photo)[0] for see, photo in zip(eyes, watched[:, None], strict=True)])
         columns = [images.to_uint8(batch) for batch in (shown, translator.paint(shown), watched)]
         sheet = images.grid([picture for row in zip(*columns, strict=True) for picture in row], len(columns))
-        with files.atomic(self.folder / checkpoints.SAMPLES / f"{self.progress.samples:04d}.png") as temporary:
-            Image.fromarray(sheet).save(temporary)
+        files.write_picture(self.folder / checkpoints.SAMPLES / f"{self.progress.samples:04d}.png", sheet)
         self.progress.samples += 1
 
     def _save(self, photos: int) -> None:
@@ -343,7 +343,7 @@ class Run:
             console.print(f"no training film: {missing.name} is not installed (`pip install av`)", style="yellow")
             return
         sheets = []
-        for path in sorted((self.folder / checkpoints.SAMPLES).glob("[0-9]*.png")):
+        for path in checkpoints.samples_in(self.folder):
             with suppress(Unreadable):  # a film of the others is a film
                 sheets.append(np.asarray(decode(path)))
         sheets = [sheet for sheet in sheets if sheet.shape == sheets[-1].shape]

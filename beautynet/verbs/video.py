@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from beautynet import files
 from beautynet.config import STEADY
 from beautynet.console import console, progress
-from beautynet.errors import BeautyError
+from beautynet.errors import BeautyError, UsageError
 from beautynet.files import Paths, dreams_of, listed, named
 from beautynet.film import loops
 from beautynet.film.frames import Batch, Frame, in_batches
@@ -115,7 +115,7 @@ def video(
     target = _target(source, None if out is None else Path(out), loop)
     _check(layout, start, end, fps, loop)
     if loop is not None and film_format(target).sound:
-        raise BeautyError(f"a loop in {target.name} will not do: name a .gif or .webp")
+        raise UsageError(f"a loop in {target.name} will not do: name a .gif or .webp")
     asked, slowed = _frames_a_second(source, target, fps, loop)
     with Film(source, start, end, asked) as film:
         if translator is None:
@@ -154,24 +154,33 @@ def video(
                         source if loop is None else None, film.start, cut_short=interrupted or end is not None
                     )
             if interrupted:
-                has = f"{target} has" if loop is None else "there are"
-                so_far = f"the first {segments.frames} frames ({float(segments.end):.1f} s)"
-                if segments.many:
-                    raise KeyboardInterrupt(f"stopped: {has} {so_far}; the same command goes on")
-                segments.forget()
-                raise KeyboardInterrupt(f"stopped: {has} {so_far}")
+                raise _stopped(segments, f"{target} has" if loop is None else "there are")
             if loop is not None:
-                files.clear_leftover(target)
-                try:
-                    with console.status("searching for the size"):
-                        loops.loop(film_target, target, loop * 1e6)
-                finally:
-                    film_target.unlink()
+                _loop(film_target, target, loop)
             if still:
-                loops.poster(target, still)
+                loops.poster(target, still, segments.end)
             segments.forget()
         seconds = time.perf_counter() - began
         return VideoSummary(target, segments.frames, segments.frames - already, seconds, (*film.warnings, *lost))
+
+
+def _stopped(segments: Segments, has: str) -> KeyboardInterrupt:
+    """What is said of a render that was stopped; one that cannot be gone on with is forgotten."""
+    said = f"stopped: {has} the first {segments.frames} frames ({float(segments.end):.1f} s)"
+    if not segments.many:
+        segments.forget()
+        return KeyboardInterrupt(said)
+    return KeyboardInterrupt(f"{said}; the same command goes on")
+
+
+def _loop(film: Path, target: Path, megabytes: float) -> None:
+    """Make a loop of a whole film, which goes."""
+    files.clear_leftover(target)
+    try:
+        with console.status("searching for the size"):
+            loops.loop(film, target, megabytes * 1e6)
+    finally:
+        film.unlink()
 
 
 class Skipped(NamedTuple):
@@ -231,11 +240,11 @@ def _check(
     """BeautyError for what no film can be dreamt with."""
     composed_size((1, 1), layout)
     if not 0 <= start < math.inf or (end is not None and not start < end < math.inf):  # nor NaN
-        raise BeautyError(f"--start {start:g} and --end {end} will not do: a part begins at 0 or later and ends later")
+        raise UsageError(f"--start {start:g} and --end {end} will not do: a part begins at 0 or later and ends later")
     if fps is not None and not LEAST_FPS <= fps <= MOST_FPS:
-        raise BeautyError(f"--fps {fps:g} will not do: it has to be {LEAST_FPS}..{MOST_FPS}")
+        raise UsageError(f"--fps {fps:g} will not do: it has to be {LEAST_FPS}..{MOST_FPS}")
     if loop is not None and not 0 < loop < math.inf:
-        raise BeautyError(f"--loop {loop:g} will not do: it has to be over 0")
+        raise UsageError(f"--loop {loop:g} will not do: it has to be over 0")
 
 
 def _rate(source: Path) -> float:

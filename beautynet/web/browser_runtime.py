@@ -43,14 +43,14 @@ def runtime(cdn: str = CDN, fetcher: Fetcher | None = None) -> list[Path]:
     if all(map(_is_right, paths)):
         return paths
     console.print(f"fetching {PACKAGE} {VERSION}, 42 MB, this once")
-    if shutil.which("npm"):
-        for name, data in _by_npm():
+    if npm := shutil.which("npm"):
+        for name, data in _by_npm(npm):
             files.write_bytes(folder / name, data)
     else:
-        fetcher = fetcher or Fetcher()
-        for path in paths:
-            if not _is_right(path):
-                fetcher.download(f"{cdn}/{path.name}", path, MOST_BYTES)
+        with fetcher or Fetcher() as opened:
+            for path in paths:
+                if not _is_right(path):
+                    opened.download(f"{cdn}/{path.name}", path, MOST_BYTES)
     for path in paths:
         if not _is_right(path):
             path.unlink(missing_ok=True)
@@ -66,10 +66,10 @@ def _is_right(path: Path) -> bool:
         return False
 
 
-def _by_npm() -> Iterator[tuple[str, bytes]]:
+def _by_npm(npm: str) -> Iterator[tuple[str, bytes]]:
     """Name and content of our files in the package; no script of it is run, and no path of its own used."""
     with tempfile.TemporaryDirectory() as folder:
-        command = ["npm", "pack", f"{PACKAGE}@{VERSION}", "--ignore-scripts", "--silent", "--pack-destination", folder]
+        command = [npm, "pack", f"{PACKAGE}@{VERSION}", "--ignore-scripts", "--silent", "--pack-destination", folder]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=NPM_SECONDS, cwd=folder, check=False)
         except (subprocess.TimeoutExpired, OSError) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import threading
 import time
 from typing import Any
@@ -15,9 +14,8 @@ from starlette.routing import Route
 
 from beautynet.classifying.classifier import Classifier
 from beautynet.decode import Unreadable, as_jpeg, decode
-from beautynet.web.report import data_url
 from beautynet.web.server import Refused, receive
-from beautynet.web.templates import filled
+from beautynet.web.templates import data_url, filled, scripted
 
 MAX_BYTES = 30_000_000
 MAX_SECONDS = 60.0
@@ -32,9 +30,10 @@ def routes(network: Classifier) -> list[Route]:
         began = time.perf_counter()
         with alone:
             picture = decode(body)
-            answered: dict[str, Any] = {"labels": network(picture)}
+            labels = network(picture)
+            answered: dict[str, Any] = {"labels": labels}
             if heat:
-                answered["heat"] = data_url(as_jpeg(network.overlaid(picture)), "image/jpeg")
+                answered["heat"] = data_url(as_jpeg(network.overlaid(picture, next(iter(labels)))), "image/jpeg")
         return answered | {"seconds": round(time.perf_counter() - began, 3)}
 
     async def classify(request: Request) -> Response:
@@ -52,7 +51,7 @@ def routes(network: Classifier) -> list[Route]:
 
     async def page(_: Request) -> Response:
         title = html.escape(", ".join(network.labels[:3]) + (", …" if len(network.labels) > 3 else ""))
-        labels = json.dumps(network.labels).replace("<", "\\u003c")
+        labels = scripted(network.labels)
         return HTMLResponse(filled("classify", title=title, labels=labels, count=str(len(network.labels))))
 
     return [Route("/", page), Route("/classify", classify, methods=["POST"])]

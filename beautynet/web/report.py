@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image
 
 from beautynet.decode import as_jpeg
-from beautynet.web.templates import filled
+from beautynet.web.templates import data_url, filled
 
 
 @dataclass
@@ -49,6 +48,10 @@ def picture(pixels: np.ndarray) -> str:
     return f'<img src="{data}" width={width} height={height} alt="">'
 
 
-def data_url(data: bytes, kind: str) -> str:
-    """Bytes of this media type as an address."""
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+def table(title: str, columns: Sequence[str], rows: Iterable[str]) -> str:
+    """A chapter that is a table: plain text above its columns, HTML rows whose first cells have nothing above them."""
+    heads = "".join(f"<th scope=col>{html.escape(column)}</th>" for column in columns)
+    return (
+        f"<section><h2>{html.escape(title)}</h2><table style='--n:{len(columns)}'>"
+        f"<thead><tr><td></td>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></section>"
+    )

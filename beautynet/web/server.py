@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import re
 import secrets
 import socket
+import threading
+import webbrowser
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
@@ -66,11 +69,16 @@ class Server:
             )
         try:
             family = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][0]
+        except (OSError, UnicodeError) as error:  # a label of a name has 63 letters at most
+            why = getattr(error, "strerror", None) or error
+            raise BeautyError(f"host {host} cannot be listened on ({why}): choose another") from error
+        try:
             self._socket = socket.create_server((host, port or 0), family=family)  # listens already: who is early waits
             # Those that it accepts inherit it; else the end of an answer waits 40 ms for the beginning's receipt.
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except (OSError, OverflowError, UnicodeError) as error:  # a label of a name has 63 letters at most
-            where = f"port {port}" if port else f"host {host}"
+        except (OSError, OverflowError) as error:
+            is_elsewhere = getattr(error, "errno", None) == errno.EADDRNOTAVAIL
+            where = f"host {host}" if is_elsewhere or not port else f"port {port}"
             raise BeautyError(
                 f"{where} cannot be listened on ({getattr(error, 'strerror', None) or error}): choose another"
             ) from error
@@ -98,8 +106,10 @@ class Server:
             )
         )
 
-    def run(self) -> None:
-        """Serve; returns after Ctrl-C too."""
+    def run(self, browser: bool = False) -> None:
+        """Serve, opened in a `browser` if asked; returns after Ctrl-C too."""
+        if browser:  # in a thread: a browser in this terminal would hold us up
+            threading.Thread(target=webbrowser.open, args=(self.url,), daemon=True).start()
         with self._socket, suppress(KeyboardInterrupt):  # uvicorn raises it once all requests are answered
             self._server.run(sockets=[self._socket])
 

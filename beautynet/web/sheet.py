@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import json
 import secrets
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -15,7 +13,7 @@ from PIL import Image
 
 from beautynet.datasets.manifest import Record
 from beautynet.decode import as_jpeg, decode
-from beautynet.web.templates import filled
+from beautynet.web.templates import data_url, filled, scripted
 
 THUMBNAIL = (400, 200)
 """Width and height in px at most, in a page that is one file."""
@@ -89,8 +87,7 @@ def _page(mode: str, title: str, entries: Iterable[Entry], note: str, judges: bo
         server="'self'" if mode == "served" else "",
         title=html.escape(title),
         note=html.escape(note),
-        # Inside a script nothing but "<" can end it or begin a comment.
-        data=json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
+        data=scripted(data),
     )
 
 
@@ -98,7 +95,7 @@ def _plain(entry: Entry) -> dict[str, object]:
     """An entry for JSON, without what is unknown and without addresses that are not of the web."""
     row = asdict(entry) | {"page": _web(entry.page), "licence_url": _web(entry.licence_url)}
     if entry.thumbnail is not None:
-        row["thumbnail"] = "data:image/jpeg;base64," + base64.b64encode(entry.thumbnail).decode()
+        row["thumbnail"] = data_url(entry.thumbnail, "image/jpeg")
     return {name: value for name, value in row.items() if value not in (None, False)}
 
 

@@ -22,8 +22,7 @@ from beautynet import checkpoint as checkpoints
 from beautynet import images
 from beautynet.conditions import Condition
 from beautynet.datasets import manifest
-from beautynet.datasets.dataset import PAIRS, Dataset
-from beautynet.datasets.manifest import DATA
+from beautynet.datasets.dataset import Dataset
 from beautynet.decode import as_jpeg, decode
 from beautynet.errors import BeautyError
 from beautynet.files import MADE
@@ -46,7 +45,7 @@ CURVES = ("g", "d", "adversarial", "perceptual", "texture", "scenes", "l1")
 def routes(films: Path) -> list[Route]:
     """What the studio's page asks for; `films` is the folder whose dreams it shows."""
     return [
-        Route("/datasets", _answers(lambda _: [folder.name for folder in _folders()])),
+        Route("/datasets", _answers(lambda _: [folder.name for folder in manifest.folders()])),
         Route("/datasets/{dataset}", _answers(_photos)),
         Route("/datasets/{dataset}/{number:int}.jpg", _answers(_photo)),
         Route("/datasets/{dataset}/{number:int}/pair.jpg", _answers(_pair)),
@@ -80,11 +79,6 @@ def _one_of(paths: list[Path], request: Request, key: str) -> Path:
 # --- datasets -------------------------------------------------------------------------------------------------------
 
 
-def _folders() -> list[Path]:
-    found = [path for path in DATA.glob("[!.]*") if path.is_dir() and not path.name.endswith(PAIRS)]
-    return sorted(found, key=lambda path: -path.stat().st_mtime)
-
-
 @lru_cache(maxsize=2)
 def _opened(folder: Path, _: float) -> Dataset:
     return Dataset.open(folder)
@@ -92,9 +86,8 @@ def _opened(folder: Path, _: float) -> Dataset:
 
 def _dataset(request: Request) -> Dataset:
     """Opened once for as long as it stays as it is: a million rows take seconds."""
-    folder = _one_of(_folders(), request, "dataset")
-    rows = folder / manifest.NAME
-    return _opened(folder, (rows if rows.exists() else folder).stat().st_mtime)
+    folder = _one_of(manifest.folders(), request, "dataset")
+    return _opened(folder, manifest.written(folder))
 
 
 def _photos(request: Request) -> dict[str, Any]:
@@ -140,7 +133,7 @@ def _pair(request: Request) -> Response:
 
 
 def _run_folders() -> list[Path]:
-    logs = sorted(checkpoints.CHECKPOINTS.glob(f"*/{checkpoints.LOG}"), key=lambda path: -path.stat().st_mtime)
+    logs = checkpoints.newest_first(checkpoints.LOG)
     return [path.parent for path in logs]
 
 
@@ -150,7 +143,7 @@ def _run(request: Request) -> dict[str, Any]:
     told: dict[str, Any] = {
         "running": time.time() - (folder / checkpoints.LOG).stat().st_mtime < ALIVE,
         "curves": {name: _curve(rows, name) for name in CURVES},
-        "samples": len(_samples(folder)),
+        "samples": len(checkpoints.samples_in(folder)),
         "findings": [{"seen": each.seen, "advice": each.advice} for each in health.findings(rows)],
         "warming_up": health.warming_up(rows),
     }
@@ -176,12 +169,8 @@ def _budget(config: dict[str, Any]) -> dict[str, float]:
     return {"steps": config["steps"]} if config.get("steps") else {"seconds": 60 * config["minutes"]}
 
 
-def _samples(folder: Path) -> list[Path]:
-    return sorted((folder / checkpoints.SAMPLES).glob("[0-9]*.png"))
-
-
 def _sample(request: Request) -> Response:
-    samples = _samples(_one_of(_run_folders(), request, "run"))
+    samples = checkpoints.samples_in(_one_of(_run_folders(), request, "run"))
     number = request.path_params["number"]
     if number >= len(samples):
         raise HTTPException(404)

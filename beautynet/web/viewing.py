@@ -119,8 +119,7 @@ class Stage:
     def _names(self) -> dict[str, Path]:
         """The checkpoints to choose from, the newest first after the one asked for."""
         name, path = self._first
-        found = sorted(checkpoints.CHECKPOINTS.glob(f"*/{checkpoints.MODEL}"), key=lambda p: -p.stat().st_mtime)
-        return {name: path} | {p.parent.name: p for p in found if p.parent.name != name}
+        return {name: path} | {p.parent.name: p for p in checkpoints.newest_first() if p.parent.name != name}
 
     def about(self) -> dict[str, Any]:
         """What the page offers."""
@@ -171,9 +170,9 @@ class Stage:
 
 def _classifier(device: str) -> Classifier | None:
     """The newest that can be read, but for the judges of datasets, which tell wanted from unwanted only."""
-    found = checkpoints.CHECKPOINTS.glob(f"*/{checkpoints.CLASSIFIER.file}")
-    named = [path for path in found if not path.parent.name.endswith(JUDGE)]
-    for path in sorted(named, key=lambda path: -path.stat().st_mtime):
+    for path in checkpoints.newest_first(checkpoints.CLASSIFIER.file):
+        if path.parent.name.endswith(JUDGE):
+            continue
         try:
             return Classifier.load(path, device=device)
         except BeautyError as error:

@@ -1,4 +1,4 @@
-"""Write the table of training settings into README.md, from TrainConfig. `--check` only says whether it is current."""
+"""Write the table of training settings into docs/training.md. `--check` only says whether it is current."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from beautynet.config import TrainConfig
 
-README = Path(__file__).parents[1] / "README.md"
-START, END = "<!-- settings: made by scripts/update_readme.py -->\n", "<!-- end of settings -->"
+PAGE = Path(__file__).parents[1] / "docs" / "training.md"
+START, END = "<!-- settings: made by scripts/update_settings.py -->\n", "<!-- end of settings -->"
 
 
 def table() -> str:
@@ -23,13 +23,13 @@ def table() -> str:
 
 
 def updated(text: str) -> str:
-    """README's text with the table made anew."""
+    """The page's text with the table made anew."""
     before, rest = text.split(START)
     return before + START + table() + END + rest.split(END)[1]
 
 
 if __name__ == "__main__":
-    text = README.read_text(encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
     if "--check" in sys.argv:
-        sys.exit(0 if updated(text) == text else "README.md is stale: run python scripts/update_readme.py")
-    README.write_text(updated(text), encoding="utf-8")
+        sys.exit(0 if updated(text) == text else "docs/training.md is stale: run python scripts/update_settings.py")
+    PAGE.write_text(updated(text), encoding="utf-8")
