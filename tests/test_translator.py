@@ -66,9 +66,21 @@ def test_what_memory_does_not_do_for_is_painted_in_parts(translator: Translator,
     finally:
         translator.most_pixels = None
     assert tiled.shape == whole.shape
-    # each part has its own statistics and noise; the tones are those of the whole
+    # each part has its own statistics; the tones are those of the whole
     tones = torch.nn.functional.avg_pool2d
     assert (tones(tiled, 20) - tones(whole, 20)).abs().mean() < 0.3 * whole.std()
+
+
+def test_tiles_have_the_noise_of_the_whole(translator: Translator) -> None:
+    shown = torch.zeros(1, 3, 160, 160)
+    whole = translator.paint(shown)
+    try:
+        translator.most_pixels = 96**2
+        tiled = translator.paint(shown)
+    finally:
+        translator.most_pixels = None
+    grain = torch.stack([picture[0, :, 80:144, 80:144].flatten() for picture in (whole, tiled)])
+    assert torch.corrcoef(grain)[0, 1] > 0.9
 
 
 def test_size_and_abstraction_can_be_overridden(checkpoint: Path, translator: Translator, frames: np.ndarray) -> None:
