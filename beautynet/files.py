@@ -155,13 +155,27 @@ def atomic_folder(path: Path, mark: str) -> Iterator[Path]:
 
 def _mend_folder(path: Path) -> None:
     """Put back or remove what killed runs left beside the folder `path` of making it (`atomic_folder`)."""
-    name = re.compile(re.escape(f".{path.name[:_KEPT]}.") + r"\d+\.(part|old)")
-    for left in sorted(path.parent.glob(".*")):  # .old before .part
-        if name.fullmatch(left.name) and left.is_dir() and len(path.name) <= _KEPT:
+    name = re.compile(re.escape(f".{path.name[:_KEPT]}.") + r"(\d+)\.(part|old)")
+    for left in sorted(path.parent.glob(".*")):
+        found = name.fullmatch(left.name)
+        if found and left.is_dir() and len(path.name) <= _KEPT and not _is_running(int(found[1])):
             if left.suffix == ".old" and not path.exists():
                 os.replace(left, path)
             else:
                 shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    """Whether there is such a process; always where one cannot ask (on Windows asking would end it)."""
+    if fcntl is None:
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def cache() -> Path:
@@ -230,16 +244,16 @@ def lock(descriptor: int) -> bool:
 
 
 @contextmanager
-def held(place: Path, refusal: str) -> Iterator[None]:
+def held(place: Path, refusal: str, named: Path | None = None) -> Iterator[None]:
     """Hold the file `place`, which is made with its folder, as a lock.
 
-    BeautyError, saying `refusal`, while somebody else does, and where it cannot be made.
+    BeautyError, saying `refusal`, while somebody else does, and where it cannot be made (see `atomic` of `named`).
     """
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         file = open(place, "wb")  # noqa: SIM115 (what is done under the lock has errors of its own)
     except OSError as error:
-        if sentence := explained(error, place):
+        if sentence := explained(error, named or place):
             raise BeautyError(sentence) from error
         raise
     with file:
@@ -259,7 +273,8 @@ def clear_leftover(path: Path) -> None:
     """Remove what killed runs left beside `path`, whose only writer is the caller, of writing it (`atomic`)."""
     if len(path.stem) > _KEPT:  # another file's temporary name may begin like this
         return
-    name = re.compile(r"\.+" + re.escape(path.stem) + r"(\.\d+\.part)+" + re.escape(path.suffix))
+    once = rf"\.{re.escape(path.stem)}\.\d+\.part"  # and again, where it is written in steps (`loops.loop`)
+    name = re.compile(rf"({once}|\.{once}\.\d+\.part){re.escape(path.suffix)}")
     for leftover in path.parent.iterdir():
         if name.fullmatch(leftover.name):
             leftover.unlink()

@@ -25,7 +25,7 @@ from beautynet.conditions import Condition
 from beautynet.config import STEADY
 from beautynet.decode import decode_for
 from beautynet.devices import autocast, free_memory, pick_device
-from beautynet.errors import BeautyError
+from beautynet.errors import BeautyError, UsageError
 from beautynet.files import Paths, listed
 from beautynet.film import steady_gpu
 from beautynet.film.frames import BATCH, BATCH_GPU, Batch, Frame, in_batches
@@ -103,7 +103,7 @@ def _pictures(paths: Paths, size: int) -> Iterator[Tensor]:
 
 def _steadiness(steady: float) -> float:
     if not 0 <= steady <= 1:
-        raise BeautyError(f"steady {steady:g} will not do: it has to be 0..1")
+        raise UsageError(f"steady {steady:g} will not do: it has to be 0..1")
     return steady
 
 

@@ -264,6 +264,27 @@ def test_certificates_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
                 assert not web.log
 
 
+def test_a_host_of_many_addresses_has_time_for_its_handshake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setattr("certifi.where", lambda: str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("photos.example").configure_cert(context)
+    context.sni_callback = lambda *_: time.sleep(0.6)
+    with Web(tls=context) as web:
+        port = int(web.url.rpartition(":")[2])
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{last}", port)) for last in range(1, 6)]
+        resolve = socket.getaddrinfo
+
+        def resolved(host: str, *rest: object, **more: object) -> list[object]:
+            return found if host == "photos.example" else list(resolve(host, *rest, **more))  # type: ignore[arg-type]
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolved)
+        web.routes["/photo"] = body(DATA)
+        with Fetcher(replace(QUICK, attempts=1)) as fetcher:
+            assert fetcher.fetch(f"https://photos.example:{port}/photo") == DATA
+
+
 def test_a_proxy_is_used_and_private_numbers_still_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with Web() as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
@@ -289,6 +310,7 @@ def test_a_proxy_is_used_and_private_numbers_still_refused(monkeypatch: pytest.M
         ({"X_Robots_Tag": "noindex, NoImageAI"}, False),
         ({"X_Robots_Tag": "beautynet: noai"}, False),
         ({"X_Robots_Tag": "max-image-preview:large, noai"}, False),
+        ({"X_Robots_Tag": "unavailable_after: Sun, 25 Jun 2030 15:00:00 GMT, noai"}, False),
         ({"X_Robots_Tag": "max-snippet:-1, otherbot: noai"}, True),
         ({"TDM_Reservation": "1"}, False),
         ({"X_Robots_Tag": "noindex"}, True),

@@ -2,12 +2,14 @@
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from beautynet.errors import BeautyError
-from beautynet.files import atomic, atomic_folder, flush, stage, write_bytes, write_text
+from beautynet.files import atomic, atomic_folder, clear_leftover, flush, stage, write_bytes, write_text
 
 
 def test_success_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -113,14 +115,27 @@ def test_a_folder_is_whole_or_as_it_was(tmp_path: Path) -> None:
 @pytest.mark.parametrize("there", [True, False])
 def test_what_a_kill_left_of_a_folder_is_mended(there: bool, tmp_path: Path) -> None:
     path = tmp_path / "page"
-    for name in (".page.12.part", ".page.13.old", *(["page"] if there else [])):
+    gone = [subprocess.Popen([sys.executable, "-c", ""]) for _ in range(2)]
+    part, old = f".page.{gone[0].pid}.part", f".page.{gone[1].pid}.old"
+    assert not any(each.wait() for each in gone)
+    alive = f".page.{os.getppid()}.part"
+    for name in (part, old, alive, *(["page"] if there else [])):
         (tmp_path / name).mkdir()
         (tmp_path / name / "mark").write_text(name)
     with atomic_folder(path, "mark") as folder:
         (folder / "mark").write_text("new")
-        assert (path / "mark").read_text() == ("page" if there else ".page.13.old")
-        assert {each.name for each in tmp_path.iterdir()} == {"page", folder.name}
-    assert [each.name for each in tmp_path.iterdir()] == ["page"]
+        assert (path / "mark").read_text() == ("page" if there else old)
+        assert {each.name for each in tmp_path.iterdir()} == {"page", folder.name, alive}
+    assert {each.name for each in tmp_path.iterdir()} == {"page", alive}
+
+
+def test_leftovers_are_told_from_others(tmp_path: Path) -> None:
+    ours = (".a.12.part.mp4", "..a.12.part.13.part.mp4")
+    others = ("..a.12.part.mp4", ".ab.12.part.mp4", ".a.12.part.gif", "a.12.part.mp4")
+    for name in (*ours, *others):
+        (tmp_path / name).touch()
+    clear_leftover(tmp_path / "a.mp4")
+    assert {each.name for each in tmp_path.iterdir()} == set(others)
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:

@@ -51,12 +51,28 @@ def test_what_goes_on_is_no_cut(change: str) -> None:
     rng = np.random.default_rng(0)
     scene = np.repeat(rng.integers(0, 200, (180, 10, 3), np.uint8), 32, axis=1)
     pictures = {
-        "brighter": [scene, scene + np.uint8(40)],
+        "brighter": [scene, scene + np.uint8(35)],
         "moved": [scene, np.roll(scene, 8, axis=1)],
-        "noise in the dark": [rng.normal(12, 4, scene.shape).astype(np.uint8) for _ in range(2)],
+        "noise in the dark": [rng.normal(40, 10, scene.shape).clip(0, 255).astype(np.uint8) for _ in range(2)],
     }
     is_cut = Cuts()
     assert [is_cut(picture) for picture in pictures[change]] == [False, False]
+
+
+@pytest.mark.parametrize("of", ["a scene", "a flat one"])
+@pytest.mark.parametrize("to", [0, 255])
+def test_a_fade_is_no_cut(of: str, to: int) -> None:
+    scene = np.full((180, 320, 3), 128.0)
+    if of == "a scene":
+        scene += np.random.default_rng(0).uniform(-100, 100, scene.shape)
+    is_cut = Cuts()
+    steps = [((1 - part) * scene + part * to).astype(np.uint8) for part in np.linspace(0, 1, 13)]
+    assert not any(is_cut(picture) for picture in [*steps, *reversed(steps)])
+
+
+def test_a_flash_is_a_cut() -> None:
+    is_cut = Cuts()
+    assert [is_cut(np.full((90, 160, 3), light, np.uint8)) for light in (20, 60, 101, 20)] == [False, False, True, True]
 
 
 def test_another_size_is_another_scene() -> None:

@@ -36,6 +36,8 @@ def test_a_run_that_has_saved_nothing_yet(photos: Path, monkeypatch: pytest.Monk
         assert info("photos").startswith("dataset photos")
         with pytest.raises(BeautyError, match="has saved nothing yet"):
             info("checkpoints/photos")
+        with pytest.raises(BeautyError, match="has saved nothing yet"):
+            info(Path("checkpoints/photos").absolute())
     Path("data").mkdir()
     photos.rename("data/flowers")
     with checkpoints.alone(Path("checkpoints/flowers")):

@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-CUT, GRAIN = 0.45, 8
-"""Neighbouring frames are of different scenes if their mean difference is more than this share of their contrasts
-together: of unrelated pictures it is near 0.8, whether bright or dark. GRAIN (0..255) is added, lest noise be a cut."""
+CUT, GRAIN, FLASH = 0.42, 12, 40
+"""Neighbouring frames are of different scenes if what is in them differs by more than CUT of their contrasts together:
+of unrelated pictures it is near 0.8, whether bright or dark. GRAIN (0..255) is added, lest noise be a cut. Or if their
+means differ by more than FLASH (0..255): a fade is none."""
 BATCH, BATCH_GPU, BATCH_PIXELS = 8, 16, 1 << 24
 """Frames that the network sees at once, and on a GPU; and the pixels that they may have together: two frames of 4K."""
 
@@ -24,20 +25,32 @@ class Frame(NamedTuple):
     duration: Fraction
 
 
+class _Sample(NamedTuple):
+    """Some pixels of a picture: how far each is from their mean, and how far on average."""
+
+    content: NDArray[np.float32]  # h, w, 3
+    mean: NDArray[np.float32]  # 3
+    contrast: float
+
+
 class Cuts:
     """Shown the frames of a film one by one, tells where another scene begins."""
 
     def __init__(self) -> None:
-        self._before: tuple[NDArray[np.float32], float] | None = None
+        self._before: _Sample | None = None
 
     def __call__(self, picture: NDArray[np.uint8]) -> bool:
         """Whether this frame (H, W, 3) is of another scene than the one before it."""
-        sample = picture[::16, ::16].astype(np.float32)
-        contrast = float(np.abs(sample - sample.mean((0, 1))).mean())
-        before, self._before = self._before, (sample, contrast)
-        if before is None or before[0].shape != sample.shape:
+        pixels = picture[::16, ::16].astype(np.float32)
+        mean = pixels.mean((0, 1))
+        now = _Sample(pixels - mean, mean, float(np.abs(pixels - mean).mean()))
+        before, self._before = self._before, now
+        if before is None or before.content.shape != now.content.shape:
             return before is not None
-        return float(np.abs(sample - before[0]).mean()) > CUT * (before[1] + contrast + GRAIN)
+        differs = float(np.abs(now.content - before.content).mean())
+        return bool(
+            differs > CUT * (before.contrast + now.contrast + GRAIN) or np.abs(now.mean - before.mean).mean() > FLASH
+        )
 
 
 class Batch(NamedTuple):

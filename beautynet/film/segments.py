@@ -61,7 +61,7 @@ class Segments:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             busy = f"another run is rendering {target}: wait until it is done, or stop it"
-            self._stack.enter_context(files.held(self.folder / "lock", busy))
+            self._stack.enter_context(files.held(self.folder / "lock", busy, target))
             files.clear_leftover(target)
             files.clear_leftovers(self.folder)
             if not is_resumable(target, settings):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from beautynet.errors import BeautyError
+from beautynet.errors import UsageError
 
 Photo = NDArray[np.uint8]  # (H, W, 3), RGB
 
@@ -69,7 +69,7 @@ def check(filters: Iterable[str]) -> None:
     """Raise BeautyError unless all are names in FILTERS."""
     for name in filters:
         if name not in FILTERS:
-            raise BeautyError(f"there is no filter {name!r}: choose from {', '.join(FILTERS)}")
+            raise UsageError(f"there is no filter {name!r}: choose from {', '.join(FILTERS)}")
 
 
 def stock_agency(url: str) -> str | None:

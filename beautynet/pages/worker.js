@@ -2,7 +2,7 @@
 // planes of floats in [-1, 1]. A condition may remember the frame before, so that colours stay: begin.onnx sees pictures and the
 // first frame of a scene, follow.onnx the others.
 
-const CUT = 0.45, GRAIN = 8;         // how unlike frames of different scenes are, as in film/frames.py
+const CUT = 0.42, GRAIN = 12, FLASH = 40;   // how unlike frames of different scenes are, as in film/frames.py
 let ort = null, about = {}, networks = {}, memory = null;
 
 async function start(threads) {
@@ -38,23 +38,26 @@ async function run(file, given) {
 
 const values = async (tensor) => tensor.getData ? await tensor.getData() : tensor.data;
 
-// Mean difference of two samples (0..255), red, green and blue by turns.
+const zero = [0, 0, 0];
 const distance = (one, other) => one.reduce((sum, value, i) => sum + Math.abs(value - other[i % other.length]), 0) / one.length;
 
-function mean(sample) {
-  const sums = [0, 0, 0];
-  sample.forEach((value, i) => { sums[i % 3] += value; });
-  return sums.map((sum) => sum * 3 / sample.length);
+// Every 17th pixel: how far it is from their mean, and how far on average.
+function sampled(pixels) {
+  const some = Float32Array.from(pixels.filter((_, i) => i % 68 < 3)), mean = [0, 0, 0];
+  some.forEach((value, i) => { mean[i % 3] += value * 3 / some.length; });
+  const content = some.map((value, i) => value - mean[i % 3]);
+  return {content, mean, contrast: distance(content, zero)};
 }
+
+const isCut = (one, other) => distance(one.content, other.content) > CUT * (one.contrast + other.contrast + GRAIN)
+  || distance(one.mean, other.mean) > FLASH;
 
 // What the network is shown: of a picture by itself, of a film with what the frame before it left.
 async function look(photo, pixels, film) {
-  const sparse = pixels.filter((_, i) => i % 68 < 3), size = String(photo.dims);    // every 17th pixel
-  const contrast = distance(sparse, mean(sparse));
-  const follows = film && networks["follow.onnx"] && memory?.size === size
-    && distance(sparse, memory.sparse) <= CUT * (contrast + memory.contrast + GRAIN);
+  const sample = sampled(pixels), size = String(photo.dims);
+  const follows = film && networks["follow.onnx"] && memory?.size === size && !isCut(sample, memory.sample);
   const [shown, ...left] = follows ? await run("follow.onnx", [photo, ...memory.left]) : await run("begin.onnx", [photo]);
-  memory = {left, sparse, contrast, size};
+  memory = {left, sample, size};
   return shown;
 }
 

@@ -398,6 +398,7 @@ def _not_public(address: str) -> str | None:
 
 _WITH_VALUES = ("max-snippet", "max-image-preview", "max-video-preview", "unavailable_after")
 """What X-Robots-Tag says with a colon and is no robot's name."""
+_ROBOT = re.compile(r"[a-z_*][\w.*-]*")
 
 
 def _opt_out(headers: Any) -> str | None:
@@ -410,7 +411,7 @@ def _opt_out(headers: Any) -> str | None:
         robot = None
         for directive in value.lower().split(","):
             name, colon, rest = directive.strip().partition(":")
-            if colon and name.strip() not in _WITH_VALUES:  # `otherbot: noai` speaks to that robot, to the line's end
+            if colon and _ROBOT.fullmatch(name) and name not in _WITH_VALUES:  # to the end of the line
                 robot, name = name.strip(), rest.strip()
             if name in ("noai", "noimageai") and robot in (None, "*", "beautynet"):
                 return f"X-Robots-Tag {name}"
@@ -462,7 +463,9 @@ def _guarded(pool: Any, watch: _Watch, private: bool) -> Any:
             for after, address in zip(reversed(range(len(addresses))), addresses, strict=True):
                 left = max(0.1, deadline - time.monotonic()) / (after + 1)
                 try:
-                    return create_connection((address, self.port), left, self.source_address, self.socket_options)
+                    connected = create_connection((address, self.port), left, self.source_address, self.socket_options)
+                    connected.settimeout(self.timeout)  # of the handshake, which has no other address to turn to
+                    return connected
                 except OSError as error:
                     trouble = error
             if isinstance(trouble, TimeoutError):

@@ -37,7 +37,7 @@ MOST_CURVES = 8
 KEY = """<p><b>Precision</b> is the share of the pictures given a label that have it, <b>recall</b> the share of those
 that have it that were given it; <b>average precision</b> says how well they stand before all others, whatever the
 threshold.</p>"""
-FOOT = """How each figure is made stands in <code>beautynet/scores.py</code>; the same figures for machines in
+FOOT = """How each figure is made stands in <code>beautynet/classifying/scores.py</code>; the same for machines in
 <code>report.json</code> beside this page, the plots in <code>report.png</code>. Few pictures make rough figures."""
 
 

@@ -21,7 +21,7 @@ def info(target: str | Path) -> str:
     if path.is_dir() and not _is_run(path):
         return _of_dataset(path)
     parts = []
-    if (DATA / path).is_dir():
+    if (DATA / path).is_dir() and not _is_run(DATA / path):  # which is `path` itself where that is absolute
         parts.append(_of_dataset(path))
     if any((checkpoints.CHECKPOINTS / path / kind.file).exists() for kind in checkpoints.KINDS):
         parts.append(_of_model(path))

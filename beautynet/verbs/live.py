@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
 from beautynet.console import console
@@ -88,4 +88,12 @@ def routes(stage: Stage, films: Path = Path()) -> list[BaseRoute]:
     async def page(_: Request) -> Response:
         return HTMLResponse(filled("live"))
 
-    return [*answered, Route("/", page), Mount("/", StaticFiles(directory=PAGES))]
+    assets = [path for path in PAGES.iterdir() if path.suffix in (".js", ".css")]  # the rest is to be filled in
+    return [*answered, Route("/", page), *(Route(f"/{path.name}", _file(path)) for path in assets)]
+
+
+def _file(path: Path) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(_: Request) -> Response:
+        return FileResponse(path)
+
+    return answer

@@ -12,6 +12,7 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 from beautynet import files
@@ -47,7 +48,7 @@ def runtime(cdn: str = CDN, fetcher: Fetcher | None = None) -> list[Path]:
         for name, data in _by_npm(npm):
             files.write_bytes(folder / name, data)
     else:
-        with fetcher or Fetcher() as opened:
+        with nullcontext(fetcher) if fetcher else Fetcher() as opened:
             for path in paths:
                 if not _is_right(path):
                     opened.download(f"{cdn}/{path.name}", path, MOST_BYTES)
