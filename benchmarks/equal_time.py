@@ -1,7 +1,7 @@
 """Our training beside plain pix2pix at equal time: same photos, split, conditions, held-out pictures and wall clock.
 
     python benchmarks/equal_time.py PHOTOS --everyday OTHERS [--minutes 20] [--size 128] [--on ranked mean edges]
-        [--passed 0.5 1 2]
+        [--passed 0.5 1 2] [--seed 0]
 
 One after the other, each in a process of its own, start-up included in its minutes; each is then measured by
 `beautynet evaluate`. Networks and reports are left in --out; what has its report there is not trained again. With
@@ -35,7 +35,7 @@ def ours(given: argparse.Namespace, settings: dict[str, str], minutes: float, re
         "everyday": str(given.everyday.resolve()) if given.everyday else None,
         "name": report.parent.name,
         "report": str(report),
-        "settings": {"minutes": minutes, "size": given.size, **settings},
+        "settings": {"minutes": minutes, "size": given.size, "seed": given.seed, **settings},
     }
     return work(arguments)
 
@@ -43,7 +43,7 @@ def ours(given: argparse.Namespace, settings: dict[str, str], minutes: float, re
 def plain(given: argparse.Namespace, settings: dict[str, str], minutes: float, report: Path) -> list[str]:
     """And plain pix2pix."""
     command = [sys.executable, str(PLAIN), str(given.data.resolve()), "--report", "-o", str(report.parent)]
-    command += ["--minutes", str(minutes), "--size", str(given.size)]
+    command += ["--minutes", str(minutes), "--size", str(given.size), "--seed", str(given.seed)]
     command += [word for name, value in settings.items() for word in (f"--{name}", value)]
     return [*command, *(["--everyday", str(given.everyday.resolve())] if given.everyday else [])]
 
@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, choices=(128, 256), default=128)
     parser.add_argument("--on", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
     parser.add_argument("--passed", type=float, nargs="+", default=[], help="minutes after which ours may be better")
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--out", type=Path, default=Path("equal-time"))
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
@@ -74,7 +75,7 @@ COMMANDS = {"plain": plain, "ours": ours}
 
 def trained(who: str, name: str, minutes: float, given: argparse.Namespace) -> dict[str, Any]:
     """The report of one network, which is trained first if there is none."""
-    report = given.out.resolve() / f"{who},{name},{given.size},{minutes:g}" / "report"
+    report = given.out.resolve() / f"{who},{name},{given.size},{minutes:g},{given.seed}" / "report"
     if not (report / "report.json").exists():
         environment = {**os.environ, "PYTHONPATH": str(PLAIN.parents[1])}
         command = COMMANDS[who](given, CONDITIONS[name], minutes, report)
@@ -98,7 +99,9 @@ def table(name: str, plain: dict[str, Any], ours: dict[str, Any]) -> str:
             shown = mine["values"].get("condition")
             a, b = theirs["values"]["output"], mine["values"]["output"]
             columns = f"{'' if shown is None else f'{shown:.3f}':>9}{a:9.3f}{b:9.3f}{b / a if a else 0:12.2f}"
-            lines.append(f"{mine['name']:28}{columns}  {mine['better']}")
+            held = [each["intervals"].get("output") for each in (theirs, mine)]
+            sure = "; ".join(f"{low:.3g} to {high:.3g}" for low, high in filter(None, held))
+            lines.append(f"{mine['name']:28}{columns}  {mine['better']}{f' (95 %: {sure})' if sure else ''}")
     return "\n".join(lines)
 
 
