@@ -141,7 +141,7 @@ def _decode(file: IO[bytes], *, keep: bool = False, hashable: bool = False) -> D
         with Image.open(file, formats=_formats()) as image:
             size = image.size
             if size[0] * size[1] > MAX_PIXELS:
-                raise Unreadable(_too_large(size[0] * size[1]))
+                raise Unreadable(_too_large(size[0] * size[1], MAX_PIXELS))
             is_plain = image.format == "JPEG" and image.mode == "RGB" and _orientation(image) == 1
             untouched = is_plain and _foreign_profile(image) is None
             if untouched and hashable:
@@ -182,7 +182,7 @@ def _formats() -> list[str]:
     return [name for name in _FORMATS if name in Image.OPEN]
 
 
-def _too_large(pixels: int, most: int = MAX_PIXELS) -> str:
+def _too_large(pixels: int, most: int) -> str:
     return f"{pixels / 1e6:.0f} megapixels, over the limit of {most / 1e6:.0f}"
 
 

@@ -10,7 +10,7 @@ import shutil
 import sys
 import unicodedata
 from collections.abc import Callable, Container, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -174,7 +174,7 @@ def _is_running(process: int) -> bool:
     except ProcessLookupError:
         return False
     except (PermissionError, OverflowError):
-        return True
+        pass
     return True
 
 
@@ -249,14 +249,14 @@ def held(place: Path, refusal: str, named: Path | None = None) -> Iterator[None]
 
     BeautyError, saying `refusal`, while somebody else does, and where it cannot be made (see `atomic` of `named`).
     """
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        file = open(place, "wb")  # noqa: SIM115 (what is done under the lock has errors of its own)
-    except OSError as error:
-        if sentence := explained(error, named or place):
-            raise BeautyError(sentence) from error
-        raise
-    with file:
+    with ExitStack() as stack:
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(open(place, "wb"))
+        except OSError as error:
+            if sentence := explained(error, named or place):
+                raise BeautyError(sentence) from error
+            raise
         if not lock(file.fileno()):
             raise BeautyError(refusal)
         yield

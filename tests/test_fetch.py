@@ -195,9 +195,9 @@ def test_private_addresses_are_refused(address: str) -> None:
         assert reason(fetcher, address).startswith(("a private address", "cannot connect"))
 
 
-def test_redirects_and_names_lead_to_no_private_address(monkeypatch: pytest.MonkeyPatch) -> None:
+def resolve_as(answers: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names have these addresses, all others their own."""
     resolve = socket.getaddrinfo
-    answers = {"photos.example": ["93.184.215.14", "127.0.0.1"], "rebound.example": ["::1"]}
 
     def resolved(host: str, port: int, *rest: object, **more: object) -> list[object]:
         found = answers.get(host)
@@ -206,6 +206,11 @@ def test_redirects_and_names_lead_to_no_private_address(monkeypatch: pytest.Monk
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in found]
 
     monkeypatch.setattr(socket, "getaddrinfo", resolved)
+
+
+def test_redirects_and_names_lead_to_no_private_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = {"photos.example": ["93.184.215.14", "127.0.0.1"], "rebound.example": ["::1"]}
+    resolve_as(answers, monkeypatch)
     with Web() as web:
         port = web.url.rpartition(":")[2]
         web.routes["/secret"] = body(DATA)
@@ -272,14 +277,8 @@ def test_a_host_of_many_addresses_has_time_for_its_handshake(tmp_path: Path, mon
     authority.issue_cert("photos.example").configure_cert(context)
     context.sni_callback = lambda *_: time.sleep(0.6)
     with Web(tls=context) as web:
-        port = int(web.url.rpartition(":")[2])
-        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{last}", port)) for last in range(1, 6)]
-        resolve = socket.getaddrinfo
-
-        def resolved(host: str, *rest: object, **more: object) -> list[object]:
-            return found if host == "photos.example" else list(resolve(host, *rest, **more))  # type: ignore[arg-type]
-
-        monkeypatch.setattr(socket, "getaddrinfo", resolved)
+        port = web.url.rpartition(":")[2]
+        resolve_as({"photos.example": [f"127.0.0.{last}" for last in range(1, 6)]}, monkeypatch)
         web.routes["/photo"] = body(DATA)
         with Fetcher(replace(QUICK, attempts=1)) as fetcher:
             assert fetcher.fetch(f"https://photos.example:{port}/photo") == DATA

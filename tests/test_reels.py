@@ -31,6 +31,7 @@ class Broken(Reel):
         raise RuntimeError("out of order")
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_whatever_ends_it_is_said() -> None:
     with Broken() as reel, pytest.raises(BeautyError, match="out of order"):
         reel.newest(patience=5)

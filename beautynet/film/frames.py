@@ -43,7 +43,8 @@ class Cuts:
         """Whether this frame (H, W, 3) is of another scene than the one before it."""
         pixels = picture[::16, ::16].astype(np.float32)
         mean = pixels.mean((0, 1))
-        now = _Sample(pixels - mean, mean, float(np.abs(pixels - mean).mean()))
+        content = pixels - mean
+        now = _Sample(content, mean, float(np.abs(content).mean()))
         before, self._before = self._before, now
         if before is None or before.content.shape != now.content.shape:
             return before is not None

@@ -69,8 +69,11 @@ class Reel(ABC):
     def _run(self) -> None:
         try:
             self._play()
-        except Exception as error:  # whatever it is, who waits for pictures has to hear of it
+        except BeautyError as error:
+            self._end(str(error))
+        except BaseException as error:  # our own mistake: who waits for pictures has to hear of it, too
             self._end(str(error) or type(error).__name__)
+            raise
 
     @abstractmethod
     def _play(self) -> None:

@@ -59,7 +59,6 @@ class Segments:
         self._writer: FilmWriter | None = None
         self._remember: Callable[[], dict[str, NDArray[Any]]] = dict
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             busy = f"another run is rendering {target}: wait until it is done, or stop it"
             self._stack.enter_context(files.held(self.folder / "lock", busy, target))
             files.clear_leftover(target)
@@ -176,9 +175,9 @@ def is_resumable(target: Path, settings: Mapping[str, Any]) -> bool:
 
 def others(target: Path, settings: Mapping[str, Any]) -> str:
     """What whole segments of this film, made with other settings, are there, in words; empty if there are none."""
-    notes = folder_of(target).glob("[0-9]*.npz")
     if not film_format(target).sound:
         return ""
+    notes = folder_of(target).glob("[0-9]*.npz")
     count = sum(each.with_suffix(target.suffix.lower()).exists() for each in notes)
     if not count or is_resumable(target, settings):
         return ""

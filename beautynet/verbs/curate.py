@@ -81,7 +81,10 @@ def curate(
         path = checkpoints.CHECKPOINTS / f"{folder.resolve().name}{judge.SUFFIX}" / checkpoints.CLASSIFIER.file
         out = [folder / REJECTED / name for name, row in rows.items() if row.status == "rejected"]
         (asked, unseen), features = _trained(folder, photos, out, like, unlike, path, device)
-    shares = {name: unseen.get(name, float(asked.shares(found[None])[0])) for name, found in features.items()}
+    shares = {
+        name: unseen[name] if name in unseen else float(asked.shares(found[None])[0])
+        for name, found in features.items()
+    }
     with Manifest(folder) as opened:
         curation.judge(opened, [rows[name] for name in shares], list(shares.values()))
     return CurateSummary(
