@@ -54,19 +54,32 @@ def roughness(picture: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize(
-    ("curve", "primaries", "white", "red"),  # white of 203 cd/m² (BT.2408), and its red of BT.709
+    ("curve", "primaries", "signals"),  # 50, 203, 500 and 1000 cd/m², in ten bits, and BT.709's red of 50
     [
-        (16, 9, (573, 512, 512), (392, 438, 608)),
-        (16, 13, (573, 512, 512), (392, 438, 608)),  # at a number that there is not, libav would crash
-        (18, 9, (721, 512, 512), (360, 405, 705)),
+        (16, 9, (450, 573, 657, 723, (295, 453, 593))),
+        (16, 13, (450, 573, 657, 723, (295, 453, 593))),  # a number that there is not
+        (18, 9, (499, 721, 846, 940, (259, 440, 649))),
     ],
     ids=["PQ", "PQ of whatever", "HLG"],
 )
-def test_hdr(tmp_path: Path, curve: int, primaries: int, white: tuple, red: tuple) -> None:
-    images = [plain(*white), plain(*red)]
-    first, second = encode(tmp_path / "hdr.mkv", images, "ffv1", (primaries, curve, 9))
-    assert first.picture.min() > 248
-    assert likeness(second.picture, np.array([242, 26, 2])) < 6
+def test_hdr(tmp_path: Path, curve: int, primaries: int, signals: tuple[Any, ...]) -> None:
+    """Middle tones are those of a screen of 203 cd/m²; of a white wall, the sky and the sun each is brighter."""
+    images = [plain(luma, 512, 512) for luma in signals[:-1]] + [plain(*signals[-1])]
+    frames = encode(tmp_path / "hdr.mkv", images, "ffv1", (primaries, curve, 9))
+    middle, wall, sky, sun, red = (frame.picture for frame in frames)
+    assert likeness(middle, np.array([142, 142, 142])) < 2  # 255 * (50 / 203) ** (1 / 2.4)
+    assert 215 < wall.min() <= wall.max() < 240 < sky.min() <= sky.max() < sun.min()
+    assert likeness(red, np.array([142, 0, 0])) < 8
+
+
+@pytest.mark.parametrize("layer", ["yuva420p10le", "yuva444p10le"])
+def test_transparent_hdr(tmp_path: Path, layer: str) -> None:
+    picture = np.zeros((64, 64, 4), np.uint8)
+    picture[:, :32] = 200, 200, 200, 255
+    image = av.VideoFrame.from_ndarray(picture, format="rgba").reformat(format=layer)
+    (frame,) = encode(tmp_path / "hdr.mkv", [image], "ffv1", (9, 18, 9))
+    assert likeness(frame.picture[:, 34:], np.array([255, 255, 255])) < 2
+    assert 230 < frame.picture[:, :30].mean() < 250  # HLG's 0.78
 
 
 def test_matrices_that_libav_cannot_do(tmp_path: Path) -> None:

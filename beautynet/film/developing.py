@@ -9,14 +9,14 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import ColorPrimaries, Colorspace, ColorTrc, VideoReformatter
+from av.video.reformatter import Colorspace, VideoReformatter
 from numpy.typing import NDArray
 from PIL import Image
 
 from beautynet.decode import on_white
+from beautynet.film.hdr import ToneMapper, is_hdr
 
 _MATRICES = (0, 1, 4, 5, 6, 7, 9)  # libav's numbers of those from YUV to RGB; at others it gives up
-_PRIMARIES = (1, 9, 11, 12)  # BT.709, BT.2020, two of P3; where there is none by such a number it crashes
 _LEAST = 4  # px, of a side of what can be deinterlaced
 _LARGEST_SD = 1279, 576  # px; what is wider or higher and does not say has HD's colours, as in mpv
 
@@ -25,43 +25,35 @@ class Developer:
     """Makes an upright picture, uint8 RGB (H, W, 3), of each decoded frame of a film, all as large as the first."""
 
     def __init__(self) -> None:
-        self._reformatter = VideoReformatter()  # one for all: HDR's tables take two seconds
+        self._reformatter = VideoReformatter()
         self._size: tuple[int, int] | None = None
+        self._mapper: ToneMapper | None = None
 
     def __call__(self, frame: Any) -> NDArray[np.uint8]:
         """The picture of the next frame."""
         self._size = self._size or (frame.width, frame.height)
         clear = any(component.is_alpha for component in frame.format.components)
-        to = "rgba" if clear else "rgb24"
-        image = self._reformatter.reformat(frame, *self._size, to, **_colours(frame)).to_ndarray()
+        if frame.colorspace not in _MATRICES:
+            is_hd = frame.width > _LARGEST_SD[0] or frame.height > _LARGEST_SD[1]
+            frame.colorspace = Colorspace.BT2020 if is_hdr(frame) else Colorspace.ITU709 if is_hd else Colorspace.ITU601
+        shown = self._tone_mapped(frame, "gbrap16le" if clear else "gbrp16le") if is_hdr(frame) else frame
+        image = self._reformatter.reformat(shown, *self._size, "rgba" if clear else "rgb24").to_ndarray()
         picture = np.asarray(on_white(Image.fromarray(image))) if clear else image
         lying, down, right = _orientation(frame)
         if lying:
             picture = picture.swapaxes(0, 1)
         return np.ascontiguousarray(picture[::down, ::right])
 
+    def _tone_mapped(self, frame: Any, pixels: str) -> Any:
+        size, curve, primaries = (frame.width, frame.height), frame.color_trc, frame.color_primaries
+        if self._mapper is None or self._mapper.key != (size, pixels, curve, primaries):
+            self._mapper = ToneMapper(size, pixels, curve, primaries)
+        return self._mapper(self._reformatter.reformat(frame, format=pixels))
+
 
 def lies_on_its_side(frame: Any) -> bool:
     """Whether a decoded frame's rows are the columns of its upright picture."""
     return _orientation(frame)[0]
-
-
-def _colours(frame: Any) -> dict[str, Any]:
-    """What `reformat` has to know to make colours of a screen (BT.709) of a frame's, whose tags are mended."""
-    is_hdr = frame.color_trc in (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)  # PQ, HLG
-    if frame.colorspace not in _MATRICES:
-        is_hd = frame.width > _LARGEST_SD[0] or frame.height > _LARGEST_SD[1]
-        frame.colorspace = Colorspace.BT2020 if is_hdr else Colorspace.ITU709 if is_hd else Colorspace.ITU601
-    if not is_hdr:
-        return {}
-    if frame.color_primaries not in _PRIMARIES:
-        frame.color_primaries = ColorPrimaries.BT2020
-    # BT.709's curve is as good as sRGB's here: both are shown alike, and this one is 12 times as fast
-    return {
-        "dst_colorspace": Colorspace.ITU709,
-        "dst_color_trc": ColorTrc.BT709,
-        "dst_color_primaries": ColorPrimaries.BT709,
-    }
 
 
 def _orientation(frame: Any) -> tuple[bool, int, int]:
