@@ -425,7 +425,7 @@ def image(paths: tuple[Path, ...], layout: str | None, **given: Any) -> None:
 )
 @click.option("--start", type=time_in_film, default="0", metavar="TIME", help="Begin here: seconds, m:ss or h:mm:ss.")
 @click.option("--end", type=time_in_film, metavar="TIME", help="And end here.")
-@click.option("--fps", type=float, help="Frames a second.  [default: the film's own]")
+@click.option("--fps", type=float, help="Frames a second.  [default: the film's own; of numbered pictures 25]")
 @click.option("--loop", type=float, metavar="MB", help="Write a GIF (or WebP, by -o) that repeats, so large at most.")
 @click.option("--poster", is_flag=True, help="And a JPEG of its most colourful moment, beside it.")
 @click.option("--force", is_flag=True, help="Replace a film that is there without asking.")
@@ -453,6 +453,7 @@ def video(
       beautynet video walk.mov --start 1:30 --end 1:36 --layout wipe --loop 8
       beautynet video clip.mp4 -c flowers --size 384
       beautynet video holiday/ -o dreams/
+      beautynet video render/%04d.png --fps 24
       beautynet video - --size 640x360 -o -
     """
     if [*map(str, films)] == ["-"]:

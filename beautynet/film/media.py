@@ -16,8 +16,10 @@ from PIL import Image
 
 from beautynet.decode import MAX_PIXELS, Unreadable, decode, on_white
 from beautynet.errors import BeautyError
+from beautynet.film import numbered
 from beautynet.film.developing import Developer, lies_on_its_side, progressive
 from beautynet.film.frames import Frame
+from beautynet.film.numbered import Numbered
 
 USUAL_RATE = Fraction(25)  # frames/s, of films that do not say
 MOST_RATE = 240  # frames/s; a guess above it was made of times in ms
@@ -31,7 +33,8 @@ class Film:
     """A film, animation or picture, opened for reading: iterate over it, once, for its `Frame`s.
 
     `start` and `end` (seconds) cut a part out of it, whose times begin at 0; `fps` shows it in so many frames a second,
-    each moment the frame that was on, where None keeps the frames as they are. Times strictly increase, whatever the
+    each moment the frame that was on, where None keeps the frames as they are. `path` may be a pattern of numbered
+    pictures (frames/%04d.png), of which `rate` go to a second, 25 if it is None. Times strictly increase, whatever the
     file says. Damaged parts are stepped over and end up as a sentence in `warnings`. `size` is (width, height) as
     shown, `rate` the nominal frames/s, `expected` the announced number of frames or None, `pixel_aspect` a pixel's
     width / height. BeautyError if there is no frame to be had.
@@ -43,14 +46,19 @@ class Film:
         start: float = 0,
         end: float | None = None,
         fps: float | None = None,
+        rate: float | None = None,
     ) -> None:
         self.path = Path(path)
         self.start = _exact(start)
         self.end = None if end is None else _exact(end)
         self._fps = None if fps is None else _exact_rate(fps)
         self.warnings: list[str] = []
-        _check_file(self.path)
-        self._source = _animation(self.path) or _Stream(self.path)
+        self._source: Numbered | _Pillow | _Stream
+        if numbered.are_meant(self.path):
+            self._source = Numbered(self.path, USUAL_RATE if rate is None else _exact_rate(rate))
+        else:
+            _check_file(self.path)
+            self._source = _animation(self.path) or _Stream(self.path)
         try:
             self._frames = _part(self._source.frames(self.start), self.start, self.end)
             first = next(self._frames, None)
@@ -83,7 +91,15 @@ class Film:
             sure = min(sure, self.start + Fraction(9, 10) * (self.end - self.start))
         if self._source.damaged or self.start + end < sure:
             of = f" of {self.expected}" if self.expected and count < self.expected else ""
-            self.warnings.append(f"{self.path.name}: {count}{of} frames; the rest is damaged")
+            self.warnings.append(f"{self.path.name}: {count}{of} frames; the rest is damaged or missing")
+
+    @property
+    def identity(self) -> tuple[str | int, ...]:
+        """What tells it from other films, and from what was or will be in its place."""
+        if isinstance(self._source, Numbered):
+            return str(self.path.absolute()), *numbered.state(self.path), str(self._source.rate)
+        found = self.path.stat()
+        return str(self.path.resolve()), found.st_size, found.st_mtime_ns
 
     def close(self) -> None:
         """Let go of the file."""

@@ -20,7 +20,7 @@ from beautynet.config import STEADY
 from beautynet.console import console, progress
 from beautynet.errors import BeautyError, UsageError
 from beautynet.files import Paths, dreams_of, listed, named
-from beautynet.film import loops
+from beautynet.film import loops, numbered
 from beautynet.film.frames import Batch, Frame, in_batches
 from beautynet.film.layout import LAYOUTS, compose, composed_size
 from beautynet.film.media import SUFFIXES, Film
@@ -104,6 +104,7 @@ def video(
     `out` is a name (its suffix chooses the format, see `rendering.FORMATS`), a folder, or None for `film.beauty.mp4`
     beside the film. `steady` (0..1) is how much a dream leans on the one before it: at 0 only what the network is shown
     does, and it flickers. `start` and `end` (seconds) dream a part of the film, `fps` that many frames of each second.
+    A `source` such as frames/%04d.png is a film of numbered pictures, `fps` of them a second, 25 if that is None.
     `loop` makes a GIF or WebP of at most so many MB of it, `poster` a JPEG of its most colourful moment beside it. What
     is there already, a film or what is rendered of another one, is replaced if `force` says so, True or a function of a
     sentence that says what it is. A loaded `translator` replaces what chooses and sets one.
@@ -116,8 +117,10 @@ def video(
     _check(layout, start, end, fps, loop)
     if loop is not None and film_format(target).sound:
         raise UsageError(f"a loop in {target.name} will not do: name a .gif or .webp")
-    asked, slowed = _frames_a_second(source, target, fps, loop)
-    with Film(source, start, end, asked) as film:
+    pictures = numbered.are_meant(source)
+    rate, fps = (fps, None) if pictures else (None, fps)
+    asked, slowed = _frames_a_second(source, target, fps, loop, rate)
+    with Film(source, start, end, asked, rate) as film:
         if translator is None:
             from beautynet.translator import Translator
 
@@ -125,7 +128,7 @@ def video(
                 checkpoint, device=device, size=size, abstraction=abstraction, colors=colors, steady=steady
             )
         settings = {
-            "film": (str(source.resolve()), source.stat().st_size, source.stat().st_mtime_ns),
+            "film": film.identity,
             "layout": layout,
             "start": start,
             "end": end,
@@ -151,7 +154,9 @@ def video(
             if loop is None or not interrupted:
                 with console.status("putting it together"):
                     lost += segments.join(
-                        source if loop is None else None, film.start, cut_short=interrupted or end is not None
+                        source if loop is None and not pictures else None,
+                        film.start,
+                        cut_short=interrupted or end is not None,
                     )
             if interrupted:
                 raise _stopped(segments, f"{target} has" if loop is None else "there are")
@@ -203,7 +208,9 @@ def videos(
     sources = [each for each in named(paths, FILMS) if each[0] in given or not _is_still(each[0])]
     if not sources:
         asked = ", ".join(map(str, listed(paths)))
-        raise BeautyError(f"no films in {asked or 'nothing'}: name films or folders of them")
+        patterns = [str(found) for folder in listed(paths) if (found := numbered.pattern_of(folder))]
+        hint = f"; its pictures are one if you name {patterns[0]}" if patterns else ""
+        raise BeautyError(f"no films in {asked or 'nothing'}: name films or folders of them{hint}")
     if out is not None and (Path(out).is_file() or Path(out).suffix.lower() in FORMATS):
         raise BeautyError(f"{out} is no folder, which several films need: choose another name")
     network = {name: settings.pop(name) for name in NETWORK if name in settings}
@@ -211,7 +218,8 @@ def videos(
         from beautynet.translator import Translator
 
         translator = Translator.load(network.pop("checkpoint", None), **network)
-    targets = dreams_of(sources, None if out is None else Path(out), partial(_suffix, loop=settings.get("loop")))
+    named_after = [(_titled(source), inside) for source, inside in sources]
+    targets = dreams_of(named_after, None if out is None else Path(out), partial(_suffix, loop=settings.get("loop")))
     for (source, _), target in zip(sources, targets, strict=True):
         try:
             yield video(source, target, translator=translator, **settings)
@@ -247,25 +255,24 @@ def _check(
         raise UsageError(f"--loop {loop:g} will not do: it has to be over 0")
 
 
-def _rate(source: Path) -> float:
-    with Film(source) as film:
-        return float(film.rate)
-
-
 def _frames_a_second(
-    source: Path, target: Path, fps: float | None, loop: float | None
+    source: Path, target: Path, fps: float | None, loop: float | None, rate: float | None
 ) -> tuple[float | None, list[str]]:
     """Frames a second to dream, None for the film's own, and what is to be said if the format shows no more.
 
-    Every second frame, or third, is even; what fits best would not be.
+    Every second frame, or third, is even; what fits best would not be. `rate` is that of numbered pictures.
     """
-    wanted = fps or (loop and min(loops.FPS, _rate(source)))
     most = film_format(target).most_fps
-    rate = (wanted or _rate(source)) if most else 0
-    if not most or rate <= most:
+    if not most and not loop:
+        return fps, []
+    with Film(source, rate=rate) as film:
+        own = float(film.rate)
+    wanted = fps or (loop and min(loops.FPS, own))
+    if not most or (wanted or own) <= most:
         return wanted, []
-    slower = rate / math.ceil(rate / most)
-    return slower, [f"{target.suffix} shows at most {most} frames a second: it has {slower:.4g} of {rate:.4g}"]
+    had = wanted or own
+    slower = had / math.ceil(had / most)
+    return slower, [f"{target.suffix} shows at most {most} frames a second: it has {slower:.4g} of {had:.4g}"]
 
 
 def _warn_if_large(film: Film, layout: str) -> None:
@@ -309,10 +316,15 @@ def _suffix(source: Path, loop: float | None) -> str:
     return ".gif" if loop is not None else suffix if suffix in _LIKE_THE_FILM else ".mp4"
 
 
+def _titled(source: Path) -> Path:
+    """What a film's dream is named after."""
+    return numbered.title(source) if numbered.are_meant(source) else source
+
+
 def _target(source: Path, out: Path | None, loop: float | None) -> Path:
     """Where the dream goes; a BeautyError if that is no film's name, or the film itself."""
     if out is None or out.is_dir():
-        (out,) = dreams_of([(source, Path())], out, partial(_suffix, loop=loop))
+        (out,) = dreams_of([(_titled(source), Path())], out, partial(_suffix, loop=loop))
     film_format(out)
     if out.exists() and source.exists() and out.samefile(source):
         raise BeautyError(f"{out} is the film itself: choose another name for the dream")

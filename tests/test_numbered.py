@@ -1,0 +1,140 @@
+"""Numbered pictures are a film. All by real pictures, written here."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_media import likeness, pictures
+from test_video import Negative
+
+from beautynet.errors import BeautyError
+from beautynet.film import numbered
+from beautynet.film.media import Film
+from beautynet.verbs.video import video, videos
+
+
+def written(folder: Path, name: str, numbers: range | list[int], width: int = 96) -> list[np.ndarray]:
+    """Pictures by these numbers; `name` is what one is named after."""
+    folder.mkdir(exist_ok=True, parents=True)
+    shown = list(pictures(len(numbers), width, 64))
+    for number, picture in zip(numbers, shown, strict=True):
+        Image.fromarray(picture).save(folder / (name % number))
+    return shown
+
+
+@pytest.mark.parametrize("name", ["%04d.png", "shot 2_%d.tif", "100%%_%02d.webp"])
+def test_in_the_order_of_their_numbers(tmp_path: Path, name: str) -> None:
+    numbers = list(range(95, 103))
+    shown = written(tmp_path, name, numbers)
+    with Film(tmp_path / name.replace("%%", "%"), rate=24) as film:
+        frames = list(film)
+    assert [frame.time for frame in frames] == [Fraction(number, 24) for number in range(8)]
+    assert {frame.duration for frame in frames} == {Fraction(1, 24)}
+    assert (film.rate, film.expected, film.size, film.warnings) == (24, 8, (96, 64), [])
+    if not name.endswith("webp"):
+        assert all((frame.picture == picture).all() for frame, picture in zip(frames, shown, strict=True))
+
+
+def test_the_one_before_stays_while_one_is_missing(tmp_path: Path) -> None:
+    written(tmp_path, "%04d.png", [1, 2, 3, 6, 7])
+    (tmp_path / "0007.png").write_bytes(b"not a picture")
+    with Film(tmp_path / "%04d.png", rate=10) as film:
+        frames = list(film)
+    assert [(frame.time * 10, frame.duration * 10) for frame in frames] == [(0, 1), (1, 1), (2, 3), (5, 2)]
+    assert film.warnings == ["%04d.png: 4 of 7 frames; the rest is damaged or missing"]
+
+
+def test_a_part(tmp_path: Path) -> None:
+    shown = written(tmp_path, "%04d.png", range(10))
+    (tmp_path / "0001.png").write_bytes(b"not a picture")  # which nobody looks at
+    with Film(tmp_path / "%04d.png", start=0.25, end=0.55, rate=10) as film:
+        frames = list(film)
+    assert [(frame.time * 20, frame.duration * 20) for frame in frames] == [(0, 1), (1, 2), (3, 2), (5, 1)]
+    assert (frames[0].picture == shown[2]).all()
+    assert not film.warnings
+
+
+def test_all_as_large_as_the_first(tmp_path: Path) -> None:
+    written(tmp_path, "%d.png", [1, 2])
+    shown = written(tmp_path, "%d.png", [3], width=192)
+    with Film(tmp_path / "%d.png") as film:
+        last = list(film)[-1].picture
+    assert last.shape == (64, 96, 3)
+    assert likeness(last, shown[0].reshape(64, 96, 2, 3).mean(2)) < 1
+
+
+def test_other_names_are_none_of_them(tmp_path: Path) -> None:
+    for name in ("0001.png", "0002.png", "10000.png", "3.png", "00004.png", "0005.jpg", "a0006.png", "0007.png.png"):
+        written(tmp_path, name.replace("%", "%%") + "%.0s", [0])
+    with Film(tmp_path / "%04d.png") as film:
+        assert film.expected == 10000
+        assert len(list(film)) == 3
+
+
+def test_a_file_of_such_a_name_is_a_file(tmp_path: Path) -> None:
+    written(tmp_path, "%%d.png%.0s", [0])
+    assert not numbered.are_meant(tmp_path / "%d.png")
+    with Film(tmp_path / "%d.png") as film:
+        assert len(list(film)) == 1
+
+
+@pytest.mark.parametrize(
+    ("pattern", "title"),
+    [
+        ("a/%04d.png", "a.png"),
+        ("a/walk_%04d.png", "a/walk.png"),
+        ("v1.2/%d.jpg", "v1.2.jpg"),
+        ("a/%d-b.png", "a/b.png"),
+    ],
+)
+def test_titles(pattern: str, title: str) -> None:
+    assert numbered.title(Path(pattern)) == Path(title)
+
+
+def test_title_of_those_in_this_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert numbered.title(Path("%d.png")) == tmp_path.with_name(f"{tmp_path.name}.png")
+    assert numbered.title(Path("/%d.png")) == Path("/film.png")
+
+
+def test_patterns_are_found(tmp_path: Path) -> None:
+    assert numbered.pattern_of(tmp_path) is None
+    assert numbered.pattern_of(tmp_path / "nowhere") is None
+    written(tmp_path, "v2_%03d.jpg", range(98, 103))
+    written(tmp_path, "other%d.jpg", range(3))
+    assert numbered.pattern_of(tmp_path) == tmp_path / "v2_%03d.jpg"
+
+
+def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+    written(tmp_path, "%03d.png", range(3))
+    with pytest.raises(BeautyError, match=r"no pictures are named like .*%04d.png: name .*%03d.png, which there are"):
+        Film(tmp_path / "%04d.png")
+    with pytest.raises(BeautyError, match=r"no films in .*: .*; its pictures are one if you name .*%03d.png"):
+        list(videos(tmp_path, translator=Negative()))
+
+
+def test_dreamt(tmp_path: Path) -> None:
+    """The film is beside the folder, has their number of frames a second, and begins anew when a picture changes."""
+    folder = tmp_path / "frames"
+    shown = written(folder, "%04d.png", range(1, 7))
+    summary = video(folder / "%04d.png", layout="only", fps=12, translator=Negative())
+    assert summary.out == tmp_path / "frames.beauty.mp4"
+    assert (summary.frames, summary.warnings) == (6, ())
+    with Film(summary.out) as film:
+        frames = list(film)
+    assert [frame.time for frame in frames] == [Fraction(number, 12) for number in range(6)]
+    assert likeness(frames[3].picture, 255 - shown[3]) < 12
+    before = numbered.state(folder / "%04d.png")
+    (folder / "0003.png").write_bytes((folder / "0004.png").read_bytes())
+    assert numbered.state(folder / "%04d.png") != before
+
+
+def test_a_gif_plays_at_their_speed(tmp_path: Path) -> None:
+    written(tmp_path, "%04d.png", range(12))
+    summary = video(tmp_path / "%04d.png", tmp_path / "a.gif", fps=60, translator=Negative())
+    assert summary.warnings == (".gif shows at most 50 frames a second: it has 30 of 60",)
+    with Film(summary.out) as film:
+        frames = list(film)
+    assert float(frames[-1].time + frames[-1].duration) == pytest.approx(0.2, abs=0.011)
