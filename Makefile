@@ -12,6 +12,7 @@ check: .venv/dev
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
+	.venv/bin/mypy --platform win32 beautynet
 
 .venv/runtime: pyproject.toml | .venv/bin/pip
 	.venv/bin/pip install --quiet --editable .

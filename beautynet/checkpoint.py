@@ -24,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from beautynet import networks
+from beautynet import files, networks
 from beautynet.errors import BeautyError
 from beautynet.files import atomic, held, write_bytes, write_text
 
@@ -174,7 +174,8 @@ def read_weights(path: Path, kind: Kind = GENERATOR) -> dict[str, Tensor]:
     """The weights in `path` as they were written; a BeautyError if they are not."""
     read_header(path, kind)
     with _opened(path) as file:
-        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        # a copy: Windows lets nobody write a file anew whose bytes are in use
+        weights = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a dict)
         metadata = file.metadata()
     if metadata.get(CHECKSUM, intact := checksum(metadata, weights)) != intact:  # files of before 2026-11-21 have none
         raise BeautyError(f"{path} is damaged: its checksum is wrong; `{kind.made_by}` writes it anew")
@@ -189,7 +190,7 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())  # before the one before it gives up its name
         with suppress(FileNotFoundError):
-            os.replace(folder / STATE, folder / PREVIOUS_STATE)
+            files.replace(folder / STATE, folder / PREVIOUS_STATE)
 
 
 def load_state(folder: Path) -> dict[str, Any] | None:

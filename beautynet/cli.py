@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import fields
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -42,6 +43,8 @@ class Commands(click.Group):
         from beautynet import memory
 
         memory.share()
+        if isinstance(sys.stdout, TextIOWrapper):  # names in any script, also into a file on Windows; never a failure
+            sys.stdout.reconfigure(encoding=None if sys.stdout.isatty() else "utf-8", errors="backslashreplace")
         ours = threading.current_thread() is threading.main_thread()
         if ours and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # which would leave temporary folders behind
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

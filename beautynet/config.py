@@ -83,6 +83,8 @@ class TrainConfig:
 
     def for_device(self, device: str) -> TrainConfig:
         """The same with what depends on other settings and on the device ("cpu", "cuda", "mps") filled in."""
+        if device == "mps" and self.size % 16:  # torch pools there by whole numbers only
+            raise UsageError(f"--size {self.size} will not do on this device: it has to be a multiple of 16")
         slow = device == "cpu"
         borrows = (self.condition, self.palette) == ("clusters", "borrowed")
         return replace(

@@ -58,8 +58,8 @@ def peak_memory(device: torch.device) -> int | None:
         return torch.cuda.max_memory_allocated(device)
     with suppress(OSError, ValueError, StopIteration), open("/proc/self/status", encoding="ascii") as lines:
         return 1024 * int(next(line for line in lines if line.startswith("VmHWM:")).split()[1])
-    try:
-        import resource  # which on Linux counts what the program had that started this one
-    except ModuleNotFoundError:  # Windows
+    if sys.platform == "win32":
         return None
+    import resource  # which on Linux counts what the program had that started this one
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

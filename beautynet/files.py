@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import sys
+import time
 import unicodedata
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,11 +20,6 @@ import numpy as np
 from PIL import Image
 
 from beautynet.errors import BeautyError
-
-try:
-    import fcntl
-except ImportError:  # Windows: two runs in one place are then not noticed
-    fcntl = None  # type: ignore[assignment, unused-ignore]
 
 Paths = str | Path | Sequence[str | Path]
 """One path or several: a string taken for a sequence would be one path a letter."""
@@ -38,6 +34,11 @@ MADE = ".beauty"
 """Before the last suffix of what we made: such pictures and films are none to begin with."""
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is nobody's own: what begins with a dot, and what Windows and macOS add."""
+    return name.startswith(".") or name.lower() in ("desktop.ini", "thumbs.db", "icon\r")
+
+
 def named_in(folder: Path, suffixes: Container[str] | None) -> list[Path]:
     """What is named with such a suffix (None: all files) in a folder and in those below it, sorted.
 
@@ -45,8 +46,8 @@ def named_in(folder: Path, suffixes: Container[str] | None) -> list[Path]:
     """
     found: list[Path] = []
     for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        files = (Path(place, name) for name in names if not name.startswith("."))
+        folders[:] = [name for name in folders if not is_hidden(name)]
+        files = (Path(place, name) for name in names if not is_hidden(name))
         wanted = (p for p in files if suffixes is None or p.suffix.lower() in suffixes)
         found += (p for p in wanted if MADE not in p.suffixes)
     return sorted(found)
@@ -87,6 +88,9 @@ def folder_name(words: str) -> str:
 
 _MANY = 4
 """Files from which on the whole disk is flushed instead of each: 16 at once took two thirds of the time."""
+WAITS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.5) if os.name == "nt" else ()
+"""Seconds between tries to rename a file."""
+_OR_OPEN = ", or another program has it open" if os.name == "nt" else ""
 _KEPT = 50
 """Characters of a name that a temporary name keeps: file systems take 255 bytes."""
 # Linux' own, which Python does not offer. What others wrote is flushed with ours, so never for one or two files.
@@ -106,9 +110,8 @@ def atomic(path: Path, named: Path | None = None) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
+        _sync(temporary)
+        replace(temporary, path)
     except OSError as error:
         if sentence := explained(error, named or path):
             raise BeautyError(sentence) from error
@@ -136,18 +139,17 @@ def atomic_folder(path: Path, mark: str) -> Iterator[Path]:
         yield new
         for written in new.rglob("*"):
             if written.is_file():
-                with open(written, "rb") as file:
-                    os.fsync(file.fileno())
+                _sync(written)
         if path.exists():
-            os.replace(path, old)
-        os.replace(new, path)
+            replace(path, old)
+        replace(new, path)
     except OSError as error:
         if sentence := explained(error, path):
             raise BeautyError(sentence) from error
         raise
     finally:
         if old.exists() and not path.exists():
-            os.replace(old, path)
+            replace(old, path)
         for each in (new, old):
             shutil.rmtree(each, ignore_errors=True)
     _sync_folder(path.parent)
@@ -160,14 +162,14 @@ def _mend_folder(path: Path) -> None:
         found = name.fullmatch(left.name)
         if found and left.is_dir() and len(path.name) <= _KEPT and not _is_running(int(found[1])):
             if left.suffix == ".old" and not path.exists():
-                os.replace(left, path)
+                replace(left, path)
             else:
                 shutil.rmtree(left, ignore_errors=True)
 
 
 def _is_running(process: int) -> bool:
     """Whether there is such a process; always where one cannot ask (on Windows asking would end it)."""
-    if fcntl is None:
+    if os.name == "nt":
         return True
     try:
         os.kill(process, 0)
@@ -219,8 +221,7 @@ def flush(staged: Sequence[Path]) -> None:
                     raise OSError(ctypes.get_errno(), "cannot be flushed")
             return
         for path in staged:
-            with open(path, "rb") as file:
-                os.fsync(file.fileno())
+            _sync(path)
     except OSError as error:
         if sentence := explained(error, staged[0].parent):
             raise BeautyError(sentence) from error
@@ -232,15 +233,31 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def lock(descriptor: int) -> bool:
-    """Whether the open file is the caller's alone from now on, until it is closed; always where there is no flock."""
-    if fcntl is None:
+if sys.platform == "win32":
+    import msvcrt
+
+    def lock(descriptor: int) -> bool:
+        """Whether the open file is the caller's alone from now on, until it is closed."""
+        os.lseek(descriptor, (1 << 31) - 2, os.SEEK_SET)  # what is locked nobody else can read: so what is not there
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
         return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+
+else:
+    import fcntl
+
+    def lock(descriptor: int) -> bool:
+        """Whether the open file is the caller's alone from now on, until it is closed; always on disks without them."""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:  # some network drives
+            if error.errno not in (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS):
+                raise
+        return True
 
 
 @contextmanager
@@ -285,13 +302,35 @@ def explained(error: OSError, path: Path) -> str | None:
     sentences = {
         errno.ENOSPC: f"disk full while writing {path}: free some space and run the same command again",
         errno.EDQUOT: f"disk quota reached while writing {path}: free some space and run the same command again",
-        errno.EACCES: f"no permission to write {path}: choose another place",
+        errno.EACCES: f"no permission to write {path}{_OR_OPEN}: choose another place",
         errno.EROFS: f"{path} is on a read-only disk: choose another place",
         errno.EISDIR: f"{path} is a folder: choose another name",
         errno.ENOTDIR: f"{path.parent} is not a folder: choose another place",
         errno.EEXIST: f"{path.parent} is not a folder: choose another place",
     }
     return sentences.get(error.errno or 0)
+
+
+def replace(source: Path, target: Path) -> None:
+    """Rename `source` to `target`, which it takes the place of.
+
+    On Windows that is refused while any program has either of them open, as virus scanners, previews and clouds have
+    what is new: it is tried for three seconds.
+    """
+    for wait in WAITS:
+        try:
+            os.replace(source, target)
+        except PermissionError:
+            time.sleep(wait)
+        else:
+            return
+    os.replace(source, target)
+
+
+def _sync(path: Path) -> None:
+    """Put a file on the disk for good."""
+    with open(path, "r+b") as file:  # Windows flushes only what may be written to
+        os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

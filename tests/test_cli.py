@@ -13,6 +13,7 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 import beautynet
 from beautynet import backbones, cli, sources
@@ -269,3 +270,15 @@ def test_sigterm_leaves_no_temporary_folders(checkpoint: Path, tmp_path: Path) -
         server.terminate()
     assert server.returncode == 143
     assert not list(place.glob("beautynet-*"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it allows no such names")
+def test_names_that_no_encoding_has_are_printed(tmp_path: Path, checkpoint: Path) -> None:
+    """Into a file on Windows all is printed in an alphabet of its own; some names here are in none."""
+    folder = tmp_path / os.fsdecode("Łódź ".encode() + b"gr\xfcn")
+    folder.mkdir()
+    Image.new("RGB", (64, 64)).save(folder / "a.png")
+    command = [sys.executable, "-m", "beautynet", "image", folder, "-c", checkpoint, "--device", "cpu"]
+    environment = {**os.environ, "PYTHONPATH": str(REPO), "PYTHONIOENCODING": "cp1252:strict"}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, env=environment, check=True)
+    assert done.stdout.decode().endswith("Łódź gr\\udcfcn/a.beauty.png\n")

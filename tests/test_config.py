@@ -90,3 +90,10 @@ def test_a_run_from_before_a_setting_existed_goes_on() -> None:
     earlier = asdict(TrainConfig())
     del earlier["palette"]
     assert list(TrainConfig(palette="mean").differences(earlier)) == []
+
+
+def test_sizes_that_mps_cannot_pool() -> None:
+    assert TrainConfig(size=96).for_device("mps").size == 96
+    assert TrainConfig(size=120).for_device("cuda").size == 120
+    with pytest.raises(BeautyError, match="--size 120 will not do on this device"):
+        TrainConfig(size=120).for_device("mps")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from beautynet import files
 from beautynet.errors import BeautyError
 from beautynet.files import atomic, atomic_folder, clear_leftover, flush, stage, write_bytes, write_text
 
@@ -74,6 +75,83 @@ def test_staged_files_are_flushed(count: int, tmp_path: Path, monkeypatch: pytes
     if count:
         with pytest.raises(BeautyError, match="disk full"):
             flush(paths)
+
+
+def test_what_is_flushed_may_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows refuses anything else."""
+    fcntl = pytest.importorskip("fcntl")
+    modes = []
+    really = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if not os.path.isdir(f"/proc/self/fd/{descriptor}"):
+            modes.append(fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE)
+        really(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(files, "_syncfs", None)
+    write_text(tmp_path / "a", "x")
+    with atomic_folder(tmp_path / "b", "mark") as folder:
+        (folder / "mark").touch()
+    staged = [tmp_path / f".{number}.part" for number in range(5)]
+    for path in staged:
+        stage(path, b"photo")
+    flush(staged)
+    assert len(modes) == 7
+    assert os.O_RDONLY not in modes
+
+
+@pytest.mark.parametrize("refused", [2, 9])
+def test_who_has_a_file_open_is_waited_for(refused: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows a virus scanner may look into a new file before it is renamed."""
+    really, tries = os.replace, []
+
+    def busy(source: Path, target: Path) -> None:
+        tries.append(source)
+        if len(tries) <= refused:
+            raise PermissionError(errno.EACCES, "The process cannot access the file")
+        really(source, target)
+
+    monkeypatch.setattr(os, "replace", busy)
+    monkeypatch.setattr(files, "WAITS", (0.001,) * 3)
+    (tmp_path / "a").write_text("before")
+    if refused < 4:
+        write_text(tmp_path / "a", "now")
+        assert len(tries) == refused + 1
+    else:
+        with pytest.raises(BeautyError, match="no permission"):
+            write_text(tmp_path / "a", "now")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["now" if refused < 4 else "before"]
+
+
+def test_two_cannot_lock_a_file(tmp_path: Path) -> None:
+    with open(tmp_path / "lock", "wb") as one, open(tmp_path / "lock", "wb") as other:
+        assert files.lock(one.fileno())
+        assert not files.lock(other.fileno())
+        one.close()
+        assert files.lock(other.fileno())
+
+
+@pytest.mark.parametrize("reason", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EIO])
+def test_disks_without_locks(reason: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some network drives have none; a broken one is still an error."""
+
+    def refuse(_descriptor: int, _how: int) -> None:
+        raise OSError(reason, "refused")
+
+    monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", refuse)
+    with open(tmp_path / "lock", "wb") as file:
+        if reason == errno.EIO:
+            with pytest.raises(OSError, match="refused"):
+                files.lock(file.fileno())
+        else:
+            assert files.lock(file.fileno())
+
+
+def test_what_systems_put_into_folders_is_nobodys(tmp_path: Path) -> None:
+    for name in ("desktop.ini", "Thumbs.db", ".DS_Store", "Icon\r", "a.jpg", "icon.png"):
+        (tmp_path / name).touch()
+    assert [path.name for path in files.named_in(tmp_path, None)] == ["a.jpg", "icon.png"]
 
 
 def test_places_that_cannot_be_written(tmp_path: Path) -> None:

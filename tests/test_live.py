@@ -112,6 +112,16 @@ def ask(server: Server, path: str, method: str = "GET", body: object = None, **h
     return response.status, response.read()
 
 
+def test_scripts_are_scripts_on_any_system(served: tuple[Server, Stage], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Windows takes .js for depends on what is installed, and browsers run nothing else."""
+    monkeypatch.setattr("mimetypes.guess_type", lambda *_: ("text/plain", None))
+    connection = http.client.HTTPConnection("127.0.0.1", served[0].port, timeout=30)
+    connection.request("GET", urlsplit(served[0].url).path + "live.js")
+    answer = connection.getresponse()
+    assert answer.status == 200
+    assert str(answer.getheader("Content-Type")).startswith("text/javascript")
+
+
 def test_the_dream_is_the_translators(served: tuple[Server, Stage], checkpoint: Path) -> None:
     translator = Translator.load(checkpoint, device="cpu")
     with viewer(served[0], seen=True) as socket:

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -213,6 +214,22 @@ def test_nothing_written_leaves_nothing(tmp_path: Path) -> None:
     with Manifest(tmp_path / "new"):
         pass
     assert not (tmp_path / "new").exists()
+
+
+def test_lines_end_as_they_were_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows would write more bytes than it says, unless it is asked not to."""
+    asked, really = [], os.open
+
+    def opening(path: str, flags: int, mode: int = 0o777) -> int:
+        asked.append(flags)
+        return really(path, flags & ~BINARY, mode)
+
+    BINARY = 1 << 28  # noqa: N806
+    monkeypatch.setattr(manifest, "_AS_IS", BINARY)
+    monkeypatch.setattr(os, "open", opening)
+    with Manifest(tmp_path / "new"):
+        pass
+    assert all(flags & BINARY for flags in asked)
 
 
 def test_full_disk_keeps_what_was_there(tmp_path: Path) -> None:

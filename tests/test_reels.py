@@ -1,10 +1,12 @@
 """Reels: only the newest picture, in real time, and an end that is said."""
 
+import threading
 import time
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -93,6 +95,20 @@ def test_a_film_that_vanishes_says_so(film: Path) -> None:
 def test_no_camera_is_one_line() -> None:
     with pytest.raises(BeautyError, match="camera 77 cannot be opened"):
         Camera("77")
+
+
+def test_a_camera_is_opened_by_who_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MacOS asks for permission in the main thread only."""
+    openers, really = [], cv2.VideoCapture
+
+    def opening(camera: int, way: int) -> cv2.VideoCapture:
+        openers.append(threading.current_thread())
+        return really(camera, way)
+
+    monkeypatch.setattr(cv2, "VideoCapture", opening)
+    with pytest.raises(BeautyError):
+        Camera("77")
+    assert openers == [threading.current_thread()]
 
 
 def test_a_camera_by_address(film: Path) -> None:

@@ -1,6 +1,8 @@
 """Who is answered and who is not, by real requests."""
 
+import asyncio
 import http.client
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -114,6 +116,20 @@ def test_without_a_token_on_loopback() -> None:
     with serving(token="") as server:
         assert ask(server, "/") == (200, "hello")
         assert ask(server, "/take", "POST", bytes(1001))[0] == 413
+
+
+def test_in_a_notebook_which_has_a_loop_already() -> None:
+    """And without a console, as a program has that was begun by a click on Windows."""
+    server = Server([Route("/", hello)])
+
+    async def cell() -> None:
+        threading.Timer(0.5, server.stop).start()
+        server.run()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", None)
+        patch.setattr(sys, "stderr", None)
+        asyncio.run(cell())
 
 
 def test_where_it_cannot_listen_is_one_line() -> None:

@@ -1,5 +1,6 @@
 """Raw frames through a pipe."""
 
+import errno
 import io
 import subprocess
 import sys
@@ -52,6 +53,22 @@ def test_every_frame_is_out_before_the_next_is_read(translator: Translator, fram
             return super().read(size)
 
     assert stream(Camera(frames.tobytes()), out, (WIDTH, HEIGHT), translator) == 5
+
+
+@pytest.mark.parametrize("reason", [errno.EPIPE, errno.EINVAL, errno.ENOSPC])
+def test_whoever_reads_may_go(reason: int, translator: Translator, frames: np.ndarray) -> None:
+    """Windows says it otherwise."""
+
+    class Closed(io.BytesIO):
+        def flush(self) -> None:
+            raise OSError(reason, "nobody is there")
+
+    given = io.BytesIO(frames.tobytes())
+    if reason == errno.ENOSPC:
+        with pytest.raises(OSError, match="nobody"):
+            stream(given, Closed(), (WIDTH, HEIGHT), translator)
+    else:
+        assert stream(given, Closed(), (WIDTH, HEIGHT), translator) == 0
 
 
 def test_torn_and_missing_frames(translator: Translator, frames: np.ndarray, capfd: pytest.CaptureFixture[str]) -> None:

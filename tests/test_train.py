@@ -341,6 +341,25 @@ def test_init_starts_from_another(checkpoint: Path) -> None:
         small(name="misfit", preset="M", init=checkpoint)
 
 
+@pytest.mark.parametrize("damage", [None, b"", "other"])
+def test_init_starts_with_the_discriminator_of_a_run(damage: bytes | str | None) -> None:
+    """Where it cannot be had, or is of another kind, it learns anew."""
+    run = small(name="first", steps=2).folder
+    state = checkpoints.load_state(run)
+    assert state
+    for path in (run / checkpoints.STATE, run / checkpoints.PREVIOUS_STATE):
+        if damage == "other":  # as it was before it had eyes
+            torch.save({**state, "discriminator": {"0.weight": torch.zeros(64, 6, 4, 4)}}, path)
+        elif damage is not None:
+            path.write_bytes(b"")
+    small(name="tuned", steps=1, init=run, learning_rate=1e-9)
+    tuned = checkpoints.load_state(checkpoints.CHECKPOINTS / "tuned")
+    assert tuned
+    weights = {name: given for name, given in state["discriminator"].items() if name.endswith("original")}
+    same = [torch.allclose(given, tuned["discriminator"][name], atol=1e-6) for name, given in weights.items()]
+    assert all(same) if damage is None else not all(same)
+
+
 def short_of_memory(error: Exception, largest: int, monkeypatch: pytest.MonkeyPatch) -> None:
     step = Trainer._step
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from beautynet import files
 from beautynet.datasets.manifest import REJECTED, Manifest, Record, Status
 from beautynet.errors import BeautyError
 from beautynet.files import explained
@@ -92,7 +93,7 @@ def _move(folder: Path, row: Record) -> None:
     source, target = ends if row.status == "rejected" else ends[::-1]
     try:
         target.parent.mkdir(exist_ok=True)
-        os.replace(source, target)
+        files.replace(source, target)
     except FileNotFoundError:
         return
     except OSError as error:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryFile
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -248,7 +248,7 @@ def squares(paths: Sequence[Path], size: int) -> tuple[list[Path], np.ndarray]:
 
 
 @contextmanager
-def _shelf() -> Iterator[BinaryIO]:
+def _shelf() -> Iterator[Any]:
     """An empty file on a disk, which is gone once nobody uses it."""
     place = files.cache()
     try:

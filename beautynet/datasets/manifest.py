@@ -69,6 +69,7 @@ class Record:
 
 _FIELDS = tuple(field.name for field in fields(Record))
 _STORED = (b'"kept"', b'"rejected"')
+_AS_IS: int = getattr(os, "O_BINARY", 0)  # on Windows, where lines would end otherwise
 _BLOCK = 1 << 20  # bytes read at a time
 _RECENT = 1 << 11  # entries of an index that are not yet in its sorted arrays
 _encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder each time
@@ -210,7 +211,7 @@ class Manifest(Rows):
         path = folder / NAME
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | _AS_IS, 0o666)
         except OSError as error:
             if sentence := files.explained(error, path):
                 raise BeautyError(sentence) from error
@@ -269,13 +270,18 @@ class Manifest(Rows):
         self._reader.close()
         if self._length:
             os.fsync(self._descriptor)
-        else:
-            self.path.unlink(missing_ok=True)
-            if self._made_folder:
-                with suppress(OSError):  # no longer empty
-                    self.folder.rmdir()
+        elif os.name != "nt":  # while it is ours
+            self._remove()
         os.close(self._descriptor)
         self._descriptor = -1
+        if not self._length and os.name == "nt":  # which removes nothing that is open
+            self._remove()
+
+    def _remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+        if self._made_folder:
+            with suppress(OSError):  # no longer empty
+                self.folder.rmdir()
 
     def __enter__(self) -> Manifest:
         """Itself."""

@@ -202,7 +202,8 @@ def looks_at(picture: Tensor, side: int) -> Tensor:
     moves += [(0.0, 0.0, 1.1), (0.0, 0.0, 0.9), *((dx * 0.1, dy * 0.1, 0.9) for dx in (1, -1) for dy in (1, -1))]
     theta = whole.new_tensor([[[scale, 0, dx], [0, scale, dy]] for dx, dy, scale in moves])
     places = F.affine_grid(theta, [len(moves), 3, side, side], align_corners=False)
-    seen = F.grid_sample(whole.expand(len(moves), -1, -1, -1), places, padding_mode="border", align_corners=False)
+    places = places.clamp(1 / side - 1, 1 - 1 / side)  # the border goes on: not every device has that padding
+    seen = F.grid_sample(whole.expand(len(moves), -1, -1, -1), places, align_corners=False)
     return torch.cat([seen, smooth(whole, 1.0), smooth(whole, 2.0)])
 
 

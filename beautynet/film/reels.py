@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -85,6 +86,8 @@ class Camera(Reel):
 
     def __init__(self, camera: str) -> None:
         self._camera = camera
+        # one of this machine here: macOS asks for permission in the main thread only
+        self._device = self._opened() if camera.isdecimal() else None
         super().__init__()
         try:
             if self.newest(patience=PATIENCE) is None:
@@ -93,10 +96,19 @@ class Camera(Reel):
             self.close()
             raise
 
+    def _opened(self) -> cv2.VideoCapture:
+        camera = int(self._camera) if self._camera.isdecimal() else self._camera
+        # Windows' newer way takes up to a minute and a half for some cameras
+        for way in (cv2.CAP_DSHOW, cv2.CAP_ANY) if os.name == "nt" and camera != self._camera else (cv2.CAP_ANY,):
+            device = cv2.VideoCapture(camera, way)
+            if device.isOpened():
+                return device
+        raise BeautyError(
+            f"camera {camera} cannot be opened: is it plugged in, is 0 the first one, and may this program use it?"
+        )
+
     def _play(self) -> None:
-        device = cv2.VideoCapture(int(self._camera) if self._camera.isdecimal() else self._camera)
-        if not device.isOpened():
-            return self._end(f"camera {self._camera} cannot be opened: is it plugged in, and 0 for the first one?")
+        device = self._device or self._opened()
         try:
             device.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest, not what waited
             while not self._closed.is_set():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -18,6 +17,7 @@ import numpy as np
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace
 
+from beautynet import files
 from beautynet.errors import BeautyError
 from beautynet.files import atomic, explained
 from beautynet.film.frames import Frame
@@ -251,7 +251,7 @@ def join(
             if besides.sounds:
                 lost.append(f"{path.suffix} has no sound: it was left out (choose .mp4 or .webm to keep it)")
             (only,) = parts
-            os.replace(only.path, temporary)
+            files.replace(only.path, temporary)
             return lost
         # a format says that it refuses a sound, as it is or at all, when the film is begun or at its very end
         for copied in (written.copied, ()):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from beautynet.datasets import manifest
 from beautynet.errors import BeautyError
-from beautynet.files import MADE
+from beautynet.files import MADE, is_hidden
 from beautynet.sources.search import Candidate, Search
 
 
@@ -21,10 +21,10 @@ def folder(search: Search) -> Iterator[Candidate]:
     if origin is None or not origin.is_dir():
         raise BeautyError("the source `folder` imports from a folder: name it with --from")
     for place, subfolders, names in os.walk(origin.resolve(), onerror=_refuse):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        subfolders[:] = sorted(name for name in subfolders if not is_hidden(name))
         for name in sorted(names):
             path = Path(place, name)
-            if not name.startswith(".") and name not in manifest.OURS and MADE not in path.suffixes:
+            if not is_hidden(name) and name not in manifest.OURS and MADE not in path.suffixes:
                 yield Candidate(url=path.as_uri(), source="folder", query=search.query, path=path)
 
 

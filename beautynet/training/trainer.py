@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
@@ -106,11 +107,19 @@ class Trainer:
 
     @classmethod
     def tuning(cls, config: TrainConfig, device: torch.device, model: Path) -> Trainer:
-        """Start with the weights of another checkpoint (fine-tuning). Raises BeautyError where they do not fit."""
+        """Start with the networks of another run (fine-tuning); of a model by itself with that.
+
+        Raises BeautyError where its generator does not fit.
+        """
         other, _ = checkpoints.load_generator(model)
         trainer = cls(config, device, other.groups)
         for network in (trainer.generator, trainer.average):
             checkpoints.fill(network, other.state_dict(), model)
+        if model.name == checkpoints.MODEL:
+            with suppress(BeautyError):  # damaged: it is missed little
+                known = (checkpoints.load_state(model.parent) or {}).get("discriminator", {})
+                if _shapes(known) == _shapes(trainer.discriminator.state_dict()):  # not one that looked otherwise
+                    trainer.discriminator.load_state_dict(known)
         return trainer
 
     def state(self) -> dict[str, Any]:
@@ -311,6 +320,10 @@ class Trainer:
 
 def _beside(*shown: Tensor) -> Tensor:
     return torch.cat(shown).contiguous(memory_format=torch.channels_last)
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: weight.shape for name, weight in weights.items()}
 
 
 def _trainable(network: nn.Module) -> list[nn.Parameter]:

@@ -20,6 +20,7 @@ from beautynet.web.server import HOST, Refused, Server, is_loopback
 from beautynet.web.templates import filled
 from beautynet.web.viewing import Stage, Viewer
 
+_TYPES = {".js": "text/javascript", ".css": "text/css"}
 PAGES = Path(__file__).parent.parent / "pages"
 
 
@@ -41,7 +42,7 @@ def live(
     `films` is the folder whose dreams the studio shows. On another `host` than loopback visitors need `token`, which is
     made up if it is not given. Raises BeautyError.
     """
-    with tempfile.TemporaryDirectory(prefix="beautynet-") as uploads:
+    with tempfile.TemporaryDirectory(prefix="beautynet-", ignore_cleanup_errors=True) as uploads:
         stage = Stage(checkpoint, Path(uploads), camera=camera, device=device, colors=colors)
         try:
             server = Server(routes(stage, Path(films)), port, host, token)
@@ -94,6 +95,6 @@ def routes(stage: Stage, films: Path = Path()) -> list[BaseRoute]:
 
 def _file(path: Path) -> Callable[[Request], Awaitable[Response]]:
     async def answer(_: Request) -> Response:
-        return FileResponse(path)
+        return FileResponse(path, media_type=_TYPES[path.suffix])  # a Windows may have others, and browsers refuse them
 
     return answer

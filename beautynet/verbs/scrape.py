@@ -435,7 +435,7 @@ class _Gathering:
             return
         # The photo, then its row: a row never speaks of a photo that is not there. After a kill between the two,
         # the next run writes the same photo under the same name.
-        os.replace(look.staged, self.folder / look.file)
+        files.replace(look.staged, self.folder / look.file)
         self._record(look.candidate, "kept", None, look)
         self._near.add(look.phashes[0], look.file)
         self.new += 1

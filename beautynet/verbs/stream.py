@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import BinaryIO
 
 import numpy as np
@@ -35,8 +36,10 @@ def stream(
         try:
             sink.write(compose(frame, dreams[0], layout).tobytes())
             sink.flush()
-        except BrokenPipeError:
-            return count
+        except OSError as error:
+            if isinstance(error, BrokenPipeError) or error.errno == errno.EINVAL:  # as Windows says it
+                return count
+            raise
         count += 1
     if data:
         console.print(f"the last frame was torn ({len(data)} bytes) and left out", style="yellow")

@@ -101,6 +101,7 @@ class Server:
                 ws_max_size=MOST_MESSAGE,
                 ws_per_message_deflate=False,  # JPEGs are
                 log_level="error",
+                log_config=None,  # its own wants a console, which not every program has
                 server_header=False,
                 timeout_graceful_shutdown=3,
             )
@@ -110,8 +111,16 @@ class Server:
         """Serve, opened in a `browser` if asked; returns after Ctrl-C too."""
         if browser:  # in a thread: a browser in this terminal would hold us up
             threading.Thread(target=webbrowser.open, args=(self.url,), daemon=True).start()
-        with self._socket, suppress(KeyboardInterrupt):  # uvicorn raises it once all requests are answered
-            self._server.run(sockets=[self._socket])
+        # in another: a notebook's has a loop already, in which none other can run
+        serving = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
+        with self._socket, suppress(KeyboardInterrupt):
+            serving.start()
+            try:
+                while serving.is_alive():
+                    serving.join(0.2)
+            finally:
+                self.stop()
+                serving.join()
 
     def stop(self) -> None:
         """Stop serving once all requests are answered."""

@@ -9,6 +9,7 @@ import struct
 import threading
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -158,7 +159,8 @@ class Stage:
         self._kept[name] = path
         while len(self._kept) > MOST_UPLOADS:
             _, oldest = self._kept.popitem(last=False)
-            oldest.unlink(missing_ok=True)
+            with suppress(OSError):  # on Windows, while it is played
+                oldest.unlink()
         return name
 
     def uploaded(self, name: str) -> Path:
