@@ -268,8 +268,9 @@ def _to_grey8(image: Image.Image) -> Image.Image:
     """16-bit, 32-bit or floating-point grey -> L, scaled by the white of its kind (Pillow would clip)."""
     grey = np.nan_to_num(np.asarray(image).astype(np.float64))
     whites = (1.0, 255.0, 65535.0) if image.mode.startswith("F") else (65535.0,)
-    white = next((white for white in whites if grey.max() <= white), float(grey.max()))
-    return Image.fromarray((grey.clip(0) * (255 / white)).round().astype(np.uint8))
+    # a highlight may be over the white of its kind, at most twice as bright
+    white = next((white for white in whites if grey.max() <= 2 * white), float(grey.max()))
+    return Image.fromarray((grey * (255 / white)).clip(0, 255).round().astype(np.uint8))
 
 
 def _foreign_profile(image: Image.Image) -> ImageCms.ImageCmsProfile | None:

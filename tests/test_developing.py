@@ -12,6 +12,7 @@ import pytest
 from av.sidedata.sidedata import Type
 from test_media import SHARED, likeness, needs_videos, photo, pictures
 
+from beautynet.film.developing import Developer
 from beautynet.film.frames import Frame
 from beautynet.film.media import Film
 
@@ -70,6 +71,19 @@ def test_hdr(tmp_path: Path, curve: int, primaries: int, signals: tuple[Any, ...
     assert likeness(middle, np.array([142, 142, 142])) < 2  # 255 * (50 / 203) ** (1 / 2.4)
     assert 215 < wall.min() <= wall.max() < 240 < sky.min() <= sky.max() < sun.min()
     assert likeness(red, np.array([142, 0, 0])) < 8
+
+
+def test_hdr_that_changes_within_a_film() -> None:
+    """The same signal is 203 cd/m² in PQ, 80 in HLG; and a frame of another size is made as large as the first."""
+    developed = Developer()
+    shown = []
+    for curve in (16, 18, 16):
+        image = plain(573, 512, 512)
+        image.color_trc, image.color_primaries, image.colorspace = curve, 9, 9
+        shown.append(developed(image).mean())
+    assert shown[0] == shown[2]
+    assert shown == pytest.approx([230, 173, 230], abs=3)
+    assert developed(image.reformat(width=32, height=48)).shape == (64, 64, 3)
 
 
 @pytest.mark.parametrize("layer", ["yuva420p10le", "yuva444p10le"])

@@ -35,6 +35,23 @@ def test_brighter_is_never_darker(curve: int) -> None:
     assert (np.diff(shown) >= -1e-9).all()
 
 
+@pytest.mark.parametrize(
+    ("primaries", "channel", "parts"), [(12, 0, [1.2249, -0.0421, -0.0196]), (9, 1, [-0.5876, 1.1329, -0.1006])]
+)
+def test_primaries(primaries: int, channel: int, parts: list[float]) -> None:
+    """P3's red and BT.2020's green are no screen's: they are more than its own, and less than none of the others."""
+    shown = tone_mapped(_to_pq(50 * np.eye(3)[[channel]]), PQ, primaries)[0]
+    assert np.sign(shown) * np.abs(shown) ** 2.4 * WHITE / 50 == pytest.approx(parts, abs=1e-3)
+
+
+def test_hlg_of_a_colour_is_as_bright_as_its_luminance_says() -> None:
+    """BT.2100, table 5: of scene light (0.2, 0, 0) in BT.2020, 1000 * 0.2 * (0.2627 * 0.2) ** 0.2 are shown of red."""
+    signal = np.array([[(3 * 0.08) ** 0.5, 0.0, 0.0]])
+    red = 1000 * 0.08 * (0.2627 * 0.08) ** 0.2
+    shown = tone_mapped(signal, HLG, 1)[0]
+    assert light(shown[:1]) == pytest.approx(red, rel=0.01)
+
+
 @pytest.mark.parametrize("primaries", [1, 9, 12, 99])
 def test_grey_stays_grey(primaries: int) -> None:
     shown = tone_mapped(grey(0.5), PQ, primaries)
@@ -54,5 +71,17 @@ def test_what_lies_between_the_colours_of_the_cube() -> None:
     colours = np.random.default_rng(0).random((64, 64, 3))
     frame = av.VideoFrame.from_ndarray(np.rint(65535 * colours).astype(np.uint16), format="rgb48le")
     shown = ToneMapper((64, 64), "gbrp16le", HLG, 9)(frame.reformat(format="gbrp16le"))
-    error = shown.reformat(format="rgb48le").to_ndarray() / 65535 - tone_mapped(colours, HLG, 9)
-    assert np.abs(error).mean() < 0.01
+    error = shown.reformat(format="rgb48le").to_ndarray() / 65535 - np.maximum(tone_mapped(colours, HLG, 9), 0)
+    assert np.abs(error).mean() < 0.006
+
+
+@pytest.mark.parametrize("colour", [(0, 230, 0), (230, 0, 0), (60, 140, 20), (0, 200, 220), (180, 120, 90)])
+def test_colours_of_a_screen_come_back(colour: tuple[int, int, int]) -> None:
+    """Also saturated ones, which lie at the cube's edges; in the middle of the range, where nothing is rolled off."""
+    light = 0.4 * WHITE * (np.array([[colour]]) / 255) ** 2.4
+    to_bt2020 = [[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]]  # BT.2087
+    signal = _to_pq(light @ np.array(to_bt2020).T)
+    frame = av.VideoFrame.from_ndarray(np.rint(65535 * signal).astype(np.uint16).repeat(8, 0), format="rgb48le")
+    shown = ToneMapper((1, 8), "gbrp16le", PQ, 9)(frame.reformat(format="gbrp16le"))
+    dimmed = np.array(colour) * 0.4 ** (1 / 2.4)
+    assert np.abs(shown.reformat(format="rgb48le").to_ndarray()[0, 0] / 257 - dimmed).max() < 16

@@ -1,5 +1,7 @@
 """Numbered pictures are a film. All by real pictures, written here."""
 
+import errno
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from test_video import Negative
 from beautynet.errors import BeautyError
 from beautynet.film import numbered
 from beautynet.film.media import Film
-from beautynet.verbs.video import video, videos
+from beautynet.verbs.video import Skipped, VideoSummary, video, videos
 
 
 def written(folder: Path, name: str, numbers: range | list[int], width: int = 96) -> list[np.ndarray]:
@@ -44,6 +46,46 @@ def test_the_one_before_stays_while_one_is_missing(tmp_path: Path) -> None:
         frames = list(film)
     assert [(frame.time * 10, frame.duration * 10) for frame in frames] == [(0, 1), (1, 1), (2, 3), (5, 2)]
     assert film.warnings == ["%04d.png: 4 of 7 frames; the rest is damaged or missing"]
+
+
+def test_a_broken_one_at_the_beginning(tmp_path: Path) -> None:
+    """Nothing comes before it: the first that can be read is on from the beginning. In a part, the one before is."""
+    shown = written(tmp_path, "%04d.png", range(1001, 1010))
+    for number in (1001, 1005):
+        (tmp_path / f"{number}.png").write_bytes(b"not a picture")
+    with Film(tmp_path / "%04d.png", end=0.3, rate=10) as film:
+        frames = list(film)
+    assert [(frame.time * 10, frame.duration * 10) for frame in frames] == [(0, 2), (2, 1)]
+    assert (frames[0].picture == shown[1]).all()
+    assert len(film.warnings) == 1
+    with Film(tmp_path / "%04d.png", start=0.45, end=0.6, rate=10) as film:
+        frames = list(film)
+    assert [(frame.time * 20, frame.duration * 20) for frame in frames] == [(0, 1), (1, 2)]
+    assert (frames[0].picture == shown[3]).all()
+    with Film(tmp_path / "%04d.png", start=0.5, rate=10) as film:
+        assert len(list(film)) == 4
+    assert not film.warnings
+
+
+def test_what_is_missing_after_a_part_is_not_missed(tmp_path: Path) -> None:
+    written(tmp_path, "%d.png", [1, 2, 3, 4, 5, 150])
+    for end, is_missed in ((0.3, False), (0.4, False), (0.6, True)):
+        with Film(tmp_path / "%d.png", end=end, rate=10) as film:
+            list(film)
+        assert bool(film.warnings) == is_missed
+
+
+def test_a_number_that_is_none(tmp_path: Path) -> None:
+    written(tmp_path, "%d.png", [1, 2, 3, 999999999])
+    with pytest.raises(BeautyError, match=r"after 3 of .*%d.png comes 999999999"):
+        Film(tmp_path / "%d.png")
+
+
+def test_why_none_can_be_read(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.exr").write_bytes(b"v/1\x01")
+    with pytest.raises(BeautyError, match=r"none of .*%d.exr can be read \(2.exr: .+\): choose other pictures"):
+        Film(tmp_path / "%d.exr")
 
 
 def test_a_part(tmp_path: Path) -> None:
@@ -83,10 +125,10 @@ def test_a_file_of_such_a_name_is_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pattern", "title"),
     [
-        ("a/%04d.png", "a.png"),
-        ("a/walk_%04d.png", "a/walk.png"),
-        ("v1.2/%d.jpg", "v1.2.jpg"),
-        ("a/%d-b.png", "a/b.png"),
+        ("a/%04d.png", "a.mp4"),
+        ("a/walk_%04d.webp", "a/walk.mp4"),
+        ("v1.2/%d.jpg", "v1.2.mp4"),
+        ("a/%d-b.png", "a/b.mp4"),
     ],
 )
 def test_titles(pattern: str, title: str) -> None:
@@ -95,8 +137,8 @@ def test_titles(pattern: str, title: str) -> None:
 
 def test_title_of_those_in_this_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert numbered.title(Path("%d.png")) == tmp_path.with_name(f"{tmp_path.name}.png")
-    assert numbered.title(Path("/%d.png")) == Path("/film.png")
+    assert numbered.title(Path("%d.png")) == tmp_path.with_name(f"{tmp_path.name}.mp4")
+    assert numbered.title(Path("/%d.png")) == Path("/film.mp4")
 
 
 def test_patterns_are_found(tmp_path: Path) -> None:
@@ -104,7 +146,19 @@ def test_patterns_are_found(tmp_path: Path) -> None:
     assert numbered.pattern_of(tmp_path / "nowhere") is None
     written(tmp_path, "v2_%03d.jpg", range(98, 103))
     written(tmp_path, "other%d.jpg", range(3))
+    for number in range(9):
+        (tmp_path / f"._v2_{number:03}.jpg").touch()  # a Mac's, on a disk that is no Mac's
     assert numbered.pattern_of(tmp_path) == tmp_path / "v2_%03d.jpg"
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"), [("%010d.png", "%010d.png"), ("50%%d_%04d.png", "50%d_%04d.png"), ("a%d.png", "a%d.png")]
+)
+def test_patterns_that_are_found_are_understood(name: str, pattern: str, tmp_path: Path) -> None:
+    written(tmp_path, name, range(3))
+    assert numbered.pattern_of(tmp_path) == tmp_path / pattern
+    with Film(tmp_path / pattern) as film:
+        assert len(list(film)) == 3
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
@@ -116,7 +170,7 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
 
 
 def test_dreamt(tmp_path: Path) -> None:
-    """The film is beside the folder, has their number of frames a second, and begins anew when a picture changes."""
+    """The film is beside the folder, and has their number of frames a second."""
     folder = tmp_path / "frames"
     shown = written(folder, "%04d.png", range(1, 7))
     summary = video(folder / "%04d.png", layout="only", fps=12, translator=Negative())
@@ -126,9 +180,6 @@ def test_dreamt(tmp_path: Path) -> None:
         frames = list(film)
     assert [frame.time for frame in frames] == [Fraction(number, 12) for number in range(6)]
     assert likeness(frames[3].picture, 255 - shown[3]) < 12
-    before = numbered.state(folder / "%04d.png")
-    (folder / "0003.png").write_bytes((folder / "0004.png").read_bytes())
-    assert numbered.state(folder / "%04d.png") != before
 
 
 def test_a_gif_plays_at_their_speed(tmp_path: Path) -> None:
@@ -138,3 +189,61 @@ def test_a_gif_plays_at_their_speed(tmp_path: Path) -> None:
     with Film(summary.out) as film:
         frames = list(film)
     assert float(frames[-1].time + frames[-1].duration) == pytest.approx(0.2, abs=0.011)
+
+
+def test_goes_on_unless_a_picture_changed(tmp_path: Path) -> None:
+    """Two that are swapped are as many, as large, and as old."""
+    written(tmp_path, "%03d.png", range(1000, 1040))
+    (tmp_path / "1000.png").replace(tmp_path / "999.png")
+    film = tmp_path / "%d.png"
+
+    def swap() -> None:
+        for name, other in (("1001.png", "swap"), ("1030.png", "1001.png"), ("swap", "1030.png")):
+            (tmp_path / name).rename(tmp_path / other)
+
+    with pytest.raises(KeyboardInterrupt):
+        video(film, layout="only", translator=Negative(interrupt_at=3))
+    with pytest.raises(BeautyError, match="another fps"):
+        video(film, layout="only", fps=30, translator=Negative())
+    swap()
+    with pytest.raises(BeautyError, match="another film"):
+        video(film, layout="only", translator=Negative())
+    swap()
+    summary = video(film, layout="only", translator=Negative())
+    assert (summary.frames, summary.new) == (40, 40 - 16)
+    assert len(summary.warnings) == 1  # 1000 is missing
+
+
+@pytest.mark.parametrize("name", ["0003.webp", "0006.mp4"])
+def test_none_of_them_is_written_over(name: str, tmp_path: Path) -> None:
+    pattern = "%04d.webp" if name.endswith("webp") else "%04d.jpg"
+    written(tmp_path, pattern, range(5))
+    with pytest.raises(BeautyError, match="would be one of the pictures themselves"):
+        video(tmp_path / pattern, tmp_path / name, poster=True, force=True, translator=Negative())
+    assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_what_cannot_be_looked_into_is_named_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("locked", "gone", "open"):
+        written(tmp_path / name, "%04d.png", range(3))
+    (tmp_path / "gone" / "0001.png").unlink()
+    (tmp_path / "gone" / "0001.png").symlink_to("nowhere")
+    really = os.listdir
+
+    def listing(folder: Path) -> list[str]:
+        if "locked" in str(folder):
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return really(folder)
+
+    monkeypatch.setattr(os, "listdir", listing)
+    patterns = [tmp_path / name / "%04d.png" for name in ("locked", "gone", "open")]
+    locked, gone, there = videos([*patterns], translator=Negative())
+    assert isinstance(locked, Skipped)
+    assert locked.reason == f"cannot look into {tmp_path / 'locked'}: Permission denied"
+    assert isinstance(gone, VideoSummary)
+    assert gone.warnings == ("%04d.png: 2 of 3 frames; the rest is damaged or missing",)
+    assert isinstance(there, VideoSummary)
+    assert not there.warnings
+    assert numbered.pattern_of(tmp_path / "locked") is None

@@ -23,8 +23,8 @@ WHITE = 203.0
 """Those of a screen's white: what a sheet of paper has in HDR (BT.2408)."""
 GAMMA = 2.4
 """Of a screen (BT.1886)."""
-_SIDE = 33
-"""Colours a side of the cube, as is usual."""
+_SIDE = 49
+"""Colours a side of the cube. With 33, as is usual, a saturated colour's weakest part is up to 22 of 255 off, so 17."""
 _TO_BT709: dict[int, tuple[tuple[float, float, float], ...]] = {
     ColorPrimaries.BT2020: ((1.6605, -0.5876, -0.0728), (-0.1246, 1.1329, -0.0083), (-0.0182, -0.1006, 1.1187)),
     ColorPrimaries.SMPTE432: ((1.2249, -0.2249, 0.0), (-0.0421, 1.0421, 0.0), (-0.0196, -0.0786, 1.0983)),
@@ -64,12 +64,15 @@ class ToneMapper:
 
 
 def tone_mapped(signal: Array, curve: int, primaries: int) -> Array:
-    """What a screen is sent (0..1, of BT.709) for RGB of HDR (..., 3), 0..1, in PQ or HLG."""
+    """What a screen is sent (0..1, of BT.709) for RGB of HDR (..., 3), 0..1, in PQ or HLG.
+
+    Under 0 where a screen has no such colour, so that what lies between it and its neighbours is right.
+    """
     light = _from_pq(signal) if curve == ColorTrc.SMPTE2084 else _from_hlg(signal)
     light = light @ np.array(_TO_BT709.get(primaries, _TO_BT709[ColorPrimaries.BT2020])).T
     strongest = np.maximum(light.max(axis=-1, keepdims=True), 1e-6)
-    shown = light * (_rolled_off(strongest) / strongest)  # all three alike, which keeps the hue
-    return np.asarray(np.clip(shown / WHITE, 0, 1) ** (1 / GAMMA))
+    shown = light * (_rolled_off(strongest) / strongest) / WHITE  # all three alike, which keeps the hue
+    return np.asarray(np.sign(shown) * np.minimum(np.abs(shown), 1) ** (1 / GAMMA))
 
 
 def _rolled_off(light: Array) -> Array:

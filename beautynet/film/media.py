@@ -97,7 +97,7 @@ class Film:
     def identity(self) -> tuple[str | int, ...]:
         """What tells it from other films, and from what was or will be in its place."""
         if isinstance(self._source, Numbered):
-            return str(self.path.absolute()), *numbered.state(self.path), str(self._source.rate)
+            return str(self.path.absolute()), numbered.state(self.path)
         found = self.path.stat()
         return str(self.path.resolve()), found.st_size, found.st_mtime_ns
 

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from bisect import bisect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from beautynet import decode
 from beautynet.errors import BeautyError
+from beautynet.files import is_hidden
 from beautynet.film.frames import Frame
 
-_PLACE = re.compile(r"%(?:0(\d))?d")  # %d, %04d
-_NUMBER = re.compile(r"\d+(?=\D*$)")  # the last one in a name
+_PLACE = re.compile(r"%(?:0(\d{1,2}))?d(?!.*%(?:0\d{1,2})?d)")  # %d, %04d; the last one
+_NUMBER = re.compile(r"\d+(?=\D*$)")  # likewise
+_LONGEST = 86_400
+"""Seconds; what is longer has a number that is none."""
 
 
 class Numbered:
@@ -31,37 +38,51 @@ class Numbered:
     surely_until = Fraction(0)
 
     def __init__(self, pattern: Path, rate: Fraction) -> None:
-        self.rate = rate
+        self.pattern, self.rate = pattern, rate
         self.damaged = False
+        self._reason = ""
         self.pictures = _numbered(pattern)
         if not self.pictures:
             there = pattern_of(pattern.parent)
             name = f"name {there}, which there are" if there else "name them as they are, such as frames/%04d.png"
             raise BeautyError(f"no pictures are named like {pattern}: {name}")
-        self.expected: int | None = max(self.pictures) - min(self.pictures) + 1
+        self.numbers = sorted(self.pictures)
+        self.expected: int | None = self.numbers[-1] - self.numbers[0] + 1
+        if self.expected > _LONGEST * rate:
+            before, after = max(pairwise(self.numbers), key=lambda two: two[1] - two[0])
+            raise BeautyError(f"after {before} of {pattern} comes {after}: put pictures of another film elsewhere")
 
     def frames(self, start: Fraction) -> Iterator[Frame]:
-        """All frames, or those from the one that is on at `start` (seconds) on."""
-        numbers = sorted(self.pictures)
-        first, last = numbers[0], numbers[-1]
-        begin = bisect(numbers, start * self.rate + first) - 1
-        self.damaged = last - numbers[begin] > len(numbers) - 1 - begin
-        on: Frame | None = None
-        for number in numbers[begin:]:
+        """All frames, or those from the one that is on at `start` (seconds) on. BeautyError if none can be read."""
+        first, last = self.numbers[0], self.numbers[-1]
+        at = first + int(start * self.rate)
+        begun = bisect(self.numbers, at)
+        earlier, later = self._read(reversed(self.numbers[:begun])), self._read(self.numbers[begun:])
+        # where nothing comes before, the first that can be read is on from the beginning
+        found = next(earlier, None) or next(later, None)
+        if found is None:
+            raise BeautyError(f"none of {self.pattern} can be read ({self._reason}): choose other pictures")
+        shown, picture = found
+        height, width = picture.shape[:2]
+        time = (at - first) / self.rate
+        self.damaged = shown != at
+        for number, following in later:
+            until = (number - first) / self.rate
+            yield Frame(picture, time, until - time)
+            self.damaged |= number != shown + 1
+            shown, picture, time = number, following, until
+            if picture.shape[:2] != (height, width):
+                picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+        yield Frame(picture, time, (last + 1 - first) / self.rate - time)
+        self.damaged |= shown != last
+
+    def _read(self, numbers: Iterable[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """Those of the pictures that can be read."""
+        for number in numbers:
             try:
-                picture = np.asarray(decode.decode(self.pictures[number]))
-            except decode.Unreadable:
-                self.damaged = True
-                continue
-            time = (number - first) / self.rate
-            if on:
-                yield on._replace(duration=time - on.time)
-                height, width = on.picture.shape[:2]
-                if picture.shape != on.picture.shape:
-                    picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-            on = Frame(picture, time, 1 / self.rate)
-        if on:
-            yield on._replace(duration=(last + 1 - first) / self.rate - on.time)
+                yield number, np.asarray(decode.decode(self.pictures[number]))
+            except decode.Unreadable as error:
+                self._reason = f"{self.pictures[number].name}: {error}"
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -69,52 +90,70 @@ class Numbered:
 
 def are_meant(path: Path) -> bool:
     """Whether a path is the pattern of numbered pictures, not the name of a file."""
-    return bool(_PLACE.search(path.name)) and not path.exists()
+    return bool(_PLACE.search(path.name)) and not os.path.exists(path)
 
 
-def state(pattern: Path) -> tuple[int, int, int]:
-    """What tells these pictures from other ones of the same names: how many, how many bytes, when changed (ns)."""
-    stats = [path.stat() for path in _numbered(pattern).values()]
-    return len(stats), sum(each.st_size for each in stats), max((each.st_mtime_ns for each in stats), default=0)
+def is_one(picture: Path, pattern: Path) -> bool:
+    """Whether a file is one of these pictures, or would be."""
+    return picture.absolute().parent == pattern.absolute().parent and _number(picture.name, pattern) is not None
+
+
+def state(pattern: Path) -> str:
+    """What tells these pictures from other ones of the same names: a digest of how large and how old each is."""
+    known = hashlib.blake2b(digest_size=16)
+    for number, path in sorted(_numbered(pattern).items()):
+        with suppress(OSError):  # gone meanwhile
+            found = path.stat()
+            known.update(f"{number} {found.st_size} {found.st_mtime_ns}\n".encode())
+    return known.hexdigest()
 
 
 def title(pattern: Path) -> Path:
-    """What their film would be named: shots/walk.png for shots/walk_%04d.png, shots.png for shots/%04d.png."""
+    """What their film would be named: shots/walk.mp4 for shots/walk_%04d.png, shots.mp4 for shots/%04d.png."""
     words = _PLACE.sub("", pattern.stem).strip(" ._-")
     if words:
-        return pattern.with_name(words + pattern.suffix)
+        return pattern.with_name(f"{words}.mp4")
     folder = pattern.parent if pattern.parent.name not in ("", "..") else pattern.parent.resolve()
-    return folder.parent / f"{folder.name or 'film'}{pattern.suffix}"
+    return folder.parent / f"{folder.name or 'film'}.mp4"
 
 
 def pattern_of(folder: Path) -> Path | None:
     """How most of the pictures in a folder are numbered, if two are."""
-    if not folder.is_dir():
-        return None
     numbers: dict[tuple[str, str], list[str]] = {}
-    for name in sorted(os.listdir(folder)):
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:  # whoever needs them will say so
+        return None
+    for name in names:
         found = _NUMBER.search(Path(name).stem)
-        if found and Path(name).suffix.lower() in decode.SUFFIXES:
+        if found and not is_hidden(name) and Path(name).suffix.lower() in decode.SUFFIXES:
             numbers.setdefault((name[: found.start()], name[found.end() :]), []).append(found.group())
     before, after = max(numbers, key=lambda around: len(numbers[around]), default=("", ""))
     digits = numbers.get((before, after), [])
-    if len(digits) < 2:
-        return None
-    filled = next((len(each) for each in digits if each.startswith("0") and 1 < len(each) < 10), None)
-    return folder / f"{before}{f'%0{filled}d' if filled else '%d'}{after}"
+    filled = next((len(each) for each in digits if each.startswith("0") and len(each) > 1), None)
+    pattern = folder / f"{before}{f'%0{filled}d' if filled else '%d'}{after}"
+    return pattern if len(digits) > 1 and len(_numbered(pattern)) > 1 else None
 
 
 def _numbered(pattern: Path) -> dict[int, Path]:
     """The pictures by their numbers."""
-    place = _PLACE.search(pattern.name)
-    if place is None or not pattern.parent.is_dir():
+    if not pattern.parent.is_dir():
         return {}
+    try:
+        names = os.listdir(pattern.parent)
+    except OSError as error:
+        raise BeautyError(f"cannot look into {pattern.parent}: {error.strerror}") from error
+    found = ((_number(name, pattern), name) for name in names)
+    return {number: pattern.parent / name for number, name in found if number is not None}
+
+
+def _number(name: str, pattern: Path) -> int | None:
+    """The number of a picture of this name; None if it is named otherwise."""
+    place = _PLACE.search(pattern.name)
+    if place is None:
+        return None
     before, after = pattern.name[: place.start()], pattern.name[place.end() :]
-    width = int(place.group(1) or 1)
-    found = {}
-    for name in os.listdir(pattern.parent):
-        digits = name[len(before) : len(name) - len(after)]
-        are_digits = digits.isascii() and digits.isdecimal()
-        if are_digits and name == f"{before}{int(digits):0{width}}{after}":
-            found[int(digits)] = pattern.parent / name
-    return found
+    digits = name[len(before) : len(name) - len(after)]
+    if not (digits.isascii() and digits.isdecimal()):
+        return None
+    return int(digits) if name == f"{before}{int(digits):0{int(place.group(1) or 1)}}{after}" else None

@@ -132,11 +132,13 @@ def video(
             "layout": layout,
             "start": start,
             "end": end,
-            "fps": asked,  # not the film's rate: a film in its own times may have the same
+            "fps": asked or rate,  # not the film's rate: a film in its own times may have the same
             "network or setting of it": translator.identity,
         }
         film_target = target if loop is None else target.with_name(f".{target.name}.mp4")
         still = target.with_suffix(".jpg") if poster else None
+        if pictures and any(numbered.is_one(each, source) for each in (target, still) if each):
+            raise BeautyError(f"{target} would be one of the pictures themselves: choose another name for the dream")
         _may_replace(target, film_target, settings, force)
         if still and still.exists():
             _ask(f"{still} exists", force)
