@@ -61,11 +61,22 @@ _HOMES = {
 }
 __all__ = sorted(_HOMES)
 
+if TYPE_CHECKING:
+    __version__: str
+else:  # which type checkers would take for leave to name anything
 
-def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is asked for: `import beautynet` itself loads neither torch nor OpenCV."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'beautynet' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        """Import what is asked for when it is asked for: `import beautynet` itself loads neither torch nor OpenCV."""
+        if name == "__version__":
+            value = import_module("importlib.metadata").version("beautynet")
+        elif name in _HOMES:
+            value = getattr(import_module(_HOMES[name]), name)
+        else:
+            raise AttributeError(f"module 'beautynet' has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    """What there is to complete."""
+    return sorted({*__all__, *globals(), "__version__"})

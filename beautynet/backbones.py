@@ -233,7 +233,8 @@ def load(name: str = DEFAULT, device: torch.device | str = "cpu") -> Backbone:
     if name not in BACKBONES:
         raise UsageError(f"unknown backbone {name!r}: choose from {', '.join(BACKBONES)}")
     try:
-        with redirect_stdout(sys.stderr):  # stdout is for results: torch says there what it fetches
+        # stdout is for results: torch says there what it fetches
+        with redirect_stdout(sys.stderr), torch.random.fork_rng([]):
             parts = BACKBONES[name]()
     except ModuleNotFoundError as error:
         raise BeautyError(f"the backbone {name} needs {error.name}: `pip install {error.name}`") from error

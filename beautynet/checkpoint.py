@@ -157,7 +157,8 @@ def load_generator(path: Path) -> tuple[networks.Generator, dict[str, Any]]:
         there = {**networks.size_of(shapes), "groups": claimed["groups"]}
         if claimed != there:
             raise ValueError(f"its weights are of {there}, it claims {claimed}")
-        generator = networks.Generator(**there)
+        with torch.random.fork_rng([]):  # whose first weights are drawn, and not kept
+            generator = networks.Generator(**there)
     fill(generator, read_weights(path), path)
     return generator, header
 

@@ -355,7 +355,7 @@ def pairs(dataset: str | None, max_: int | None, **settings: Any) -> None:
     help="An everyday picture, or a folder of them, to practise on beside made-up scenes; repeats.",
 )
 @settings_of(TrainConfig)
-def train(dataset: str | None, data: str | None, hours: float | None, **given: Any) -> None:
+def train(dataset: str | None, data: str | None, **given: Any) -> None:
     """Train the network on DATASET (the newest in data/; a name there, or a folder of photos), into checkpoints/NAME/.
 
     It takes the time that it is given. The same command again resumes. Ctrl-C saves and stops.
@@ -370,10 +370,6 @@ def train(dataset: str | None, data: str | None, hours: float | None, **given: A
     if dataset is not None and data is not None:
         raise click.UsageError("give DATASET or --data, not both")
     given["data"] = data if dataset is None else dataset
-    if hours is not None and given["minutes"] is not None:
-        raise click.UsageError("give --hours or --minutes, not both")
-    if hours is not None:
-        given["minutes"] = hours * 60
     from beautynet.verbs.train import train as run
 
     summary = run(started=STARTED, **{name: value for name, value in given.items() if value is not None})

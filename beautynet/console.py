@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from importlib.util import find_spec
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +13,11 @@ from rich.progress import TimeRemainingColumn as TimeLeft
 from rich.text import Text
 
 console = Console(stderr=True, highlight=False)
+
+
+def redraws(where: Console) -> bool:
+    """Whether what was shown there can be shown anew, as on a terminal, and in a notebook that has widgets."""
+    return where.is_terminal or (where.is_jupyter and find_spec("ipywidgets") is not None)
 
 
 class Rate(ProgressColumn):
@@ -36,7 +42,7 @@ def progress(unit: str) -> Progress:
         Rate(unit),
         TimeLeft(compact=True, elapsed_when_finished=True),
         console=console,
-        disable=not console.is_terminal,
+        disable=not redraws(console),
     )
 
 

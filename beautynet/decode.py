@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
-from beautynet.errors import BeautyError
+from beautynet.errors import BeautyError, UsageError
 from beautynet.files import named_in
 
 MAX_PIXELS = 100_000_000
@@ -247,6 +247,20 @@ def on_white(layer: Image.Image) -> Image.Image:
     picture = Image.new("RGB", layer.size, PAPER)
     picture.paste(layer, mask=layer.getchannel("A"))
     return picture
+
+
+def as_shown(picture: Image.Image) -> Image.Image:
+    """A picture that somebody has opened, as `decode` gives its file: RGB on white, in sRGB, upright.
+
+    What else was done to it since stays: turned it is only as it comes from its file. Raises UsageError.
+    """
+    if not isinstance(picture, Image.Image):
+        raise UsageError(f"a picture has to be a PIL image, as Image.open gives it, not {type(picture).__name__}")
+    if 0 in picture.size:
+        raise UsageError("a picture has to have pixels: this one has none")
+    orientation = _orientation(picture) if isinstance(picture, ImageFile.ImageFile) else 1
+    shown = to_rgb(picture)
+    return shown.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else shown
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

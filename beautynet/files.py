@@ -30,6 +30,11 @@ def listed(paths: Paths) -> list[Path]:
     return [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
 
 
+def words(given: str | Sequence[str]) -> list[str]:
+    """One word or several as a list, likewise."""
+    return [given] if isinstance(given, str) else list(given)
+
+
 MADE = ".beauty"
 """Before the last suffix of what we made: such pictures and films are none to begin with."""
 

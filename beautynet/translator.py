@@ -23,7 +23,7 @@ from beautynet import checkpoint as checkpoints
 from beautynet import conditions, images, networks
 from beautynet.conditions import Condition
 from beautynet.config import STEADY
-from beautynet.decode import decode_for
+from beautynet.decode import as_shown, decode_for
 from beautynet.devices import autocast, free_memory, pick_device
 from beautynet.errors import BeautyError, UsageError
 from beautynet.files import Paths, listed
@@ -51,6 +51,13 @@ class Memory(NamedTuple):
 
 NOTHING = Memory(None, None, None)
 """Before a film, and after a cut."""
+
+
+def _is_of(memory: Memory, height: int, width: int) -> bool:
+    """Whether it was left by frames of this size, at the network's own scale."""
+    if memory.dream is not None and memory.dream.shape[:2] != (height, width):
+        return False
+    return not memory.seen or any(each[0].numel() == height * width for each in memory.seen)
 
 
 class Passed(NamedTuple):
@@ -119,6 +126,8 @@ class Translator:
     def __init__(
         self, generator: networks.Generator, condition: Condition, device: torch.device, precision: str = "auto"
     ) -> None:
+        if precision not in ("auto", "float32"):
+            raise UsageError(f"precision {precision!r} will not do: it has to be auto or float32")
         self.device, self.precision = device, precision
         self.generator = generator.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.condition = condition
@@ -171,19 +180,22 @@ class Translator:
         other = copy.copy(self)
         other.__dict__.pop("identity", None)
         other.condition = replace(self.condition, **{n: value for n, value in recipe.items() if value is not None})
-        other.size = size or self.size
+        other.size = self.size if size is None else size
+        if not 1 <= other.size <= conditions.MOST_PX:
+            raise UsageError(f"size {size} will not do: it has to be 1..{conditions.MOST_PX} px")
         other.steady = _steadiness(self.steady if steady is None else steady)
         return other
 
     def __call__(self, picture: Image.Image) -> Image.Image:
-        """The dream of one picture, of the same size, mode RGB."""
-        dream, _ = self.dream(np.asarray(picture.convert("RGB"))[None])
+        """The dream of one picture, upright, of the same size, mode RGB."""
+        dream, _ = self.dream(np.asarray(as_shown(picture))[None])
         return Image.fromarray(dream[0])
 
     def dream(self, frames: np.ndarray, memory: Memory | None = None) -> tuple[np.ndarray, Memory]:
         """Consecutive frames of a film, uint8 RGB (N, H, W, 3) -> their dreams, same shape, and the new memory.
 
-        Hand the memory to the next call, so that the film stays steady; None at the start and after a cut.
+        Hand the memory to the next call, so that the film stays steady; None at the start and after a cut. One of
+        frames of another size is forgotten. Raises UsageError for what are no frames.
         """
         _, dreams, memory = self.translate(frames, memory)
         return dreams, memory
@@ -195,8 +207,11 @@ class Translator:
 
     def passed(self, frames: np.ndarray, memory: Memory | None = None) -> Passed:
         """As `dream`, with all there is on the way, at the network's own scale."""
-        before = memory or NOTHING
+        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or not frames.size:
+            given = f"{frames.dtype} {frames.shape}"
+            raise UsageError(f"frames have to be uint8 RGB, an array of shape (N, H, W, 3), not {given}")
         small = self._sized(frames)
+        before = memory if memory and _is_of(memory, *small.shape[1:3]) else NOTHING
         moved = self._watch(small, before.view)
         shown, seen = self.see(small, before.seen)
         painted = self.paint(shown, moved and moved.places)

@@ -13,7 +13,7 @@ from beautynet import checkpoint as checkpoints
 from beautynet.backbones import Backbone
 from beautynet.classifying import classifier
 from beautynet.classifying.classifier import Classifier
-from beautynet.decode import Unreadable, to_rgb
+from beautynet.decode import Unreadable, decode, to_rgb
 from beautynet.errors import BeautyError
 
 FLOWER, CHINA = (Image.fromarray(load_sample_image(name)) for name in ("flower.jpg", "china.jpg"))
@@ -119,6 +119,17 @@ def test_probabilities_add_up(model: Classifier) -> None:
     assert sum(named.values()) == pytest.approx(1)
     assert list(named.values()) == sorted(named.values(), reverse=True)
     assert set(named) == set(model.labels)
+
+
+def test_a_picture_is_named_as_its_file_is(model: Classifier, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    FLOWER.save(tmp_path / "turned.jpg", exif=exif)
+    turned = Image.open(tmp_path / "turned.jpg")
+    assert model(turned) == pytest.approx(model(decode(tmp_path / "turned.jpg")), abs=1e-6)
+    assert model.heat(turned).shape == (turned.width, turned.height)
+    with pytest.raises(BeautyError, match=r"knows no daisy: it knows a rose, ünï/code, other"):
+        model.heat(FLOWER, "daisy")
 
 
 def test_a_saved_one_answers_the_same(model: Classifier, tmp_path: Path) -> None:

@@ -83,6 +83,14 @@ def test_every_setting_is_an_option() -> None:
         assert field.metadata["help"] in (option.help or "")
 
 
+def test_what_there_is_can_be_completed_and_typed() -> None:
+    assert {*beautynet.__all__, "__version__"} <= set(dir(beautynet))
+    assert beautynet.__version__.count(".") >= 1
+    assert (Path(beautynet.__file__).parent / "py.typed").is_file()
+    with pytest.raises(AttributeError, match="nothing"):
+        beautynet.nothing  # noqa: B018
+
+
 def loaded(statement: str) -> set[str]:
     """The modules that are loaded after a statement in a new interpreter."""
     code = f"import sys\ntry:\n  {statement}\nexcept SystemExit: pass\nprint('MODULES', *sys.modules)"
@@ -241,13 +249,16 @@ def test_hours_or_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     run("train", "--hours", "2", "--learning-rate", "1e-3", *paths)
     assert given.pop("started") <= time.monotonic()
     assert given == {
-        "minutes": 120,
+        "hours": 2,
         "learning_rate": 1e-3,
         "preview": (Path("a.jpg"), Path("b.jpg")),
         "practice": (Path("c"),),
         "device": "auto",
     }
+    monkeypatch.undo()
     assert run("train", "--hours", "2", "--minutes", "3").exit_code == 2
+    with pytest.raises(BeautyError, match="--minutes -60"):
+        training.train(hours=-1)
 
 
 def test_info_of_a_real_checkpoint(checkpoint: Path) -> None:

@@ -66,6 +66,10 @@ def test_report(own: Path, photos: Path) -> None:
     for column in (OUTPUT, CONDITION, REAL):
         low, high = kid["intervals"][column]
         assert low < kid["values"][column] < high
+    assert "kid" in report
+    assert next(iter(report)) == "kid"
+    with pytest.raises(KeyError, match="'KID' is none of kid, "):
+        report["KID"]
     assert report["palette"].values[CONDITION] == 1
     assert report["diversity"].values[REAL] == pytest.approx(1)
     assert report["perceptual"].values[REAL] == 0 < report["perceptual"].values[CHANCE]

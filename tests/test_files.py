@@ -13,6 +13,11 @@ from beautynet.errors import BeautyError
 from beautynet.files import atomic, atomic_folder, clear_leftover, flush, stage, write_bytes, write_text
 
 
+def test_a_word_is_no_list_of_letters() -> None:
+    assert files.words("roses") == ["roses"]
+    assert files.words(("roses", "tulips")) == ["roses", "tulips"]
+
+
 def test_success_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "new" / "ü.txt"
     write_text(path, "before")

@@ -13,10 +13,11 @@ from sklearn.datasets import load_sample_image
 
 from beautynet import checkpoint as checkpoints
 from beautynet import images
-from beautynet.errors import BeautyError
+from beautynet.errors import BeautyError, UsageError
 from beautynet.film.frames import BATCH, Frame, in_batches
 from beautynet.film.rendering import writing
 from beautynet.translator import Memory, Translator
+from beautynet.verbs.image import image
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,66 @@ def frames(crops: torch.Tensor) -> np.ndarray:
 def test_any_picture_comes_back_in_its_size(size: tuple[int, int], translator: Translator) -> None:
     dream = translator(Image.effect_noise(size, 60))
     assert (dream.size, dream.mode) == (size, "RGB")
+
+
+@pytest.mark.parametrize("kind", ["turned.jpg", "clear.png", "deep.png"])
+def test_a_picture_is_seen_as_its_file_is(kind: str, checkpoint: Path, tmp_path: Path) -> None:
+    """From Python as from the shell: upright, on white, and of 16 bits as bright as it is."""
+    china = Image.fromarray(load_sample_image("china.jpg")).resize((120, 80))
+    path = tmp_path / kind
+    match kind:
+        case "turned.jpg":
+            exif = Image.Exif()
+            exif[0x0112] = 6
+            china.save(path, exif=exif, quality=95)
+        case "clear.png":
+            china.putalpha(Image.linear_gradient("L").resize(china.size))
+            china.save(path)
+        case "deep.png":
+            Image.fromarray(np.asarray(china.convert("L"), np.uint16) * 129).save(path)
+    translator = Translator.load(checkpoint, device="cpu", precision="float32")
+    dream = translator(Image.open(path))
+    (result,) = image(path, tmp_path / "dream.png", translator=translator)
+    assert result.out
+    assert np.array_equal(np.asarray(dream), np.asarray(Image.open(result.out)))
+    assert dream.size == ((80, 120) if kind == "turned.jpg" else (120, 80))
+    turned = Image.open(path).convert("RGB").rotate(90, expand=True)  # by hand: it stays as it is now
+    assert translator(turned).size == turned.size
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        *(np.zeros((1, 40, 60, 3), kind) for kind in (np.float32, np.uint16)),
+        *(np.zeros(shape, np.uint8) for shape in ((40, 60, 3), (1, 40, 60, 4), (1, 3, 40, 60), (0, 40, 60, 3))),
+    ],
+)
+def test_what_are_no_frames(frames: np.ndarray, translator: Translator) -> None:
+    with pytest.raises(UsageError, match=r"uint8 RGB, an array of shape \(N, H, W, 3\), not "):
+        translator.dream(frames)
+
+
+@pytest.mark.parametrize("picture", ["a.jpg", np.zeros((40, 60, 3), np.uint8), Image.new("RGB", (0, 5))])
+def test_what_is_no_picture(picture: object, translator: Translator) -> None:
+    with pytest.raises(UsageError, match="a picture has to"):
+        translator(picture)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("steady", [0.0, 0.9])
+def test_a_camera_that_changes_its_size(steady: float, checkpoint: Path, frames: np.ndarray) -> None:
+    """What was remembered of frames of another size is forgotten."""
+    translator = Translator.load(checkpoint, device="cpu", precision="float32", steady=steady)
+    _, memory = translator.dream(frames[:1])
+    wider = np.concatenate([frames, frames], axis=2)[:1]
+    assert np.array_equal(translator.dream(wider, memory)[0], translator.dream(wider)[0])
+
+
+def test_the_dice_of_others_are_left_alone(checkpoint: Path) -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    Translator.load(checkpoint, device="cpu")
+    assert torch.equal(torch.rand(3), expected)
 
 
 def test_same_picture_same_dream(checkpoint: Path, translator: Translator, frames: np.ndarray) -> None:

@@ -30,8 +30,9 @@ from beautynet.classifying.labelled import SPLITS, Example, Labelled
 from beautynet.classifying.scores import Scores
 from beautynet.console import progress
 from beautynet.datasets.dedup import hashes
-from beautynet.decode import Unreadable, decode, to_rgb
+from beautynet.decode import Unreadable, as_shown, decode
 from beautynet.devices import pick_device
+from beautynet.errors import UsageError
 
 VIEWS = 3
 BATCH = 8
@@ -139,6 +140,9 @@ class Classifier:
 
         HiResCAM (Draelos and Carin 2020) on the last of the backbone's five layers, of the picture as a whole.
         """
+        picture = as_shown(picture)
+        if label is not None and label not in self.labels:
+            raise UsageError(f"the classifier knows no {label}: it knows {', '.join(self.labels)}")
         batch = images.to_tensor(views(picture, self.backbone.size)[0], self.backbone.device).requires_grad_()
         number = self.labels.index(label) if label else self.labels.index(next(iter(self(picture))))
         with torch.enable_grad():
@@ -155,7 +159,7 @@ class Classifier:
 
     def overlaid(self, picture: Image.Image, label: str | None = None) -> Image.Image:
         """The picture, bright where it looked (see `heat`) and dark where it did not; its sides at most LARGEST px."""
-        picture = to_rgb(picture)
+        picture = as_shown(picture)
         picture.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS, reducing_gap=2)
         colours = cv2.applyColorMap((self.heat(picture, label) * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
         return Image.blend(picture, Image.fromarray(cv2.cvtColor(colours, cv2.COLOR_BGR2RGB)), 0.5)
@@ -195,7 +199,7 @@ class Namer(nn.Module):
 
 def views(picture: Image.Image, size: int) -> NDArray[np.uint8]:
     """What is looked at: the whole, the upper right quarter, the lower left one: uint8 (3, size, size, 3) RGB."""
-    picture = to_rgb(picture)  # first: palettes cannot be averaged
+    picture = as_shown(picture)  # first: palettes cannot be averaged
     if min(picture.size) > 4 * size:  # what is thrown away need not be averaged well
         picture = picture.reduce(min(picture.size) // (2 * size))
     pixels = np.asarray(picture)

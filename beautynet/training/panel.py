@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from beautynet.config import TrainConfig
-from beautynet.console import console
+from beautynet.console import console, redraws
 from beautynet.training import health
 
 SMOOTHING = 0.95
@@ -40,7 +40,7 @@ class TrainPanel:
 
     def __enter__(self) -> TrainPanel:
         """Start drawing, on a terminal."""
-        if console.is_terminal:
+        if redraws(console):
             self.live.start()
         return self
 
@@ -61,7 +61,7 @@ class TrainPanel:
         self.rows.append(row)  # now: rich's thread draws whenever it likes
         known = {finding.kind for finding in self.findings}
         self.findings = tuple(health.findings(list(self.rows)))
-        if console.is_terminal:
+        if redraws(console):
             return
         for finding in self.findings:
             if finding.kind not in known:

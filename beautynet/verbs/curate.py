@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from beautynet import backbones
+from beautynet import backbones, files
 from beautynet import checkpoint as checkpoints
 from beautynet.classifying import judge
 from beautynet.classifying.classifier import Floats
@@ -50,7 +51,7 @@ def curate(
     model: str | Path | None = None,
     like: str | Path | None = None,
     unlike: str | Path | None = None,
-    want: tuple[str, ...] = (),
+    want: str | Sequence[str] = (),
     device: str = "auto",
 ) -> CurateSummary:
     """Judge each photo of a dataset (a folder or a name in `data/`; the newest); the verdicts go into its manifest.
@@ -75,7 +76,7 @@ def curate(
         raise BeautyError(f"no photos in {folder}: gather some with `beautynet scrape {folder.name}`")
     path: Path | None = None
     if model is not None:
-        asked = Judge.load(model, want, device)
+        asked = Judge.load(model, files.words(want), device)
         features, unseen = judge.remembered(folder, photos, asked.network), dict[str, float]()
     else:
         path = checkpoints.CHECKPOINTS / f"{folder.resolve().name}{judge.SUFFIX}" / checkpoints.CLASSIFIER.file

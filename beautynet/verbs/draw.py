@@ -102,7 +102,7 @@ def draw(
     minutes: float = 1.0,
     steps: int | None = None,
     method: str = "gradient",
-    backbone: Sequence[str] = (backbones.DEFAULT,),
+    backbone: str | Sequence[str] = (backbones.DEFAULT,),
     model: str | Path | None = None,
     size: int = 1024,
     seed: int = 0,
@@ -128,6 +128,7 @@ def draw(
     if not names:
         raise UsageError('say what to draw: `beautynet draw "great white shark"`; --list shows all names')
     chosen = pick_device(device)
+    backbone = files.words(backbone)
     networks = networks_of(backbone, model, device)
     for network in networks:
         network.want(names)

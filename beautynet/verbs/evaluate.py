@@ -108,8 +108,15 @@ class EvaluateReport:
         return self.folder / "report.json"
 
     def __getitem__(self, name: str) -> Figure:
-        """A figure by its name."""
-        return next(figure for chapter in self.figures.values() for figure in chapter if figure.name == name)
+        """A figure by its name; KeyError with those that there are."""
+        found = {figure.name: figure for chapter in self.figures.values() for figure in chapter}
+        if name not in found:
+            raise KeyError(f"{name!r} is none of {', '.join(found)}")
+        return found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of all figures."""
+        return (figure.name for chapter in self.figures.values() for figure in chapter)
 
     def table(self) -> str:
         """The figures for a terminal, about 110 columns wide."""

@@ -102,11 +102,11 @@ def scrape(
     min_size: int = 256,
     out: Path | None = None,
     *,
-    also: Sequence[str] = (),
+    also: str | Sequence[str] = (),
     license: str = "any",
-    reject: Sequence[str] = (),
+    reject: str | Sequence[str] = (),
     judge: str | Path | None = None,
-    want: Sequence[str] = (),
+    want: str | Sequence[str] = (),
     dry_run: bool = False,
     contact: str | None = None,
     limits: Limits | None = None,
@@ -130,6 +130,7 @@ def scrape(
     """
     if (max is not None and max < 1) or min_size < 1:
         raise UsageError("the number of photos and the smallest side must be at least 1")
+    also, reject, want = files.words(also), files.words(reject), files.words(want)
     quality.check(reject)
     origin = None if origin is None else Path(origin)
     sources = _sources(source, origin, license)
@@ -493,7 +494,7 @@ def _sources(asked: str | Sequence[str] | None, origin: Path | None, license: st
         if not origin.exists():
             raise BeautyError(f"{origin} does not exist: --from is a folder of photos or a text file of addresses")
         asked = "folder" if origin.is_dir() else "urls"
-    names = list(dict.fromkeys([asked] if isinstance(asked, str) else asked))
+    names = list(dict.fromkeys(files.words(asked)))
     for name in names:
         if name not in SOURCES:
             raise UsageError(f"there is no source {name!r}: choose from {', '.join(sorted(SOURCES))}")

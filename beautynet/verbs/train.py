@@ -51,7 +51,7 @@ FILM, FILM_RATE = "training.mp4", 12
 
 @dataclass(frozen=True)
 class TrainSummary:
-    """What a call of `train` did."""
+    """What a call of `train` did. Ctrl-C does not raise: look at `finished` before going on with it."""
 
     folder: Path
     model: Path
@@ -74,6 +74,7 @@ def train(
     *,
     name: str | None = None,
     device: str = "auto",
+    hours: float | None = None,
     init: str | Path | None = None,
     preview: files.Paths = (),
     practice: files.Paths = (),
@@ -82,12 +83,17 @@ def train(
 ) -> TrainSummary:
     """Train on the dataset `data` (None: the newest in `data/`) into `checkpoints/<name or dataset>`.
 
-    The same call again resumes. `settings` are the fields of `TrainConfig`. `init` is a checkpoint to start from;
+    The same call again resumes. Ctrl-C and SIGTERM save, and end it with a summary that is not `finished`. `settings`
+    are the fields of `TrainConfig`, `hours` 60 of its minutes. `init` is a checkpoint to start from;
     `preview` are pictures to watch beside the held-out photos; `practice` are everyday pictures, or folders of them, to
     practise on beside made-up scenes, whatever the condition is; `started` is when the budget began, on
     `time.monotonic()`'s clock (default: now). Raises BeautyError.
     """
     clock = time.monotonic() if started is None else started
+    if hours is not None and settings.get("minutes") is not None:
+        raise UsageError("give --hours or --minutes, not both")
+    if hours is not None:
+        settings["minutes"] = hours * 60
     chosen = pick_device(device)
     exercises = _exercises(files.listed(practice))
     if exercises and settings.get("scenes") is None:
@@ -100,7 +106,7 @@ def train(
     dataset = Dataset.open(data)
     watched = [np.asarray(decode_for(path, "to watch")) for path in files.listed(preview)]
     folder = checkpoints.CHECKPOINTS / (name or dataset.name)
-    with checkpoints.alone(folder):
+    with checkpoints.alone(folder), torch.random.fork_rng([]):  # whose dice are thrown for each step anew
         state = checkpoints.load_state(folder)
         if state is not None:
             for broken in state["unreadable"]:
