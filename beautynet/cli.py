@@ -346,7 +346,7 @@ def pairs(dataset: str | None, max_: int | None, **settings: Any) -> None:
 @click.option("--name", help="The run: checkpoints/NAME.  [default: the dataset's name]")
 @click.option("--hours", type=float, help="The budget in hours instead of minutes.")
 @device
-@click.option("--init", help="Start from this checkpoint instead of from nothing (fine-tuning).")
+@click.option("--init", help="Start from this run, of any subject, instead of from nothing (fine-tuning).")
 @click.option("--preview", multiple=True, type=click.Path(path_type=Path), help="A picture to watch; repeats.")
 @click.option(
     "--practice",

@@ -147,7 +147,7 @@ def _photos(figures: Mapping[str, float]) -> Iterator[Finding]:
         yield Finding(
             "too few photos" if count < FEW_PHOTOS else "few photos",
             f"{count} photos are {'very ' if count < FEW_PHOTOS else ''}few: the network will know them by heart.",
-            f"Gather {ENOUGH_PHOTOS} or more, for example with `beautynet scrape`.",
+            f"Gather {ENOUGH_PHOTOS} or more, for example with `beautynet scrape`; or --init a run that has seen many.",
         )
 
 
