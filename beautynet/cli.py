@@ -452,7 +452,7 @@ def video(
       beautynet video walk.mov --start 1:30 --end 1:36 --layout wipe --loop 8
       beautynet video clip.mp4 -c flowers --size 384
       beautynet video holiday/ -o dreams/
-      beautynet video render/%04d.png --fps 24
+      beautynet video render/%04d.png --fps 24 --layout only -o dreams/%04d.png
       beautynet video - --size 640x360 -o -
     """
     if [*map(str, films)] == ["-"]:

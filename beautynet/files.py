@@ -35,6 +35,13 @@ def words(given: str | Sequence[str]) -> list[str]:
     return [given] if isinstance(given, str) else list(given)
 
 
+PICTURES: dict[str, dict[str, Any]] = {
+    ".jpg": {"quality": 95, "subsampling": 0},
+    ".jpeg": {"quality": 95, "subsampling": 0},
+    ".png": {},
+    ".webp": {"quality": 95},
+}
+"""Suffixes of pictures that users may ask for, and how they are written."""
 MADE = ".beauty"
 """Before the last suffix of what we made: such pictures and films are none to begin with."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_media import likeness, pictures
+from test_media import likeness, make_film, pictures
 from test_video import Negative
 
 from beautynet.errors import BeautyError
@@ -247,3 +247,49 @@ def test_what_cannot_be_looked_into_is_named_and_the_others_go_on(
     assert isinstance(there, VideoSummary)
     assert not there.warnings
     assert numbered.pattern_of(tmp_path / "locked") is None
+
+
+def test_pictures_of_pictures_have_their_numbers(tmp_path: Path) -> None:
+    """Also where one is missing, and of a part; nothing is lost, and nothing else stays."""
+    shown = written(tmp_path / "frames", "%04d.png", [1001, 1002, 1003, 1005, 1006])
+    out = tmp_path / "dreams" / "dream.%05d.png"
+    summary = video(tmp_path / "frames" / "%04d.png", out, "only", poster=True, translator=Negative())
+    assert (summary.out, summary.frames) == (out, 5)
+    names = [f"dream.{number:05}.png" for number in (1001, 1002, 1003, 1005, 1006)]
+    assert sorted(path.name for path in out.parent.iterdir()) == [*names, "dream.jpg"]
+    for name, picture in zip(names, shown, strict=True):
+        assert (np.asarray(Image.open(out.with_name(name))) == 255 - picture).all()
+    with pytest.raises(BeautyError, match=r"dream.%05d.png exists: --force"):
+        video(tmp_path / "frames" / "%04d.png", out, "only", translator=Negative())
+    video(tmp_path / "frames" / "%04d.png", out.with_name("%d.jpg"), start=0.1, fps=20, translator=Negative())
+    assert sorted(path.name for path in out.parent.glob("1*")) == ["1003.jpg", "1005.jpg", "1006.jpg"]
+
+
+def test_pictures_of_a_film_are_counted(tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", [Fraction(n * n, 25) for n in range(5)])
+    with pytest.raises(BeautyError, match=r"cannot write pictures named %d.tga: end it in .jpg"):
+        video(film, tmp_path / "%d.tga", translator=Negative())
+    with pytest.raises(BeautyError, match=r"a loop in %d.png will not do"):
+        video(film, tmp_path / "%d.png", loop=1, translator=Negative())
+    with pytest.raises(BeautyError, match="is no folder, which several films need"):
+        list(videos([film, film], tmp_path / "%d.png", translator=Negative()))
+    video(film, tmp_path / "%d.png", layout="side", translator=Negative())
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == [f"{number}.png" for number in range(1, 6)]
+
+
+def test_pictures_go_on_where_they_were_interrupted(tmp_path: Path) -> None:
+    shown = written(tmp_path / "frames", "%d.png", range(40))
+    out = tmp_path / "out" / "%d.png"
+    with pytest.raises(KeyboardInterrupt, match=r"there are the first 16 frames .* goes on"):
+        video(tmp_path / "frames" / "%d.png", out, "only", translator=Negative(interrupt_at=3))
+    assert not list(out.parent.glob("*.png"))
+    summary = video(tmp_path / "frames" / "%d.png", out, "only", translator=Negative())
+    assert (summary.frames, summary.new) == (40, 24)
+    assert all((np.asarray(Image.open(out.with_name(f"{n}.png"))) == 255 - shown[n]).all() for n in range(40))
+    assert len(list(out.parent.iterdir())) == 40
+
+
+def test_pictures_do_not_take_the_place_of_their_own_film(tmp_path: Path) -> None:
+    written(tmp_path, "%04d.png", range(3))
+    with pytest.raises(BeautyError, match="would be one of the pictures themselves"):
+        video(tmp_path / "%04d.png", tmp_path / "%04d.png", force=True, translator=Negative())

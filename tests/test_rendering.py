@@ -15,7 +15,7 @@ from test_media import LAST, UNEVEN, decoded, likeness, make_film, packets, pict
 from beautynet.errors import BeautyError
 from beautynet.film.frames import Frame
 from beautynet.film.media import Film
-from beautynet.film.rendering import FORMATS, Part, film_format, join, writing
+from beautynet.film.rendering import FORMATS, LOSSLESS, Part, film_format, join, writing
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -204,6 +204,24 @@ def test_lost_sound_is_said(tmp_path: Path) -> None:
     )
     assert "sound" in said
     assert sorted(os.listdir(tmp_path)) == ["dream.gif", "film.mp4"]
+
+
+@pytest.mark.parametrize("ends", [(1,), (2, 3), (7,), (4, 8, 21)])
+def test_parts_without_loss(ends: tuple[int, ...], tmp_path: Path) -> None:
+    """Also short ones, of which a format may not say when to decode them."""
+    shown = pictures(ends[-1], 161, 95)
+    parts = []
+    for begin, end in pairwise((0, *ends)):
+        path = tmp_path / f"{begin}{LOSSLESS}"
+        with writing(path, (161, 95), begin=Fraction(begin, 25)) as writer:
+            for number in range(begin, end):
+                writer.write(Frame(shown[number], Fraction(number, 25), Fraction(1, 25)))
+        parts.append(Part(path, Fraction(begin, 25), Fraction(end, 25)))
+    join(parts, tmp_path / f"film{LOSSLESS}")
+    with Film(tmp_path / f"film{LOSSLESS}") as film:
+        frames = list(film)
+    assert [frame.time for frame in frames] == [Fraction(number, 25) for number in range(ends[-1])]
+    assert all((frame.picture == picture).all() for frame, picture in zip(frames, shown, strict=True))
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm"])

@@ -358,6 +358,16 @@ def test_a_film_goes_on_in_batches_of_another_size(tmp_path: Path) -> None:
         assert [each.time for each in film] == [each.time for each in made]
 
 
+def test_interrupted_loop_goes_on(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "film.mp4", [Fraction(i, 12) for i in range(40)])
+    with pytest.raises(KeyboardInterrupt, match=rf"there are the first {2 * BATCH} frames .* goes on"):
+        video(source, loop=1, fps=12, translator=Negative(interrupt_at=3))
+    assert not (tmp_path / "film.beauty.gif").exists()
+    summary = video(source, loop=1, fps=12, translator=Negative())
+    assert (summary.frames, summary.new) == (40, 40 - 2 * BATCH)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["film.beauty.gif", "film.mp4"]
+
+
 def test_interrupted_gif_is_what_it_is(tmp_path: Path) -> None:
     source = make_film(tmp_path / "film.mp4", [Fraction(i, 25) for i in range(40)])
     with pytest.raises(KeyboardInterrupt, match=rf"has the first {2 * BATCH} frames \(0.6 s\)$"):

@@ -68,8 +68,11 @@ def poster(film: Path, out: Path, seconds: Fraction) -> None:
     """Write the most colourful of a few frames of `film`, evenly spread over its `seconds`, to `out`, a JPEG."""
     best: Frame | None = None
     for number in range(POSTER_CANDIDATES):
-        with Film(film, start=float(seconds * Fraction(number, POSTER_CANDIDATES))) as frames:
-            frame = next(iter(frames))
+        try:
+            with Film(film, start=float(seconds * Fraction(number, POSTER_CANDIDATES))) as frames:
+                frame = next(iter(frames))
+        except BeautyError:  # of some formats it is not known how long the last frame is on
+            continue
         if best is None or colourfulness(frame.picture) > colourfulness(best.picture):
             best = frame
     assert best is not None

@@ -94,6 +94,13 @@ class Film:
             self.warnings.append(f"{self.path.name}: {count}{of} frames; the rest is damaged or missing")
 
     @property
+    def number(self) -> int:
+        """That of its first frame here: a numbered picture's own, else 1."""
+        if isinstance(self._source, Numbered):
+            return self._source.numbers[0] + round(self.start * self.rate)
+        return 1
+
+    @property
     def identity(self) -> tuple[str | int, ...]:
         """What tells it from other films, and from what was or will be in its place."""
         if isinstance(self._source, Numbered):

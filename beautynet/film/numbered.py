@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beautynet import decode
+from beautynet.console import progress
 from beautynet.errors import BeautyError
-from beautynet.files import is_hidden
+from beautynet.files import PICTURES, is_hidden, write_picture
 from beautynet.film.frames import Frame
 
 _PLACE = re.compile(r"%(?:0(\d{1,2}))?d(?!.*%(?:0\d{1,2})?d)")  # %d, %04d; the last one
@@ -62,18 +63,18 @@ class Numbered:
         found = next(earlier, None) or next(later, None)
         if found is None:
             raise BeautyError(f"none of {self.pattern} can be read ({self._reason}): choose other pictures")
-        shown, picture = found
-        height, width = picture.shape[:2]
+        shown, on = found
+        height, width = on.shape[:2]
         time = (at - first) / self.rate
         self.damaged = shown != at
         for number, following in later:
             until = (number - first) / self.rate
-            yield Frame(picture, time, until - time)
+            yield Frame(on, time, until - time)
             self.damaged |= number != shown + 1
-            shown, picture, time = number, following, until
-            if picture.shape[:2] != (height, width):
-                picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-        yield Frame(picture, time, (last + 1 - first) / self.rate - time)
+            shown, on, time = number, following, until
+            if on.shape[:2] != (height, width):
+                on = np.asarray(cv2.resize(on, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+        yield Frame(on, time, (last + 1 - first) / self.rate - time)
         self.damaged |= shown != last
 
     def _read(self, numbers: Iterable[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
@@ -93,9 +94,27 @@ def are_meant(path: Path) -> bool:
     return bool(_PLACE.search(path.name)) and not os.path.exists(path)
 
 
-def is_one(picture: Path, pattern: Path) -> bool:
+def is_one(path: Path, pattern: Path) -> bool:
     """Whether a file is one of these pictures, or would be."""
-    return picture.absolute().parent == pattern.absolute().parent and _number(picture.name, pattern) is not None
+    return path.absolute().parent == pattern.absolute().parent and _number(path.name, pattern) is not None
+
+
+def are_there(pattern: Path) -> bool:
+    """Whether any of these pictures is."""
+    return bool(_numbered(pattern))
+
+
+def write(frames: Iterable[Frame], pattern: Path, first: int, rate: Fraction | None) -> None:
+    """Each frame as a picture of its own, from number `first` on: the next one, or that of its time at a `rate`."""
+    with progress("pictures") as bar:
+        for count, frame in enumerate(bar.track(frames, description="writing")):
+            number = first + (count if rate is None else round(frame.time * rate))
+            write_picture(picture(pattern, number), frame.picture, **PICTURES[pattern.suffix.lower()])
+
+
+def picture(pattern: Path, number: int) -> Path:
+    """The picture of this number."""
+    return pattern.with_name(_PLACE.sub(lambda place: f"{number:0{int(place[1] or 1)}}", pattern.name))
 
 
 def state(pattern: Path) -> str:
@@ -152,8 +171,7 @@ def _number(name: str, pattern: Path) -> int | None:
     place = _PLACE.search(pattern.name)
     if place is None:
         return None
-    before, after = pattern.name[: place.start()], pattern.name[place.end() :]
-    digits = name[len(before) : len(name) - len(after)]
+    digits = name[place.start() : len(name) - len(pattern.name) + place.end()]
     if not (digits.isascii() and digits.isdecimal()):
         return None
-    return int(digits) if name == f"{before}{int(digits):0{int(place.group(1) or 1)}}{after}" else None
+    return int(digits) if name == picture(pattern, int(digits)).name else None

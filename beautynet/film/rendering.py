@@ -83,9 +83,15 @@ FORMATS = {
     ".webp": Format("libwebp", "bgra", Fraction(1, 1000), {"quality": "85"}, {"loop": "0"}),
 }
 
+LOSSLESS = ".nut"
+"""The suffix of films of which something else is made: libav's own, nothing is lost, half as quick again as FFV1."""
+_LOSSLESS = replace(_MP4, codec="libx264rgb", pixels="rgb24", options={"qp": "0", "preset": "ultrafast"}, container={})
+
 
 def film_format(path: Path) -> Format:
     """The format that a film's name asks for, or a BeautyError that lists them."""
+    if path.suffix == LOSSLESS:
+        return _LOSSLESS
     try:
         return FORMATS[path.suffix.lower()]
     except KeyError:
@@ -319,8 +325,9 @@ def _joined(
                 for packet in packets:
                     packet.stream = stream
                     packet.pts += shift
-                    # each part's decoder wants a head start, which the end of the part before it may take away
-                    packet.dts = last = max(packet.dts + shift, last + 1)
+                    # Each part's decoder wants a head start, which the end of the part before it may take away. Where a
+                    # format does not say when to decode a frame, none waits for a later one.
+                    packet.dts = last = max(packet.pts if packet.dts is None else packet.dts + shift, last + 1)
                     packet.duration = until[packet.pts] - packet.pts
                     file.mux(packet)
                     for sound in heard:

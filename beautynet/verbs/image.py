@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -13,16 +12,8 @@ from PIL import Image
 from beautynet.console import progress
 from beautynet.decode import Unreadable, decode
 from beautynet.errors import BeautyError
-from beautynet.files import Paths, dreams_of, listed, named, write_picture
+from beautynet.files import PICTURES, Paths, dreams_of, listed, named, write_picture
 from beautynet.film.layout import compose, composed_size
-
-FORMATS: dict[str, dict[str, Any]] = {
-    ".jpg": {"quality": 95, "subsampling": 0},
-    ".jpeg": {"quality": 95, "subsampling": 0},
-    ".png": {},
-    ".webp": {"quality": 95},
-}
-"""Suffixes that can be written, and how."""
 
 Dreamer = Callable[[Image.Image], Image.Image]
 
@@ -76,7 +67,7 @@ def image(
                     checkpoint, device=device, size=size, abstraction=abstraction, colors=colors
                 )
             both = compose(np.asarray(original), np.asarray(translator(original)), layout)
-            write_picture(target, both, **FORMATS[target.suffix.lower()])
+            write_picture(target, both, **PICTURES[target.suffix.lower()])
             results.append(ImageResult(source, target))
     if not any(result.out for result in results):
         more = f", nor any of the other {len(results) - 1}" if len(results) > 1 else ""
@@ -88,12 +79,12 @@ def _targets(sources: list[tuple[Path, Path]], out: Path | None, alone: bool) ->
     """Where each dream goes. `alone` says that the only source was named itself, so that `out` may be a file."""
     if out is not None and alone and out.suffix and not out.is_dir():
         source = sources[0][0]
-        if out.suffix.lower() not in FORMATS:
-            raise BeautyError(f"cannot write a picture named {out.name}: end it in {', '.join(FORMATS)}")
+        if out.suffix.lower() not in PICTURES:
+            raise BeautyError(f"cannot write a picture named {out.name}: end it in {', '.join(PICTURES)}")
         if out.exists() and source.exists() and out.samefile(source):
             raise BeautyError(f"{out} is the picture itself: choose another name for the dream")
         return [out]
-    if out is not None and not out.is_dir() and (out.exists() or out.suffix.lower() in FORMATS):
+    if out is not None and not out.is_dir() and (out.exists() or out.suffix.lower() in PICTURES):
         raise BeautyError(f"{out} is a file, but several dreams need a folder: choose another name")
     return list(dreams_of(sources, out, lambda source: source.suffix if _is_jpeg(source) else ".png"))
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -19,12 +20,12 @@ from beautynet import files
 from beautynet.config import STEADY
 from beautynet.console import console, progress
 from beautynet.errors import BeautyError, UsageError
-from beautynet.files import Paths, dreams_of, listed, named
+from beautynet.files import PICTURES, Paths, dreams_of, listed, named
 from beautynet.film import loops, numbered
 from beautynet.film.frames import Batch, Frame, in_batches
 from beautynet.film.layout import LAYOUTS, compose, composed_size
 from beautynet.film.media import SUFFIXES, Film
-from beautynet.film.rendering import FORMATS, film_format
+from beautynet.film.rendering import FORMATS, LOSSLESS, film_format
 from beautynet.film.segments import Segments, is_resumable, others
 
 LEAST_FPS, MOST_FPS = 0.01, 240
@@ -104,10 +105,11 @@ def video(
     `out` is a name (its suffix chooses the format, see `rendering.FORMATS`), a folder, or None for `film.beauty.mp4`
     beside the film. `steady` (0..1) is how much a dream leans on the one before it: at 0 only what the network is shown
     does, and it flickers. `start` and `end` (seconds) dream a part of the film, `fps` that many frames of each second.
-    A `source` such as frames/%04d.png is a film of numbered pictures, `fps` of them a second, 25 if that is None.
-    `loop` makes a GIF or WebP of at most so many MB of it, `poster` a JPEG of its most colourful moment beside it. What
-    is there already, a film or what is rendered of another one, is replaced if `force` says so, True or a function of a
-    sentence that says what it is. A loaded `translator` replaces what chooses and sets one.
+    A `source` such as frames/%04d.png is a film of numbered pictures, `fps` of them a second, 25 if that is None. An
+    `out` such as dreams/%04d.png makes such pictures, with the numbers of the film's if that is of such. `loop` makes a
+    GIF or WebP of at most so many MB of it, `poster` a JPEG of its most colourful moment beside it. What is there
+    already, a film or what is rendered of another one, is replaced if `force` says so, True or a function of a sentence
+    that says what it is. A loaded `translator` replaces what chooses and sets one.
 
     What was rendered when a run ends early is kept, and the same call goes on there. On Ctrl-C the film is completed
     with the frames so far, too, and KeyboardInterrupt raised with a sentence that says so.
@@ -115,9 +117,9 @@ def video(
     source = Path(source)
     target = _target(source, None if out is None else Path(out), loop)
     _check(layout, start, end, fps, loop)
-    if loop is not None and film_format(target).sound:
+    pictures, as_pictures = numbered.are_meant(source), numbered.are_meant(target)
+    if loop is not None and (as_pictures or film_format(target).sound):
         raise UsageError(f"a loop in {target.name} will not do: name a .gif or .webp")
-    pictures = numbered.are_meant(source)
     rate, fps = (fps, None) if pictures else (None, fps)
     asked, slowed = _frames_a_second(source, target, fps, loop, rate)
     with Film(source, start, end, asked, rate) as film:
@@ -135,14 +137,16 @@ def video(
             "fps": asked or rate,  # not the film's rate: a film in its own times may have the same
             "network or setting of it": translator.identity,
         }
-        film_target = target if loop is None else target.with_name(f".{target.name}.mp4")
-        still = target.with_suffix(".jpg") if poster else None
-        if pictures and any(numbered.is_one(each, source) for each in (target, still) if each):
+        direct = loop is None and not as_pictures
+        film_target = target if direct else target.with_name(f".{target.name}{LOSSLESS if as_pictures else '.mp4'}")
+        still = _titled(target).with_suffix(".jpg") if poster else None
+        written = numbered.picture(target, 1) if as_pictures else target
+        if pictures and any(numbered.is_one(each, source) for each in (written, still) if each):
             raise BeautyError(f"{target} would be one of the pictures themselves: choose another name for the dream")
         _may_replace(target, film_target, settings, force)
         if still and still.exists():
             _ask(f"{still} exists", force)
-        if loop is None:
+        if direct:
             _warn_if_large(film, layout)
         began = time.perf_counter()
         with Segments(
@@ -153,18 +157,23 @@ def video(
             if interrupted and not segments.frames:
                 raise KeyboardInterrupt
             lost = slowed
-            if loop is None or not interrupted:
+            if direct or not interrupted:
                 with console.status("putting it together"):
                     lost += segments.join(
-                        source if loop is None and not pictures else None,
+                        source if direct and not pictures else None,
                         film.start,
                         cut_short=interrupted or end is not None,
                     )
             if interrupted:
-                raise _stopped(segments, f"{target} has" if loop is None else "there are")
+                segments.close_segment()
+                raise _stopped(segments, f"{target} has" if direct else "there are")
+            if still and as_pictures:
+                loops.poster(film_target, still, segments.end)
             if loop is not None:
                 _loop(film_target, target, loop)
-            if still:
+            elif as_pictures:
+                _spread(film_target, target, film.number, film.rate if pictures else None)
+            if still and not as_pictures:
                 loops.poster(target, still, segments.end)
             segments.forget()
         seconds = time.perf_counter() - began
@@ -186,6 +195,15 @@ def _loop(film: Path, target: Path, megabytes: float) -> None:
     try:
         with console.status("searching for the size"):
             loops.loop(film, target, megabytes * 1e6)
+    finally:
+        film.unlink()
+
+
+def _spread(film: Path, target: Path, first: int, rate: Fraction | None) -> None:
+    """Make numbered pictures of a whole film, which goes."""
+    try:
+        with Film(film) as frames:
+            numbered.write(frames, target, first, rate)
     finally:
         film.unlink()
 
@@ -213,7 +231,8 @@ def videos(
         patterns = [str(found) for folder in listed(paths) if (found := numbered.pattern_of(folder))]
         hint = f"; its pictures are one if you name {patterns[0]}" if patterns else ""
         raise BeautyError(f"no films in {asked or 'nothing'}: name films or folders of them{hint}")
-    if out is not None and (Path(out).is_file() or Path(out).suffix.lower() in FORMATS):
+    is_name = out is not None and (Path(out).suffix.lower() in FORMATS or numbered.are_meant(Path(out)))
+    if out is not None and (is_name or Path(out).is_file()):
         raise BeautyError(f"{out} is no folder, which several films need: choose another name")
     network = {name: settings.pop(name) for name in NETWORK if name in settings}
     if translator is None:
@@ -264,7 +283,7 @@ def _frames_a_second(
 
     Every second frame, or third, is even; what fits best would not be. `rate` is that of numbered pictures.
     """
-    most = film_format(target).most_fps
+    most = None if numbered.are_meant(target) else film_format(target).most_fps
     if not most and not loop:
         return fps, []
     with Film(source, rate=rate) as film:
@@ -302,7 +321,7 @@ def _may_replace(
     if rendered:
         _ask(f"{target} is begun already, {rendered}", force)
         _say(f"{target} is begun anew, instead of {rendered}")
-    elif target.exists():
+    elif numbered.are_there(target) if numbered.are_meant(target) else target.exists():
         _ask(f"{target} exists", force)
 
 
@@ -327,7 +346,10 @@ def _target(source: Path, out: Path | None, loop: float | None) -> Path:
     """Where the dream goes; a BeautyError if that is no film's name, or the film itself."""
     if out is None or out.is_dir():
         (out,) = dreams_of([(_titled(source), Path())], out, partial(_suffix, loop=loop))
-    film_format(out)
+    if not numbered.are_meant(out):
+        film_format(out)
+    elif out.suffix.lower() not in PICTURES:
+        raise BeautyError(f"cannot write pictures named {out.name}: end it in {', '.join(PICTURES)}")
     if out.exists() and source.exists() and out.samefile(source):
         raise BeautyError(f"{out} is the film itself: choose another name for the dream")
     return out
