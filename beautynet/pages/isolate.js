@@ -1,7 +1,8 @@
 // A service worker that only adds to what the server says of this page: that it is alone, so that threads may share memory.
 addEventListener("install", () => skipWaiting());
 addEventListener("activate", (event) => event.waitUntil(clients.claim()));
-addEventListener("fetch", (event) => event.respondWith((async () => {
+const here = new URL(registration.scope).pathname, ours = [here, `${here}index.html`];
+addEventListener("fetch", (event) => event.request.mode === "navigate" && !ours.includes(new URL(event.request.url).pathname) || event.respondWith((async () => {
   const response = await fetch(event.request);
   if (!response.status) return response;
   const headers = new Headers(response.headers);

@@ -1,13 +1,14 @@
 // The live room: frames go out over a WebSocket and dreams come back. web/viewing.py is the other end.
 // Nothing waits in a queue: a frame is sent when an answer is due to come soon, and is the newest one then.
-import {$, $$, begin, closeCamera, grab, hush, measure, openCamera, show, takesFiles, trouble, video} from "./stage.js";
+import {$, $$, begin, closeCamera, grab, hush, isRecording, measure, openCamera, show, takesFiles, trouble, video} from "./stage.js";
 
 const IN_FLIGHT = 2;          // frames on their way: one is dreamt while the next one travels
 const SHORT_SIDE = 480;       // px of what the camera's frames are sent at
 const STALE = 5000;           // ms after which a frame without an answer is given up
+const SILENCE = 6000;         // ms after which the server is asked whether it is still there
 
 const wish = {};              // what the viewer wants other than the network’s own; see Wish in web/viewing.py
-let socket = null, ready = false, source = null, number = 0, busy = false, about = {};
+let socket = null, ready = false, source = null, number = 0, busy = false, about = {}, heard = 0;
 const sent = new Map();       // number -> {frame, at}
 
 // --- talking to the server ----------------------------------------------------------------------------------------
@@ -17,19 +18,44 @@ function connect() {
   address.protocol = address.protocol.replace("http", "ws");
   socket = new WebSocket(address);
   socket.binaryType = "arraybuffer";
-  socket.onopen = () => { ready = true; forget(); hush(); say(); };
-  socket.onmessage = (event) => typeof event.data === "string" ? told(JSON.parse(event.data)) : dreamt(event.data);
-  socket.onclose = () => {
-    trouble("The server does not answer: is beautynet live still running? Trying again …");
-    ready = false;
-    setTimeout(connect, 1500);
+  socket.onopen = () => { ready = true; heard = Date.now(); forget(); hush(); say(); };
+  socket.onmessage = (event) => {
+    heard = Date.now();
+    typeof event.data === "string" ? told(JSON.parse(event.data)) : dreamt(event.data);
   };
+  socket.onclose = lost;
 }
 
+function lost() {
+  socket.onclose = socket.onmessage = null;
+  socket.close();
+  trouble("The server does not answer: is beautynet live still running? Trying again …");
+  ready = false;
+  setTimeout(connect, 1500);
+}
+
+// A network that is gone says nothing, nor does a socket over it; a picture that stands still says nothing either.
+async function listen() {
+  if (!ready || !source || document.hidden || Date.now() - heard < SILENCE) return;
+  const gone = new AbortController(), over = socket;
+  const patience = setTimeout(() => gone.abort(), 4000);
+  try {
+    await fetch("about", {signal: gone.signal});
+    heard = Date.now();
+  } catch {
+    if (over === socket && ready) lost();
+  } finally {
+    clearTimeout(patience);
+  }
+}
+
+// Nobody sees a page out of sight: the network is left to others, unless what it shows is recorded.
 function say() {
   if (!ready) return;
-  socket.send(JSON.stringify({...wish, source: source === "browser" ? null : source, seen: $("#seen").checked}));
+  const away = document.hidden && !isRecording();
+  socket.send(JSON.stringify({...wish, source: source === "browser" || away ? null : source, seen: $("#seen").checked}));
 }
+document.addEventListener("visibilitychange", say);
 
 function told(message) {
   if (message.error) return trouble(message.error);
@@ -108,17 +134,16 @@ async function sendFrame() {
 
 takesFiles(async (file) => {
   if (file.size > about.max_upload)
-    return trouble(`${file.name} is larger than ${about.max_upload / 1e6} MB: choose a shorter film.`);
+    return trouble(`${file.name} is larger than ${about.max_upload / 1e6} MB: choose a shorter film.`, true);
   trouble(`taking in ${file.name} …`);
   try {
     const response = await fetch("uploads", {method: "POST", body: file});
     const answer = await response.json();
     if (!response.ok) throw new Error(answer.error);
-    hush();
     closeCamera();
     become(answer.upload);
   } catch (error) {
-    trouble(`${file.name} cannot be shown: ${error.message}`);
+    trouble(`${file.name} cannot be shown: ${error.message}`, true);
   }
 });
 
@@ -144,9 +169,15 @@ $("#checkpoint").addEventListener("change", (event) => { wish.checkpoint = event
 $("#seen").addEventListener("change", say);
 for (const button of $$("[data-source]")) button.addEventListener("click", () => choose(button.dataset.source));
 
-about = await (await fetch("about")).json();
+try {
+  about = await (await fetch("about")).json();
+} catch {
+  trouble("The server does not answer: begin beautynet live anew, and open the address that it prints.");
+  throw new Error("no answer");
+}
 $("#checkpoint").replaceChildren(...about.checkpoints.map((name) => new Option(name, name)));
 for (const button of $$("[data-source=camera]")) button.hidden = !about.camera;
 $("[data-room=hand]").hidden = !about.classifier;
 connect();
+setInterval(listen, 2000);
 requestAnimationFrame(sendFrame);

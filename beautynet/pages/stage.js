@@ -10,7 +10,7 @@ export const video = document.createElement("video");
 video.muted = video.loop = video.playsInline = true;
 
 let layout = "side", arranged = false, wipe = 0.5;    // until the viewer chooses a layout, it is what shows the most
-let last = null, camera = null, recorder = null, onFile = () => {};
+let last = null, camera = null, asked = 0, recorder = null, onFile = () => {};
 const pace = {frames: 0, since: performance.now(), latency: 0};
 
 // --- showing ------------------------------------------------------------------------------------------------------
@@ -19,7 +19,6 @@ export function show(original, dream) {
   if (last) for (const each of [last.original, last.dream]) if (each !== original && each !== dream) each.close();
   last = {original, dream};
   draw();
-  hush();
 }
 
 function draw() {
@@ -67,14 +66,25 @@ export function begin(source) {
   $("#snapshot").disabled = false;
   $("#record").disabled = !window.MediaRecorder || !picture.captureStream;
   for (const button of $$("#sources button")) button.setAttribute("aria-pressed", button.dataset.source === source);
+  hush();
+  stayAwake();
 }
 
-export function trouble(text) {
+// What is wrong, until it no longer is (`hush`); what went by, for some seconds.
+export function trouble(text, passing = false) {
+  clearTimeout(trouble.ends);
   $("#trouble").textContent = text;
   $("#trouble").hidden = false;
+  if (passing) trouble.ends = setTimeout(hush, 8000);
 }
 
 export function hush() { $("#trouble").hidden = true; }
+
+export const isRecording = () => recorder !== null;
+
+// A phone or projector goes dark when nobody touches it; the lock is lost with the page out of sight.
+function stayAwake() { navigator.wakeLock?.request("screen").catch(() => {}); }
+document.addEventListener("visibilitychange", () => { if (!document.hidden && last) stayAwake(); });
 
 // --- the camera ---------------------------------------------------------------------------------------------------
 
@@ -84,24 +94,33 @@ export async function openCamera(id, facing = "user") {
     return false;
   }
   closeCamera();
+  const mine = asked;
   try {
-    camera = await navigator.mediaDevices.getUserMedia({video: id ? {deviceId: {exact: id}} : {facingMode: facing, width: {ideal: 1280}}});
+    const stream = await navigator.mediaDevices.getUserMedia({video: id ? {deviceId: {exact: id}} : {facingMode: facing, width: {ideal: 1280}}});
+    if (mine !== asked) {       // something else was chosen meanwhile
+      stream.getTracks().forEach((track) => track.stop());
+      return false;
+    }
+    video.srcObject = camera = stream;
+    await video.play();
   } catch (error) {
+    if (mine !== asked) return false;
     trouble(error.name === "NotAllowedError" ? "The browser was not allowed to use the camera: allow it beside the address, and try again."
       : error.name === "NotFoundError" ? "There is no camera here. Choose a picture or film instead." : `The camera does not start: ${error.message}`);
     return false;
   }
-  video.srcObject = camera;
-  await video.play();
-  hush();
+  const [track] = camera.getVideoTracks(), {deviceId, facingMode} = track.getSettings();
+  track.onended = () => trouble("The camera has stopped: plug it in, or close what else uses it, and choose it again.");
+  if (facingMode) $("#mirror").checked = facingMode === "user";
   const lenses = (await navigator.mediaDevices.enumerateDevices()).filter((device) => device.kind === "videoinput");
   $("#lens").hidden = lenses.length < 2;
   $("#lens").replaceChildren(...lenses.map((device, i) => new Option(device.label || `camera ${i + 1}`, device.deviceId)));
-  $("#lens").value = camera.getVideoTracks()[0].getSettings().deviceId;
+  $("#lens").value = deviceId;
   return true;
 }
 
 export function closeCamera() {
+  asked += 1;
   camera?.getTracks().forEach((track) => track.stop());
   camera = video.srcObject = null;
   $("#lens").hidden = true;
@@ -153,8 +172,8 @@ function choose(wanted) {
 
 for (const button of $$("#layouts button")) button.addEventListener("click", () => choose(button.dataset.layout));
 
-picture.addEventListener("pointermove", (event) => {
-  if (layout !== "wipe" || (event.pointerType !== "mouse" && !event.pressure)) return;
+for (const kind of ["pointermove", "pointerdown"]) picture.addEventListener(kind, (event) => {
+  if (layout !== "wipe" || (event.pointerType !== "mouse" && !event.buttons)) return;
   const box = picture.getBoundingClientRect(), scale = Math.min(box.width / picture.width, box.height / picture.height);
   wipe = Math.min(1, Math.max(0, 0.5 + (event.clientX - box.left - box.width / 2) / (picture.width * scale)));
   draw();
@@ -165,7 +184,7 @@ function save(blob, ending) {
   link.href = URL.createObjectURL(blob);
   link.download = `beautynet-${new Date().toISOString().slice(0, 19).replace(/[:T]/g, "-")}.${ending}`;
   link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }
 
 function record() {

@@ -3,29 +3,28 @@ import {$, $$, begin, closeCamera, grab, hush, measure, openCamera, show, takesF
 
 const SHORT_SIDE = 480;       // px of what is shown beside the dream
 const still = new Image();
-let source = null, worker = null, about = {}, ready = false, waiting = false, fresh = false, dropped = 0;
+let source = null, worker = null, about = {}, ready = false, waiting = false, fresh = false, dropped = 0, careful = false;
 
 // Several threads need memory that they share, and a browser shares it only on pages that are cut off from all others: a service
 // worker says so of this page where its server does not. Without it one thread runs.
+const alone = globalThis.crossOriginIsolated ?? false;    // older ones do not know the word
+
 async function isolated() {
-  if (crossOriginIsolated || !isSecureContext || !navigator.serviceWorker || sessionStorage.getItem("isolated")) return;
   try {
+    if (alone || !isSecureContext || !navigator.serviceWorker || sessionStorage.getItem("isolated")) return;
     await navigator.serviceWorker.register("isolate.js");
     await navigator.serviceWorker.ready;
     sessionStorage.setItem("isolated", "tried");
     location.reload();
     await new Promise(() => {});
-  } catch { /* in a private window, say */ }
+  } catch { /* in a private window, say, or where cookies are blocked */ }
 }
 
 function start() {
   worker = new Worker("worker.js", {type: "module"});
-  worker.onerror = (event) => trouble(`The network does not start: ${event.message}`);
+  worker.onerror = (event) => stopped(`The network does not run: ${event.message}`);
   worker.onmessage = ({data}) => {
-    if (data.trouble) {
-      waiting = false;
-      return trouble(data.trouble);
-    }
+    if (data.trouble) return stopped(data.trouble);
     if (data.ready) {
       ready = true;
       $("#where").textContent = data.ready;
@@ -34,8 +33,19 @@ function start() {
     waiting = false;
     data.labels ? named(data) : dreamt(data);
   };
-  worker.postMessage({about, threads: crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, 8) : 1});
+  worker.postMessage({about, careful, threads: alone ? Math.min(navigator.hardwareConcurrency || 1, 8) : 1});
   trouble("The network is on its way …");
+}
+
+// A GPU may be lost, and memory run out: once, it is begun anew without the GPU.
+function stopped(why) {
+  waiting = false;
+  if (careful) return trouble(why);
+  careful = true;
+  ready = false;
+  fresh = true;
+  worker.terminate();
+  start();
 }
 
 async function dreamt({dream, seen, frame, at}) {
@@ -95,6 +105,7 @@ function become(wanted) {
   fresh = true;
   dropped = 0;
   begin(wanted === "browser" ? "browser" : "file");
+  if (!ready) trouble("The network is on its way …");
 }
 
 takesFiles(async (file) => {
@@ -103,10 +114,9 @@ takesFiles(async (file) => {
   const address = URL.createObjectURL(file), film = file.type.startsWith("video/");
   try {
     if (film) { video.src = address; await video.play(); } else { still.src = address; await still.decode(); }
-    hush();
     become(film ? "film" : "picture");
   } catch {
-    trouble(`${file.name} cannot be shown: this browser does not know such ${film ? "films" : "pictures"}.`);
+    trouble(`${file.name} cannot be shown: this browser does not know such ${film ? "films" : "pictures"}.`, true);
   }
 });
 
@@ -124,7 +134,12 @@ if (typeof WebAssembly !== "object" || !window.Worker) {
   trouble("Browsers do not run this from a folder: type “python -m http.server” in it, and open http://localhost:8000");
 } else {
   await isolated();
-  about = await (await fetch("about.json")).json();
+  try {
+    about = await (await fetch("about.json")).json();
+  } catch (error) {
+    trouble(`about.json, which is beside this page, cannot be had (${error.message}): load the page anew.`);
+    throw error;
+  }
   document.title = `beautynet · ${about.name}`;
   if (about.labels) {
     $("#about").textContent = `It tells ${about.labels.length} labels from each other: ${about.labels.slice(0, 8).join(", ")}.`;

@@ -5,12 +5,29 @@
 const CUT = 0.42, GRAIN = 12, FLASH = 40;   // how unlike frames of different scenes are, as in film/frames.py
 let ort = null, about = {}, networks = {}, memory = null;
 
-async function start(threads) {
+// The runtime asks for addresses of 4 GiB, whatever it needs; some phones do not lend as many (onnxruntime#22086).
+const {Memory} = WebAssembly;
+WebAssembly.Memory = function (wanted) {
+  for (;;) {
+    try { return new Memory(wanted); } catch (error) {
+      if (!(error instanceof RangeError && wanted.maximum > 8192)) throw error;
+      wanted = {...wanted, maximum: wanted.maximum >> 1};
+    }
+  }
+};
+WebAssembly.Memory.prototype = Memory.prototype;
+
+// Safari's own engine, in every browser of an iPhone: its WebGPU takes ever more memory here (onnxruntime#26827).
+const isWebKit = /AppleWebKit/.test(navigator.userAgent) && !/Chrom(e|ium)\//.test(navigator.userAgent);
+
+async function start(threads, careful) {
   let gpu = null;
-  try { gpu = about.labels ? null : await navigator.gpu?.requestAdapter(); } catch { /* none, then */ }
+  try { gpu = about.labels || careful || isWebKit ? null : await navigator.gpu?.requestAdapter(); } catch { /* none, then */ }
   for (const device of gpu ? ["webgpu", "wasm"] : ["wasm"]) {
     try {
-      ort = await import(device === "webgpu" ? "./ort.webgpu.min.mjs" : "./ort.wasm.min.mjs");
+      ort = await import(device === "webgpu" ? "./ort.webgpu.min.js" : "./ort.wasm.min.js");
+      const engine = `ort-wasm-simd-threaded${device === "webgpu" ? ".asyncify" : ""}`;
+      ort.env.wasm.wasmPaths = {mjs: new URL(`${engine}.js`, import.meta.url).href, wasm: new URL(`${engine}.wasm`, import.meta.url).href};
       ort.env.wasm.numThreads = threads;
       ort.env.logLevel = "error";
       networks = {};
@@ -85,7 +102,7 @@ function rgba(floats) {
 onmessage = async ({data}) => {
   if (data.about) {
     about = data.about;
-    return start(data.threads);
+    return start(data.threads, data.careful);
   }
   const {pixels, width, height, frame, at} = data;
   try {

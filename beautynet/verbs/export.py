@@ -198,8 +198,8 @@ def web(model: Exportable, source: Path, out: Path) -> Run:
             runs |= _for_films(step.module.condition, model.example[:1], sides, out, model.photo())
         else:
             runs[f"{step.name}.onnx"] = _step(step, model.example[:1], sides, out / f"{step.name}.onnx")
-    for path in runtime():
-        shutil.copyfile(path, out / path.name)
+    for path in runtime():  # a common server knows no .mjs, and a browser runs no script that is called something else
+        shutil.copyfile(path, out / path.name.replace(".mjs", ".js"))
     (out / "index.html").write_text(filled("web"), encoding="utf-8")
     for name in PAGES:
         (out / name).write_bytes((resources.files("beautynet") / "pages" / name).read_bytes())
