@@ -78,7 +78,7 @@ def find_any(model: str | Path | None = None) -> tuple[Path, Kind]:
             with suppress(BeautyError):
                 return find(model, CLASSIFIER), CLASSIFIER
         raise
-    with _opened(path) as file, suppress(KeyError, ValueError, TypeError):
+    with _opened(path) as file, suppress(KeyError, ValueError, TypeError, RecursionError):
         if json.loads(file.metadata()[HEADER])["kind"] == CLASSIFIER.name:
             return path, CLASSIFIER
     return path, GENERATOR
@@ -117,7 +117,9 @@ def read_header(path: Path, kind: Kind = GENERATOR) -> dict[str, Any]:
         metadata = file.metadata() or {}
     try:
         header: dict[str, Any] = json.loads(metadata[HEADER])
-    except (KeyError, ValueError) as error:
+        if not isinstance(header, dict):
+            raise TypeError
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise BeautyError(f"{path} is not a beautynet checkpoint: its header is missing") from error
     if header.get("kind") != kind.name:
         raise BeautyError(f"{path} is a {header.get('kind', 'checkpoint of another kind')}, not a {kind.name}")
@@ -157,6 +159,10 @@ def load_generator(path: Path) -> tuple[networks.Generator, dict[str, Any]]:
         there = {**networks.size_of(shapes), "groups": claimed["groups"]}
         if claimed != there:
             raise ValueError(f"its weights are of {there}, it claims {claimed}")
+        with torch.device("meta"):
+            wanted = {name: tuple(weight.shape) for name, weight in networks.Generator(**there).state_dict().items()}
+        if shapes != wanted:
+            raise ValueError("it has other weights than such a network")
         with torch.random.fork_rng([]):  # whose first weights are drawn, and not kept
             generator = networks.Generator(**there)
     fill(generator, read_weights(path), path)

@@ -59,7 +59,9 @@ class Commands(click.Group):
             line = _one_line(error)
             if line is None:
                 raise
-            click.secho(f"error: {line}", fg="red", err=True)
+            from beautynet.console import printable
+
+            click.secho(f"error: {printable(line)}", fg="red", err=True)
             sys.exit(MISUSED if isinstance(error, UsageError) else 1)
 
 
@@ -866,9 +868,10 @@ def info(target: str) -> None:
       beautynet info checkpoints/flowers
       beautynet info data/flowers
     """
+    from beautynet.console import printable
     from beautynet.verbs.info import info as run
 
-    click.echo(run(target))
+    click.echo(printable(run(target)))
 
 
 @main.command()

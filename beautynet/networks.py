@@ -88,7 +88,7 @@ class Generator(nn.Module):
 def size_of(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
     """The arguments that make a Generator with weights of these shapes; LookupError or ValueError for another's.
 
-    No memory is needed to tell, and what it says needs no more than a few times that of the weights.
+    No memory is needed to tell. Whether the other weights are its own, too, is not looked at.
     """
     depth = sum(re.fullmatch(r"down\.\d+\.0\.conv\.weight", name) is not None for name in shapes)
     channels = [3, *(shapes[f"down.{level}.0.conv.weight"][0] for level in range(depth))]

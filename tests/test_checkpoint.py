@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from beautynet import checkpoint as checkpoints
+from beautynet.devices import peak_memory
 from beautynet.errors import BeautyError
 from beautynet.networks import Generator, Norm
 
@@ -123,6 +124,27 @@ def test_a_flipped_bit_in_a_state_is_found(tmp_path: Path) -> None:
     assert state is not None
     assert state["step"] == 1
     assert checkpoints.STATE in state["unreadable"][0]
+
+
+def test_weights_that_claim_many_others_take_no_memory(tmp_path: Path) -> None:
+    """One layer of a megabyte would be that of a network of forty gigabytes."""
+    tensor = torch.zeros(20_000, 3, 4, 4, dtype=torch.uint8)
+    generator = {"width": 20_000, "depth": 1, "groups": 1}
+    header = {"kind": "beautynet generator", "format": 1, "generator": generator}
+    save_file({"down.0.0.conv.weight": tensor}, tmp_path / "m.safetensors", {"beautynet": json.dumps(header)})
+    before = peak_memory(torch.device("cpu"))
+    with pytest.raises(BeautyError, match="other weights than such a network"):
+        checkpoints.load_generator(tmp_path / "m.safetensors")
+    after = peak_memory(torch.device("cpu"))
+    assert before is None or after is None or after - before < 200e6
+
+
+@pytest.mark.parametrize("text", ["[1]", "[" * 200_000, '"x"', "null"])
+def test_headers_that_are_none(text: str, tmp_path: Path) -> None:
+    save_file({"x": torch.zeros(1)}, tmp_path / "m.safetensors", {"beautynet": text})
+    with pytest.raises(BeautyError, match="its header is missing"):
+        checkpoints.read_header(tmp_path / "m.safetensors")
+    checkpoints.find_any(tmp_path / "m.safetensors")
 
 
 def test_weights_of_another_size_are_refused(checkpoint: Path) -> None:

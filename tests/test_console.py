@@ -2,7 +2,7 @@
 
 import pytest
 
-from beautynet.console import console, progress
+from beautynet.console import console, printable, progress
 
 
 def test_stdout_stays_for_results(capfd: pytest.CaptureFixture[str]) -> None:
@@ -12,6 +12,13 @@ def test_stdout_stays_for_results(capfd: pytest.CaptureFixture[str]) -> None:
     said = capfd.readouterr()
     assert said.out == ""
     assert said.err == "a warning\n"
+
+
+def test_names_command_no_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    """Nor are they taken for rich's own markup."""
+    console.print("skipped a[/x].jpg [red]: damaged")
+    assert capfd.readouterr().err == "skipped a[/x].jpg [red]: damaged\n"
+    assert printable("花\x1b]0;title\x07\n\tü") == "花\ufffd]0;title\ufffd\n\tü"
 
 
 def test_a_terminal_sees_count_and_rate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

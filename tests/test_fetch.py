@@ -1,4 +1,5 @@
 import datetime
+import gzip
 import json
 import os
 import socket
@@ -7,11 +8,12 @@ import threading
 import time
 from dataclasses import replace
 from functools import partial
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 import trustme
-from web import Web, body, first, slowly, status, tarpit
+from web import Answer, Web, body, first, slowly, status, tarpit
 
 from beautynet.errors import BeautyError
 from beautynet.sources import fetch
@@ -53,7 +55,7 @@ def test_fetch_takes_web_addresses_only(address: str) -> None:
     with Web() as web, Fetcher(QUICK) as fetcher:
         assert "not a web address" in reason(fetcher, address)
         web.routes["/to"] = status(302, Location=address)
-        if ":" in address and "[" not in address and address != "http://":
+        if ":" in address and address != "http://":
             assert "not a web address" in reason(fetcher, f"{web.url}/to")
 
 
@@ -132,6 +134,37 @@ def test_fetch_is_not_held_up() -> None:
         assert time.monotonic() - start < 4
 
 
+def dripping(head: bytes, piece: bytes) -> Answer:
+    """A body that begins so and never says anything that its reader could hand on."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.wfile.write(b"HTTP/1.1 200 OK\r\n" + head)
+        for _ in range(400):
+            request.wfile.write(piece)
+            time.sleep(0.02)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("head", "piece"),
+    [
+        (b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"x: y\r\n"),  # trailers
+        (b"Transfer-Encoding: chunked\r\n\r\n", b"0"),  # the size of a chunk
+        (b"Transfer-Encoding: chunked\r\n\r\n5;", b"x"),  # what else is said of it
+        (b"Content-Encoding: gzip\r\n\r\n", gzip.compress(b"")),  # nothing, again and again
+        (b"Content-Encoding: gzip\r\n\r\n\x1f\x8b\x08\x08" + bytes(6), b"x"),  # a name that does not end
+    ],
+    ids=["trailers", "size", "extension", "empty", "name"],
+)
+def test_bodies_that_never_yield_a_byte(head: bytes, piece: bytes) -> None:
+    with Web() as web, Fetcher(replace(QUICK, attempts=1)) as fetcher:
+        web.routes["/x"] = dripping(head, piece)
+        start = time.monotonic()
+        assert reason(fetcher, f"{web.url}/x") == "too slow: not whole after 1 s"
+        assert time.monotonic() - start < 3
+
+
 def test_stop_ends_waits_and_bodies() -> None:
     with Web() as web, Fetcher(Limits(max_wait_seconds=100, private_addresses=True)) as fetcher:
         web.routes["/drip"] = slowly(DATA, pause=0.05, piece=1)
@@ -185,6 +218,12 @@ PRIVATE = [
     "http://[fc00::1]/",
     "http://[64:ff9b::7f00:1]/",
     "http://[2002:7f00:1::]/",
+    "http://[64:ff9b:1::7f00:1]/",
+    "http://[fec0::1]/",
+    "http://[::127.0.0.1]/",
+    "http://metadata.google.internal/",
+    "http://printer.local/",
+    "http://intranet/",
 ]
 
 
@@ -294,7 +333,10 @@ def test_a_proxy_is_used_and_private_numbers_still_refused(monkeypatch: pytest.M
         with Fetcher(replace(QUICK, private_addresses=False)) as fetcher:
             assert fetcher.fetch("http://photos.example/rose.jpg") == DATA
             assert fetcher.fetch("http://München.example/a ç#fragment") == DATA
-            assert reason(fetcher, "http://192.168.0.1/").startswith("a private address")
+            near = ("192.168.0.1", "localhost:6379", "2130706433", "0x7f.1", "a.localhost", "metadata.google.internal.")
+            for host in near:
+                assert reason(fetcher, f"http://{host}/").startswith("a private address")
+            assert len(proxy.log) == 2
         monkeypatch.undo()
         fetch._proxies.cache_clear()
 

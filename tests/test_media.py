@@ -395,3 +395,25 @@ def test_a_kilobyte_may_not_claim_gigabytes(tmp_path: Path) -> None:
     (tmp_path / "big.bmp").write_bytes(file)
     with pytest.raises(BeautyError, match="too large"):
         Film(tmp_path / "big.bmp")
+
+
+@pytest.mark.parametrize(
+    "text", ["ffconcat version 1.0\nfile film.mp4\n", "#EXTM3U\n#EXTINF:1,\nfilm.mp4\n#EXT-X-ENDLIST\n"]
+)
+@pytest.mark.parametrize("name", ["list.mp4", "list.m3u8"])
+def test_a_list_of_other_films_is_none(text: str, name: str, tmp_path: Path) -> None:
+    """Whose films they are, nobody knows who is sent it."""
+    make_film(tmp_path / "film.mp4")
+    (tmp_path / name).write_text(text)
+    with pytest.raises(BeautyError, match="is not a readable film"):
+        Film(tmp_path / name)
+
+
+def test_an_animation_of_too_many_pixels_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [Image.new("L", (90, 90), 8 * n) for n in range(30)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=40, disposal=1)
+    with Film(tmp_path / "a.gif") as film:
+        assert film.expected == 30
+    monkeypatch.setattr("beautynet.film.media.MOST_ANIMATED", 29 * 90 * 90)
+    with pytest.raises(BeautyError, match=r"a.gif has too many frames for their size"):
+        Film(tmp_path / "a.gif")

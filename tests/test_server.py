@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import socket
 import sys
 import threading
 import time
@@ -14,7 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from beautynet.errors import BeautyError
-from beautynet.web.server import PAUSE, Refused, Server, is_loopback, receive
+from beautynet.web.server import MOST_ARRIVING, PAUSE, Refused, Server, is_loopback, receive
 
 
 async def hello(_: Request) -> Response:
@@ -130,6 +131,24 @@ def test_in_a_notebook_which_has_a_loop_already() -> None:
         patch.setattr(sys, "stdout", None)
         patch.setattr(sys, "stderr", None)
         asyncio.run(cell())
+
+
+def test_only_so_many_bodies_at_once() -> None:
+    """Each takes memory until it is whole."""
+    with serving() as server:
+        head = f"POST /{server.token}/take HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Length: 9\r\n\r\nabc"
+        waiting = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(MOST_ARRIVING)]
+        for each in waiting:
+            each.sendall(head.encode())
+        deadline = time.monotonic() + 5
+        while (answer := ask(server, f"/{server.token}/take", "POST", b"abc"))[0] == 200:
+            assert time.monotonic() < deadline
+        assert answer[0] == 503
+        for each in waiting:
+            each.sendall(b"defghi")
+            assert each.recv(100).startswith(b"HTTP/1.1 200")
+            each.close()
+        assert ask(server, f"/{server.token}/take", "POST", b"abc") == (200, "3")
 
 
 def test_where_it_cannot_listen_is_one_line() -> None:

@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +22,7 @@ from beautynet.film.frames import Frame
 from beautynet.film.numbered import Numbered
 
 USUAL_RATE = Fraction(25)  # frames/s, of films that do not say
+MOST_ANIMATED, LOOKED_AT = 20_000_000_000, 25  # pixels of all frames of an animation; frames that tell its rate
 MOST_RATE = 240  # frames/s; a guess above it was made of times in ms
 SUFFIXES = {
     *(".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv", ".3gp", ".mts", ".m2ts")
@@ -284,7 +285,9 @@ class _Pillow:
         self.still = still
         self.damaged = False
         self.expected: int | None = 1 if still else getattr(image, "n_frames", 1)
-        if not still and (durations := list(self._durations())):
+        if (self.expected or 1) * image.width * image.height > MOST_ANIMATED:  # a kilobyte may claim as many
+            raise BeautyError("too many frames for their size: make a film of it first, such as MP4")
+        if not still and (durations := list(islice(self._durations(), LOOKED_AT))):
             self.rate = len(durations) / sum(durations, Fraction(0))
         self.damaged = False  # until it is read in earnest
 
@@ -323,7 +326,11 @@ def _animation(path: Path) -> _Pillow | None:
     except Exception:  # not one of these, or so broken that libav shall say why
         return None
     if moving and image.width * image.height <= MAX_PIXELS:
-        return _Pillow(image)
+        try:
+            return _Pillow(image)
+        except BeautyError as error:
+            image.close()
+            raise BeautyError(f"{path} has {error}") from error
     try:
         return _Pillow(image, decode(path))
     except Unreadable as error:
@@ -349,11 +356,17 @@ _ANY_METADATA: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__versi
 """Titles that are no text must not keep a film from being opened; PyAV 19 reads them only when it is asked for them."""
 
 
+_PLAYLISTS = {"hls", "concat", "dash", "sdp", "webm_dash_manifest", "imf"}
+_FORMATS = ",".join(sorted(av.formats_available - _PLAYLISTS))
+"""Of films themselves: a playlist is of other files, perhaps private ones."""
+
+
 def open_file(path: Path) -> Any:
-    """A film file opened by libav, which may follow no links to other places than files."""
+    """A film file opened by libav, which may follow no links to other places."""
     try:
         # "file:" keeps names such as "concat:x" from being taken for protocols
-        return av.open(f"file:{path.resolve()}", options={"protocol_whitelist": "file,crypto,data"}, **_ANY_METADATA)
+        options = {"protocol_whitelist": "file,crypto,data", "format_whitelist": _FORMATS}
+        return av.open(f"file:{path.resolve()}", options=options, **_ANY_METADATA)
     except (av.FFmpegError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise BeautyError(f"{path} is not a readable film ({reason}): choose another") from error

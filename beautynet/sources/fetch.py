@@ -107,7 +107,9 @@ class _Sink:
 
 
 class _Watch:
-    """Hangs up on hosts that let us wait for their headers: a timeout between two bytes does not notice a drip.
+    """Hangs up on hosts that let us wait: a timeout between two bytes does not notice a drip.
+
+    Nor does whoever reads where a chunk's size drips, or what is packed never yields a byte.
 
     One thread for all connections; and all of them are hung up on when it is told to stop.
     """
@@ -121,9 +123,9 @@ class _Watch:
         self._thread: threading.Thread | None = None
 
     @contextmanager
-    def over(self, sock: socket.socket) -> Iterator[Callable[[], bool]]:
-        """While headers are awaited on `sock`; what is yielded tells whether they came too late."""
-        deadline = time.monotonic() + self._seconds
+    def over(self, sock: socket.socket, deadline: float | None = None) -> Iterator[Callable[[], bool]]:
+        """While something is awaited on `sock`, headers by default; what is yielded tells whether it came too late."""
+        deadline = time.monotonic() + self._seconds if deadline is None else deadline
         with self._lock:
             self._sockets.add(sock)
             self._deadlines[sock] = deadline
@@ -259,7 +261,10 @@ class Fetcher:
                 raise FetchError(f"not fetched: {type(error).__name__}") from error
             if location is None:
                 return
-            url = urljoin(url, location)
+            try:
+                url = urljoin(url, location)
+            except ValueError:
+                raise FetchError("not a web address: where it redirects to") from None
         raise FetchError(f"more than {self.limits.max_redirects} redirects")
 
     def _request(self, url: str, sink: _Sink) -> str | None:
@@ -288,15 +293,18 @@ class Fetcher:
             sink.file.seek(0)
             sink.file.truncate()
             size = 0
-            # read1 returns what has come; read would wait for a whole chunk, for hours where bytes drip.
-            while chunk := response.read1(_CHUNK, decode_content=True):
-                size += sink.file.write(chunk)
-                if size > sink.max_bytes:
-                    raise too_big
-                if time.monotonic() > deadline:
-                    raise FetchError(f"too slow: not whole after {sink.seconds:g} s")
-                if sink.note:
-                    sink.note(size, promised)
+            with self._watch.over(response.awaited_on, deadline) as late:
+                try:
+                    # read1 returns what has come; read would wait for a whole chunk, for hours where bytes drip.
+                    while not late() and (chunk := response.read1(_CHUNK, decode_content=True)):
+                        size += sink.file.write(chunk)
+                        if size > sink.max_bytes:
+                            raise too_big
+                        if sink.note:
+                            sink.note(size, promised)
+                finally:
+                    if late():  # whatever came of being hung up on
+                        raise FetchError(f"too slow: not whole after {sink.seconds:g} s")
             if self._stopping.is_set():
                 raise FetchError("cut short: stopped")
             if size < (promised or 0):
@@ -374,8 +382,23 @@ def check_address(url: str, private: bool = False) -> None:
         raise FetchError("not a web address") from None
     if parts.scheme not in ("http", "https") or not host:
         raise FetchError("not a web address: only http:// and https:// are fetched")
-    with suppress(ValueError):  # a name
+    try:
         _check_ip(str(ipaddress.ip_address(host)), private)
+    except ValueError:  # a name; of one that a proxy will resolve nothing more is known
+        if not private and _is_near(host):
+            raise FetchError(f"a private address: {host}") from None
+
+
+_NEAR = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".intranet", ".corp")
+"""Names that end so are of this machine or of the network it is in (RFC 6761, 6762, 8375; ICANN's .internal)."""
+
+
+def _is_near(name: str) -> bool:
+    """Whether a name is none of the public internet, or a number that is read as an address (0x7f.1)."""
+    name = name.rstrip(".").lower()
+    with suppress(OSError):
+        return _not_public(socket.inet_ntoa(socket.inet_aton(name))) is not None
+    return "." not in name or name.endswith(_NEAR)
 
 
 def _check_ip(address: str, private: bool) -> None:
@@ -393,7 +416,8 @@ def _not_public(address: str) -> str | None:
         if ip in ipaddress.ip_network("64:ff9b::/96"):  # NAT64, RFC 6052
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         ip = inner or ip
-    return str(ip) if not ip.is_global or ip.is_multicast else None
+    is_public = ip.version == 4 or ip in ipaddress.ip_network("2000::/3")  # where all that is routed is
+    return str(ip) if not ip.is_global or ip.is_multicast or not is_public else None
 
 
 _WITH_VALUES = ("max-snippet", "max-image-preview", "max-video-preview", "unavailable_after")
@@ -473,8 +497,10 @@ def _guarded(pool: Any, watch: _Watch, private: bool) -> Any:
             raise NewConnectionError(self, str(trouble)) from trouble
 
         def getresponse(self) -> Any:
-            with watch.over(self.sock) as late:
+            awaited_on = self.sock
+            with watch.over(awaited_on) as late:
                 response = super().getresponse()
+            response.awaited_on = awaited_on  # which a connection that will be closed gives away
             if late():  # http.client takes the end of the connection for the end of the headers
                 raise TimeoutError
             return response

@@ -271,7 +271,7 @@ class Trainer:
             self.paint, self.look = self.generator, self.eyes
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             complaint = f"training takes longer, as no code could be made for this GPU ({reason})"
-            console.print(complaint, style="yellow", markup=False)
+            console.print(complaint, style="yellow")
 
     def score(self, shown: Tensor, pictures: Tensor) -> Tensor:
         """How real the discriminator thinks that pictures (N, 3, H, W) of these conditions are: their mean score."""

@@ -37,6 +37,5 @@ def classify_serve(
         f'request = urllib.request.Request("{server.url}classify", open("photo.jpg", "rb").read())\n'
         "print(urllib.request.urlopen(request).read().decode())",
         soft_wrap=True,
-        markup=False,
     )
     server.run()

@@ -178,7 +178,7 @@ def _read(data: Labelled, network: Backbone, seed: int, keep: bool) -> _Pictures
     read = [(example, seen) for example, seen in answers if isinstance(seen, Seen)]
     data.skipped += [(example.name, str(seen)) for example, seen in answers if not isinstance(seen, Seen)]
     for name, reason in data.skipped:
-        console.print(f"skipped {name}: {reason}", style="yellow", soft_wrap=True, markup=False)
+        console.print(f"skipped {name}: {reason}", style="yellow", soft_wrap=True)
     names = data.labels
     data.examples = kept = [example for example, _ in read]
     if gone := sorted(set(names) - set(data.labels)):

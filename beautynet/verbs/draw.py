@@ -315,7 +315,7 @@ def draw_gallery(*names: str, out: str | Path = "gallery", **settings: Any) -> G
         if stopped_by is None and (report is None or report.get("stopped_by") is not None):  # a half-drawn one is none
             summary = draw(name, out=place, **settings)
             stopped_by, new, report = summary.stopped_by, new + 1, _report(place)
-            console.print(summary.sentence().splitlines()[0], markup=False)
+            console.print(summary.sentence().splitlines()[0])
         if report:
             found.append((name, float(report["confidence"]), place, report))
             found.sort(key=lambda each: -each[1])

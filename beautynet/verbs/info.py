@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from beautynet import checkpoint as checkpoints
 from beautynet.datasets import manifest
@@ -39,11 +40,12 @@ def _is_run(folder: Path) -> bool:
 
 def _of_model(path: Path) -> str:
     model, kind = checkpoints.find_any(path)
-    return _of_classifier(model) if kind is checkpoints.CLASSIFIER else _of_checkpoint(model)
+    header = checkpoints.read_header(model, kind)
+    with checkpoints.rebuilding(model):
+        return (_of_classifier if kind is checkpoints.CLASSIFIER else _of_checkpoint)(model, header)
 
 
-def _of_classifier(model: Path) -> str:
-    header = checkpoints.read_header(model, checkpoints.CLASSIFIER)
+def _of_classifier(model: Path, header: dict[str, Any]) -> str:
     lines = [
         f"classifier {model} ({model.stat().st_size / 1e6:.1f} MB)",
         f"  labels       {_most_common(Counter(header['trained_on']))}",
@@ -55,8 +57,7 @@ def _of_classifier(model: Path) -> str:
     return "\n".join(lines)
 
 
-def _of_checkpoint(model: Path) -> str:
-    header = checkpoints.read_header(model)
+def _of_checkpoint(model: Path, header: dict[str, Any]) -> str:
     config, progress, recipe = header["config"], header["progress"], dict(header["condition"])
     if lenders := recipe.pop("lenders", ()):
         recipe["colours of"] = f"{len(lenders)} photos"

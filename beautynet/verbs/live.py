@@ -46,12 +46,11 @@ def live(
         stage = Stage(checkpoint, Path(uploads), camera=camera, device=device, colors=colors)
         try:
             server = Server(routes(stage, Path(films)), port, host, token)
-            console.print(f"{server.url}\nis open until you press Ctrl-C here", soft_wrap=True, markup=False)
+            console.print(f"{server.url}\nis open until you press Ctrl-C here", soft_wrap=True)
             if not is_loopback(host):
                 console.print(
                     f"the token is {server.token}; browsers lend a page their camera only over https or on this very "
                     "machine: others can show pictures and films, and see this machine's camera (--camera 0)",
-                    markup=False,
                 )
             server.run(browser and is_loopback(host))
         finally:

@@ -157,7 +157,7 @@ def _with_thumbnails(folder: Path, rows: list[Record]) -> Iterator[Entry]:
             if isinstance(one, Entry):
                 yield one
             else:
-                console.print(one, style="yellow", markup=False)
+                console.print(one, style="yellow")
 
 
 class _Sheet:

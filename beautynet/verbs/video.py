@@ -308,7 +308,7 @@ def _warn_if_large(film: Film, layout: str) -> None:
 
 def _say(what: str) -> None:
     """A line on standard error, before the work."""
-    console.print(what, style="yellow", markup=False, soft_wrap=True)
+    console.print(what, style="yellow", soft_wrap=True)
 
 
 def _may_replace(

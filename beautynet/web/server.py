@@ -34,6 +34,8 @@ SHORTEST_TOKEN = 8
 PAUSE = 1.0
 """Seconds that whoever is not of this machine waits for a refusal: guessing one of the 2⁴⁰ tokens that we make up takes
 a thousand years then, and years with a thousand connections at once."""
+MOST_ARRIVING = 8
+"""Bodies that may be on their way at once: each takes memory or disk until it is whole."""
 MOST_MESSAGE = 8 << 20
 """Bytes of a WebSocket's message."""
 _GATE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -136,8 +138,14 @@ class Refused(Exception):  # noqa: N818
         return JSONResponse({"error": reason}, status, {"Connection": "close"})  # what is on its way is not waited for
 
 
+_arriving = set[Request]()
+
+
 async def receive(request: Request, take: Callable[[bytes], object], most: int, seconds: float) -> None:
     """Hand the body of a request to `take`, piece by piece; Refused over `most` bytes or after so many seconds."""
+    if len(_arriving) >= MOST_ARRIVING:
+        raise Refused(503, "too many at once: try again in a minute")
+    _arriving.add(request)
     count = 0
     try:
         async with asyncio.timeout(seconds):
@@ -150,6 +158,8 @@ async def receive(request: Request, take: Callable[[bytes], object], most: int, 
         raise Refused(408, f"not whole after {seconds:g} s") from None
     except ClientDisconnect:
         raise Refused(400, "broken off") from None
+    finally:
+        _arriving.discard(request)
 
 
 def is_loopback(host: str) -> bool:

@@ -178,7 +178,7 @@ def _classifier(device: str) -> Classifier | None:
         try:
             return Classifier.load(path, device=device)
         except BeautyError as error:
-            console.print(f"left out: {error}", style="yellow", soft_wrap=True, markup=False)
+            console.print(f"left out: {error}", style="yellow", soft_wrap=True)
     return None
 
 
