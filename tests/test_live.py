@@ -7,7 +7,10 @@ import io
 import json
 import os
 import shutil
+import signal
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -514,12 +517,44 @@ def test_the_page_with_a_film_and_without_a_server(checkpoint: Path, tmp_path: P
             page.until("document.querySelector('#trouble').textContent.includes('neither a film')")
             choose.send_keys(str(tmp_path / "film.mp4"))
             page.until("document.querySelector('#rate').textContent > 0", seconds=30)
+            assert page.run("document.querySelector('#trouble').hidden")
+            choose.send_keys(str(tmp_path / "no.mp4"))
+            page.until("document.querySelector('#trouble').textContent.includes('neither a film')")
+            time.sleep(1)  # in which many frames came
+            assert not page.run("document.querySelector('#trouble').hidden")
             server.stop()
             thread.join(10)
             page.until("document.querySelector('#trouble').textContent.includes('does not answer')")
     finally:
         server.stop()
         thread.join(10)
+
+
+@pytest.mark.slow
+def test_a_connection_that_says_nothing_any_more_is_noticed_and_made_anew(checkpoint: Path, tmp_path: Path) -> None:
+    """As after Wi-Fi is lost, or a laptop slept: no end of it ever comes."""
+    moving(tmp_path / "film.mp4")
+    command = [sys.executable, "-m", "beautynet", "live", "-c", str(checkpoint), "--no-browser", "--device", "cpu"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stderr
+            url = next(line for line in server.stderr if line.startswith("http"))
+            with browser(tmp_path) as page:
+                page.get(url.strip())
+                page.until("document.querySelector('#checkpoint').options.length == 1")
+                page.run("document.querySelector('#file').hidden = false")
+                page.find_element("css selector", "#file").send_keys(str(tmp_path / "film.mp4"))
+                page.until("document.querySelector('#rate').textContent > 0", seconds=30)
+                server.send_signal(signal.SIGSTOP)
+                page.until("document.querySelector('#trouble').textContent.includes('does not answer')", seconds=20)
+                server.send_signal(signal.SIGCONT)
+                page.until("document.querySelector('#trouble').hidden", seconds=20)
+                page.run("document.querySelector('#rate').textContent = 0")
+                page.until("document.querySelector('#rate').textContent > 0", seconds=20)
+        finally:
+            server.send_signal(signal.SIGCONT)
+            server.terminate()
 
 
 def finished(folder: Path, *patterns: str) -> Path:
