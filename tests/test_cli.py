@@ -47,7 +47,7 @@ def commands(group: click.Group = cli.main, *before: str) -> Iterator[tuple[str,
             yield (*before, name)
 
 
-@pytest.mark.parametrize("words", commands(), ids=" ".join)
+@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
 def test_help_has_examples_that_parse(words: tuple[str, ...]) -> None:
     command: click.Command = cli.main
     for word in words:

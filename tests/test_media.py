@@ -322,6 +322,9 @@ def test_animations() -> None:
 def test_delays_of_less_than_a_millisecond(tmp_path: Path) -> None:
     layers = [Image.new("RGB", (32, 32), (8 * n, 0, 0)) for n in range(4)]
     layers[0].save(tmp_path / "a.png", save_all=True, append_images=layers[1:], duration=0.2)
+    with Image.open(tmp_path / "a.png") as image:
+        if image.info["duration"] == 0:
+            pytest.skip("this Pillow writes no such delays")
     with Film(tmp_path / "a.png") as film:
         assert [frame.time for frame in film] == [Fraction(n, 1000) for n in range(4)]
 
@@ -330,7 +333,8 @@ def test_animation_is_shown_on_white(tmp_path: Path) -> None:
     clear, red = Image.new("RGBA", (8, 8)), Image.new("RGBA", (8, 8), "red")
     red.paste((0, 0, 0, 0), (0, 0, 4, 8))
     red.save(tmp_path / "a.webp", save_all=True, append_images=[clear], duration=[70, 30], lossless=True)
-    assert len(list(ImageSequence.Iterator(Image.open(tmp_path / "a.webp")))) == 2
+    with Image.open(tmp_path / "a.webp") as image:
+        assert len(list(ImageSequence.Iterator(image))) == 2
     with Film(tmp_path / "a.webp") as film:
         first, second = film
     assert (first.picture[0, 0] == 255).all()

@@ -249,7 +249,8 @@ def test_parts_are_one_film(suffix: str, cuts: tuple[int, ...], tmp_path: Path) 
         assert film.pixel_aspect * film.size[0] == 160 * aspect
         assert (film.warnings, film.has_sound) == ([], True)
     assert len(read) == 12
-    lead_in = Fraction(21, 1000) if suffix == ".mkv" else 0  # of AAC: Matroska has no times before 0
+    # of AAC: Matroska had no times before 0 up to PyAV 18
+    lead_in = Fraction(21, 1000) if suffix == ".mkv" and int(av.__version__.split(".")[0]) < 19 else 0
     for a, b in zip(frames, read, strict=True):
         assert abs(a.time + lead_in - b.time) <= Fraction(1, 1000)
         assert likeness(a.picture, cv2.resize(b.picture, (160, 96))) < 8

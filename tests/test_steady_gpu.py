@@ -31,6 +31,6 @@ def test_it_is_what_a_cpu_does(size: tuple[int, int], device: str) -> None:
         held, other = steady_gpu.lean(motions, dreams, other, STEADY)
         assert held.device == dreams.device
         # the border is blurred otherwise, a GPU may do so with ten bits, some OpenCV look places up by 32nds of a px
-        assert np.abs(held.permute(0, 2, 3, 1).cpu().numpy() - wanted).mean() < 2e-3
-        assert np.abs(other - one).mean() < 2e-3
+        assert np.abs(held.permute(0, 2, 3, 1).cpu().numpy() - wanted).mean() < 2.5e-3
+        assert np.abs(other - one).mean() < 2.5e-3
         assert part.start == 0 or min(size) < steady.SMALLEST or not np.allclose(wanted, own[part], atol=0.02)

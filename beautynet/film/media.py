@@ -318,12 +318,15 @@ class _Pillow:
 
 def _animation(path: Path) -> _Pillow | None:
     """A picture file that libav would read worse (EXIF, transparency, animated WebP) than Pillow; else None."""
+    image: Image.Image | None = None
     try:
         image = Image.open(path, formats=("GIF", "WEBP", "PNG", "JPEG"))
         moving = image.format in ("GIF", "WEBP", "PNG") and getattr(image, "n_frames", 1) > 1
     except Image.DecompressionBombError as error:
         raise BeautyError(f"{path} is too large to be shown: scale it down first") from error
     except Exception:  # not one of these, or so broken that libav shall say why
+        if image is not None:
+            image.close()
         return None
     if moving and image.width * image.height <= MAX_PIXELS:
         try:

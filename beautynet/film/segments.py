@@ -84,7 +84,7 @@ class Segments:
             if not (film.exists() and notes.exists()):
                 break
             try:
-                with np.load(notes, allow_pickle=False) as stored:
+                with open(notes, "rb") as file, np.load(file, allow_pickle=False) as stored:
                     memory = dict(stored)
                 frames, begin, end = (memory.pop(name).tolist() for name in ("frames", "begin", "end"))
             except (OSError, EOFError, ValueError, LookupError, BadZipFile):  # a damaged disk: from there on anew

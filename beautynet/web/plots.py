@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-GROUND = {"figure.facecolor": "#0e0d0f", "axes.facecolor": "#17151a", "axes.edgecolor": "#57505c", "font.size": 11}
+GROUND = {
+    **{"figure.facecolor": "#0e0d0f", "savefig.facecolor": "auto"},  # which matplotlib's own dark style makes black
+    **{"axes.facecolor": "#17151a", "axes.edgecolor": "#57505c", "font.size": 11},
+}
 """As the page."""
 
 
