@@ -68,7 +68,12 @@ else:  # which type checkers would take for leave to name anything
     def __getattr__(name: str) -> Any:
         """Import what is asked for when it is asked for: `import beautynet` itself loads neither torch nor OpenCV."""
         if name == "__version__":
-            value = import_module("importlib.metadata").version("beautynet")
+            from importlib import metadata
+
+            try:
+                value = metadata.version("beautynet")
+            except metadata.PackageNotFoundError:  # run from a checkout that is not installed
+                value = "0"
         elif name in _HOMES:
             value = getattr(import_module(_HOMES[name]), name)
         else:

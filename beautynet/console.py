@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import unicodedata
 from importlib.util import find_spec
 from typing import Any
 
@@ -12,12 +13,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.progress import TimeRemainingColumn as TimeLeft
 from rich.text import Text
 
-console = Console(stderr=True, highlight=False, markup=False)
+
+class _Console(Console):
+    """Which names of strangers do not command."""
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        """As rich's."""
+        super().print(*(printable(each) if isinstance(each, str) else each for each in objects), **how)
+
+
+console = _Console(stderr=True, highlight=False, markup=False)
 
 
 def printable(text: str) -> str:
     """A text for a terminal, which names, headers and manifests of strangers may want to command."""
-    return "".join(each if each.isprintable() or each in "\n\t" else "\ufffd" for each in text)
+    commands = {each for each in text if unicodedata.category(each) in ("Cc", "Cs")} - {"\n", "\t"}
+    return "".join("\ufffd" if each in commands else each for each in text)
 
 
 def redraws(where: Console) -> bool:

@@ -57,6 +57,9 @@ def _is_of(memory: Memory, height: int, width: int) -> bool:
     """Whether it was left by frames of this size, at the network's own scale."""
     if memory.dream is not None and memory.dream.shape[:2] != (height, width):
         return False
+    for each in memory.seen or ():
+        if each.ndim == 4:
+            return tuple(each.shape[2:]) == (height, width)
     return not memory.seen or any(each[0].numel() == height * width for each in memory.seen)
 
 

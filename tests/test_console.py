@@ -18,7 +18,9 @@ def test_names_command_no_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     """Nor are they taken for rich's own markup."""
     console.print("skipped a[/x].jpg [red]: damaged")
     assert capfd.readouterr().err == "skipped a[/x].jpg [red]: damaged\n"
-    assert printable("花\x1b]0;title\x07\n\tü") == "花\ufffd]0;title\ufffd\n\tü"
+    console.print("left out: a\x1b]0;title\x07")
+    assert capfd.readouterr().err == "left out: a\ufffd]0;title\ufffd\n"
+    assert printable("写真　花 👩‍🎨\x1b\n\tü") == "写真　花 👩‍🎨\ufffd\n\tü"
 
 
 def test_a_terminal_sees_count_and_rate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

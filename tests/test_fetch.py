@@ -49,7 +49,15 @@ def test_fetch_returns_the_body_through_redirects() -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["ftp://example.org/x", "file:///etc/hostname", "nonsense", "http://", "http://[::1", "data:image/png;base64,AA"],
+    [
+        "ftp://example.org/x",
+        "file:///etc/hostname",
+        "nonsense",
+        "http://",
+        "http://[::1",
+        "http://a\0b/",
+        "data:image/png;base64,AA",
+    ],
 )
 def test_fetch_takes_web_addresses_only(address: str) -> None:
     with Web() as web, Fetcher(QUICK) as fetcher:

@@ -60,7 +60,7 @@ def test_a_broken_one_at_the_beginning(tmp_path: Path) -> None:
     assert len(film.warnings) == 1
     with Film(tmp_path / "%04d.png", start=0.45, end=0.6, rate=10) as film:
         frames = list(film)
-    assert [(frame.time * 20, frame.duration * 20) for frame in frames] == [(0, 1), (1, 2)]
+    assert [(frame.time * 10, frame.duration * 10) for frame in frames] == [(0, 1), (1, 1)]
     assert (frames[0].picture == shown[3]).all()
     with Film(tmp_path / "%04d.png", start=0.5, rate=10) as film:
         assert len(list(film)) == 4
@@ -93,7 +93,7 @@ def test_a_part(tmp_path: Path) -> None:
     (tmp_path / "0001.png").write_bytes(b"not a picture")  # which nobody looks at
     with Film(tmp_path / "%04d.png", start=0.25, end=0.55, rate=10) as film:
         frames = list(film)
-    assert [(frame.time * 20, frame.duration * 20) for frame in frames] == [(0, 1), (1, 2), (3, 2), (5, 1)]
+    assert [(frame.time * 20, frame.duration * 20) for frame in frames] == [(0, 2), (2, 2), (4, 2), (6, 1)]
     assert (frames[0].picture == shown[2]).all()
     assert not film.warnings
 
@@ -289,7 +289,43 @@ def test_pictures_go_on_where_they_were_interrupted(tmp_path: Path) -> None:
     assert len(list(out.parent.iterdir())) == 40
 
 
-def test_pictures_do_not_take_the_place_of_their_own_film(tmp_path: Path) -> None:
-    written(tmp_path, "%04d.png", range(3))
+def test_a_part_that_begins_between_two_pictures_begins_with_the_one_that_is_on(tmp_path: Path) -> None:
+    written(tmp_path / "frames", "%04d.png", range(1, 31))
+    for start, first in ((0.5, 13), (0.1, 3), (0.52, 14)):
+        out = tmp_path / f"{start}"
+        summary = video(
+            tmp_path / "frames" / "%04d.png", out / "%d.png", "only", start=start, end=1, translator=Negative()
+        )
+        numbers = sorted(int(path.stem) for path in out.iterdir())
+        assert numbers == list(range(first, 26))
+        assert summary.frames == len(numbers)
+
+
+@pytest.mark.parametrize(
+    ("source", "out"),
+    [
+        ("frames/%d.png", "frames/%d.png"),
+        ("frames/%d.png", "frames/%04d.png"),
+        ("frames/%d.png", "elsewhere/../frames/%04d.png"),
+        ("frames/1000.png", "frames/%d.png"),
+        ("linked/%d.png", "frames/%d.png"),
+    ],
+)
+def test_pictures_do_not_take_the_place_of_their_own_film(source: str, out: str, tmp_path: Path) -> None:
+    written(tmp_path / "frames", "%d.png", [1, 999, 1000, 1001])
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "linked").symlink_to(tmp_path / "frames")
     with pytest.raises(BeautyError, match="would be one of the pictures themselves"):
-        video(tmp_path / "%04d.png", tmp_path / "%04d.png", force=True, translator=Negative())
+        video(tmp_path / source, tmp_path / out, force=True, translator=Negative())
+
+
+def test_names_that_are_no_patterns(tmp_path: Path) -> None:
+    film = make_film(tmp_path / "50%day.mp4", [Fraction(n, 25) for n in range(5)])
+    summary = video(film, tmp_path / "100%done.mp4", "only", translator=Negative())
+    assert (summary.out.name, summary.frames) == ("100%done.mp4", 5)
+    (each,) = videos([film], tmp_path / "50%discount", translator=Negative())
+    assert isinstance(each, VideoSummary)
+    with pytest.raises(BeautyError, match="No such file"):
+        Film(tmp_path / "70%day.mp4")
+    with pytest.raises(BeautyError, match=r"cannot write a film named a.nut: end it in .mp4"):
+        video(film, tmp_path / "a.nut", translator=Negative())

@@ -72,6 +72,8 @@ def poster(film: Path, out: Path, seconds: Fraction) -> None:
             with Film(film, start=float(seconds * Fraction(number, POSTER_CANDIDATES))) as frames:
                 frame = next(iter(frames))
         except BeautyError:  # of some formats it is not known how long the last frame is on
+            if not number:
+                raise
             continue
         if best is None or colourfulness(frame.picture) > colourfulness(best.picture):
             best = frame

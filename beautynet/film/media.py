@@ -57,6 +57,7 @@ class Film:
         self._source: Numbered | _Pillow | _Stream
         if numbered.are_meant(self.path):
             self._source = Numbered(self.path, USUAL_RATE if rate is None else _exact_rate(rate))
+            self.start = int(self.start * self._source.rate) / self._source.rate  # where a picture begins
         else:
             _check_file(self.path)
             self._source = _animation(self.path) or _Stream(self.path)
@@ -98,7 +99,7 @@ class Film:
     def number(self) -> int:
         """That of its first frame here: a numbered picture's own, else 1."""
         if isinstance(self._source, Numbered):
-            return self._source.numbers[0] + round(self.start * self.rate)
+            return self._source.numbers[0] + int(self.start * self._source.rate)
         return 1
 
     @property

@@ -24,6 +24,8 @@ from beautynet.film.frames import Frame
 
 _PLACE = re.compile(r"%(?:0(\d{1,2}))?d(?!.*%(?:0\d{1,2})?d)")  # %d, %04d; the last one
 _NUMBER = re.compile(r"\d+(?=\D*$)")  # likewise
+_NAMED = (decode.SUFFIXES | PICTURES.keys() | {".exr", ".dpx", ".tga"}) - {".gif"}
+"""Suffixes of what renderers write; "100%done.mp4" is no pattern."""
 _LONGEST = 86_400
 """Seconds; what is longer has a number that is none."""
 
@@ -54,7 +56,7 @@ class Numbered:
             raise BeautyError(f"after {before} of {pattern} comes {after}: put pictures of another film elsewhere")
 
     def frames(self, start: Fraction) -> Iterator[Frame]:
-        """All frames, or those from the one that is on at `start` (seconds) on. BeautyError if none can be read."""
+        """All frames, or those from the one on at `start` (seconds) on. BeautyError if none can be read."""
         first, last = self.numbers[0], self.numbers[-1]
         at = first + int(start * self.rate)
         begun = bisect(self.numbers, at)
@@ -91,12 +93,17 @@ class Numbered:
 
 def are_meant(path: Path) -> bool:
     """Whether a path is the pattern of numbered pictures, not the name of a file."""
-    return bool(_PLACE.search(path.name)) and not os.path.exists(path)
+    return path.suffix.lower() in _NAMED and bool(_PLACE.search(path.name)) and not os.path.exists(path)
 
 
 def is_one(path: Path, pattern: Path) -> bool:
     """Whether a file is one of these pictures, or would be."""
-    return path.absolute().parent == pattern.absolute().parent and _number(path.name, pattern) is not None
+    return path.parent.resolve() == pattern.parent.resolve() and _number(path.name, pattern) is not None
+
+
+def overlap(pattern: Path, other: Path) -> bool:
+    """Whether pictures that are there would be written over by those of the same numbers of another pattern."""
+    return any(is_one(picture(other, number), pattern) for number in _numbered(pattern))
 
 
 def are_there(pattern: Path) -> bool:

@@ -85,7 +85,9 @@ FORMATS = {
 
 LOSSLESS = ".nut"
 """The suffix of films of which something else is made: libav's own, nothing is lost, half as quick again as FFV1."""
-_LOSSLESS = replace(_MP4, codec="libx264rgb", pixels="rgb24", options={"qp": "0", "preset": "ultrafast"}, container={})
+_LOSSLESS = replace(
+    _MP4, codec="libx264rgb", pixels="rgb24", options={"qp": "0", "preset": "ultrafast"}, container={}, square=True
+)
 
 
 def film_format(path: Path) -> Format:

@@ -8,7 +8,7 @@ const STALE = 5000;           // ms after which a frame without an answer is giv
 const SILENCE = 6000;         // ms after which the server is asked whether it is still there
 
 const wish = {};              // what the viewer wants other than the network’s own; see Wish in web/viewing.py
-let socket = null, ready = false, source = null, number = 0, busy = false, about = {}, heard = 0;
+let socket = null, ready = false, source = null, number = 0, busy = false, about = {}, heard = 0, complained = false;
 const sent = new Map();       // number -> {frame, at}
 
 // --- talking to the server ----------------------------------------------------------------------------------------
@@ -42,6 +42,7 @@ async function listen() {
   try {
     await fetch("about", {signal: gone.signal});
     heard = Date.now();
+    say();                    // over a socket that is gone, though its server is not, this ends in onclose
   } catch {
     if (over === socket && ready) lost();
   } finally {
@@ -58,7 +59,8 @@ function say() {
 document.addEventListener("visibilitychange", say);
 
 function told(message) {
-  if (message.error) return trouble(message.error);
+  complained = Boolean(message.error);
+  if (complained) return trouble(message.error);
   hush();
   const network = message.network;
   for (const field of $$("#controls [data-for]")) {
@@ -86,6 +88,8 @@ async function dreamt(data) {
   const original = parts.seen ?? parts.original ?? mine.frame;
   if (mine && original !== mine.frame) mine.frame.close();
   show(original, parts.dream);
+  if (complained) hush();
+  complained = false;
   measure(mine ? performance.now() - mine.at : head.milliseconds, head.dropped);
 }
 

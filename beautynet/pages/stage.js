@@ -105,6 +105,7 @@ export async function openCamera(id, facing = "user") {
     await video.play();
   } catch (error) {
     if (mine !== asked) return false;
+    closeCamera();
     trouble(error.name === "NotAllowedError" ? "The browser was not allowed to use the camera: allow it beside the address, and try again."
       : error.name === "NotFoundError" ? "There is no camera here. Choose a picture or film instead." : `The camera does not start: ${error.message}`);
     return false;
@@ -116,6 +117,7 @@ export async function openCamera(id, facing = "user") {
   $("#lens").hidden = lenses.length < 2;
   $("#lens").replaceChildren(...lenses.map((device, i) => new Option(device.label || `camera ${i + 1}`, device.deviceId)));
   $("#lens").value = deviceId;
+  hush();
   return true;
 }
 

@@ -3,7 +3,7 @@ import {$, $$, begin, closeCamera, grab, hush, measure, openCamera, show, takesF
 
 const SHORT_SIDE = 480;       // px of what is shown beside the dream
 const still = new Image();
-let source = null, worker = null, about = {}, ready = false, waiting = false, fresh = false, dropped = 0, careful = false;
+let source = null, worker = null, about = {}, ready = false, waiting = false, fresh = false, dropped = 0, careful = false, complained = false;
 
 // Several threads need memory that they share, and a browser shares it only on pages that are cut off from all others: a service
 // worker says so of this page where its server does not. Without it one thread runs.
@@ -31,6 +31,8 @@ function start() {
       return hush();
     }
     waiting = false;
+    if (complained) hush();
+    complained = false;
     data.labels ? named(data) : dreamt(data);
   };
   worker.postMessage({about, careful, threads: alone ? Math.min(navigator.hardwareConcurrency || 1, 8) : 1});
@@ -40,7 +42,10 @@ function start() {
 // A GPU may be lost, and memory run out: once, it is begun anew without the GPU.
 function stopped(why) {
   waiting = false;
-  if (careful) return trouble(why);
+  if (careful || !navigator.gpu) {
+    complained = true;
+    return trouble(why);
+  }
   careful = true;
   ready = false;
   fresh = true;

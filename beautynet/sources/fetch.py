@@ -118,7 +118,7 @@ class _Watch:
         self._seconds = seconds
         self._lock = threading.Lock()
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        self._deadlines: dict[socket.socket, float] = {}
+        self._deadlines: dict[object, tuple[socket.socket, float]] = {}
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -126,9 +126,10 @@ class _Watch:
     def over(self, sock: socket.socket, deadline: float | None = None) -> Iterator[Callable[[], bool]]:
         """While something is awaited on `sock`, headers by default; what is yielded tells whether it came too late."""
         deadline = time.monotonic() + self._seconds if deadline is None else deadline
+        turn = object()  # with its last byte a connection goes to whoever is next, who may be here before we have left
         with self._lock:
             self._sockets.add(sock)
-            self._deadlines[sock] = deadline
+            self._deadlines[turn] = sock, deadline
             if self._stopped.is_set():
                 _hang_up(sock)
             elif self._thread is None:
@@ -138,7 +139,7 @@ class _Watch:
             yield lambda: time.monotonic() > deadline
         finally:
             with self._lock:
-                self._deadlines.pop(sock, None)
+                self._deadlines.pop(turn, None)
 
     def stop(self) -> None:
         with self._lock:
@@ -150,7 +151,7 @@ class _Watch:
         while not self._stopped.wait(min(0.1, self._seconds / 4)):
             now = time.monotonic()
             with self._lock:
-                for sock, deadline in self._deadlines.items():
+                for sock, deadline in self._deadlines.values():
                     if now > deadline:
                         _hang_up(sock)
 
@@ -293,18 +294,25 @@ class Fetcher:
             sink.file.seek(0)
             sink.file.truncate()
             size = 0
-            with self._watch.over(response.awaited_on, deadline) as late:
-                try:
-                    # read1 returns what has come; read would wait for a whole chunk, for hours where bytes drip.
-                    while not late() and (chunk := response.read1(_CHUNK, decode_content=True)):
-                        size += sink.file.write(chunk)
-                        if size > sink.max_bytes:
-                            raise too_big
-                        if sink.note:
-                            sink.note(size, promised)
-                finally:
-                    if late():  # whatever came of being hung up on
-                        raise FetchError(f"too slow: not whole after {sink.seconds:g} s")
+            too_slow = FetchError(f"too slow: not whole after {sink.seconds:g} s")
+            while True:
+                with self._watch.over(response.awaited_on, deadline) as late:
+                    try:
+                        # read1 returns what has come; read would wait for a whole chunk, for hours where bytes drip.
+                        chunk = response.read1(_CHUNK, decode_content=True)
+                    except Exception as error:
+                        if late():  # whatever came of being hung up on
+                            raise too_slow from error
+                        raise
+                if late():
+                    raise too_slow
+                if not chunk:
+                    break
+                size += sink.file.write(chunk)
+                if size > sink.max_bytes:
+                    raise too_big
+                if sink.note:
+                    sink.note(size, promised)
             if self._stopping.is_set():
                 raise FetchError("cut short: stopped")
             if size < (promised or 0):
@@ -380,7 +388,7 @@ def check_address(url: str, private: bool = False) -> None:
         host = parts.hostname
     except ValueError:
         raise FetchError("not a web address") from None
-    if parts.scheme not in ("http", "https") or not host:
+    if parts.scheme not in ("http", "https") or not host or not host.isprintable():
         raise FetchError("not a web address: only http:// and https:// are fetched")
     try:
         _check_ip(str(ipaddress.ip_address(host)), private)
@@ -396,7 +404,7 @@ _NEAR = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".intranet",
 def _is_near(name: str) -> bool:
     """Whether a name is none of the public internet, or a number that is read as an address (0x7f.1)."""
     name = name.rstrip(".").lower()
-    with suppress(OSError):
+    with suppress(OSError, ValueError):
         return _not_public(socket.inet_ntoa(socket.inet_aton(name))) is not None
     return "." not in name or name.endswith(_NEAR)
 

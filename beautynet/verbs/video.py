@@ -134,14 +134,14 @@ def video(
             "layout": layout,
             "start": start,
             "end": end,
-            "fps": asked or rate,  # not the film's rate: a film in its own times may have the same
+            # not the film's rate: a film in its own times may have the same
+            "fps": (asked, rate) if asked and rate else asked or rate,
             "network or setting of it": translator.identity,
         }
         direct = loop is None and not as_pictures
         film_target = target if direct else target.with_name(f".{target.name}{LOSSLESS if as_pictures else '.mp4'}")
         still = _titled(target).with_suffix(".jpg") if poster else None
-        written = numbered.picture(target, 1) if as_pictures else target
-        if pictures and any(numbered.is_one(each, source) for each in (written, still) if each):
+        if _would_overwrite(source, target, still):
             raise BeautyError(f"{target} would be one of the pictures themselves: choose another name for the dream")
         _may_replace(target, film_target, settings, force)
         if still and still.exists():
@@ -178,6 +178,15 @@ def video(
             segments.forget()
         seconds = time.perf_counter() - began
         return VideoSummary(target, segments.frames, segments.frames - already, seconds, (*film.warnings, *lost))
+
+
+def _would_overwrite(source: Path, target: Path, still: Path | None) -> bool:
+    """Whether the dream would take the place of pictures that it is of."""
+    if not numbered.are_meant(source):
+        return numbered.are_meant(target) and numbered.is_one(source, target)
+    if numbered.are_meant(target) and numbered.overlap(source, target):
+        return True
+    return any(numbered.is_one(each, source) for each in (target, still) if each)
 
 
 def _stopped(segments: Segments, has: str) -> KeyboardInterrupt:
@@ -346,6 +355,8 @@ def _target(source: Path, out: Path | None, loop: float | None) -> Path:
     """Where the dream goes; a BeautyError if that is no film's name, or the film itself."""
     if out is None or out.is_dir():
         (out,) = dreams_of([(_titled(source), Path())], out, partial(_suffix, loop=loop))
+    if out.suffix.lower() == LOSSLESS:  # which is for what becomes pictures
+        raise BeautyError(f"cannot write a film named {out.name}: end it in {', '.join(FORMATS)}")
     if not numbered.are_meant(out):
         film_format(out)
     elif out.suffix.lower() not in PICTURES:

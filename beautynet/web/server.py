@@ -35,7 +35,9 @@ PAUSE = 1.0
 """Seconds that whoever is not of this machine waits for a refusal: guessing one of the 2⁴⁰ tokens that we make up takes
 a thousand years then, and years with a thousand connections at once."""
 MOST_ARRIVING = 8
-"""Bodies that may be on their way at once: each takes memory or disk until it is whole."""
+"""Bodies that are taken at once: each takes memory or disk until it is whole. The others wait."""
+GOODBYE, LONGEST_GOODBYE = 3, 10
+"""Seconds that requests have to be answered once it is to stop, and in which it then has stopped, whatever they do."""
 MOST_MESSAGE = 8 << 20
 """Bytes of a WebSocket's message."""
 _GATE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -92,7 +94,9 @@ class Server:
             mounted.append(Route("/", _gate(token)))
         known = [_in_url(name) for name in (host, "localhost")] if alone else []
         bare = known if self.port == 80 else []  # which browsers leave out
-        app = _Guard(Starlette(routes=mounted), (*(f"{name}:{self.port}" for name in known), *bare), secret)
+        starlette = Starlette(routes=mounted)
+        starlette.state.room = asyncio.Semaphore(MOST_ARRIVING)
+        app = _Guard(starlette, (*(f"{name}:{self.port}" for name in known), *bare), secret)
         self.url = f"http://{_in_url(_reached_at(host))}:{self.port}{secret}/"
         self.token = token
         self._server = uvicorn.Server(
@@ -105,7 +109,7 @@ class Server:
                 log_level="error",
                 log_config=None,  # its own wants a console, which not every program has
                 server_header=False,
-                timeout_graceful_shutdown=3,
+                timeout_graceful_shutdown=GOODBYE,
             )
         )
 
@@ -113,16 +117,28 @@ class Server:
         """Serve, opened in a `browser` if asked; returns after Ctrl-C too."""
         if browser:  # in a thread: a browser in this terminal would hold us up
             threading.Thread(target=webbrowser.open, args=(self.url,), daemon=True).start()
-        # in another: a notebook's has a loop already, in which none other can run
-        serving = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
-        with self._socket, suppress(KeyboardInterrupt):
-            serving.start()
+        failed: list[BaseException] = []
+        done = threading.Event()
+
+        def serve() -> None:
             try:
-                while serving.is_alive():
-                    serving.join(0.2)
+                self._server.run(sockets=[self._socket])
+            except BaseException as error:  # the caller's to hear of
+                failed.append(error)
+            finally:
+                done.set()
+
+        serving = threading.Thread(target=serve)  # a notebook's own has a loop already, in which none other can run
+        with self._socket, suppress(KeyboardInterrupt):
+            try:
+                serving.start()
+                while not done.wait(0.2):
+                    pass
             finally:
                 self.stop()
-                serving.join()
+                done.wait(LONGEST_GOODBYE)
+        if failed:
+            raise failed[0]
 
     def stop(self) -> None:
         """Stop serving once all requests are answered."""
@@ -138,17 +154,11 @@ class Refused(Exception):  # noqa: N818
         return JSONResponse({"error": reason}, status, {"Connection": "close"})  # what is on its way is not waited for
 
 
-_arriving = set[Request]()
-
-
 async def receive(request: Request, take: Callable[[bytes], object], most: int, seconds: float) -> None:
     """Hand the body of a request to `take`, piece by piece; Refused over `most` bytes or after so many seconds."""
-    if len(_arriving) >= MOST_ARRIVING:
-        raise Refused(503, "too many at once: try again in a minute")
-    _arriving.add(request)
     count = 0
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(seconds), request.app.state.room:
             async for piece in request.stream():
                 count += len(piece)
                 if count > most:
@@ -158,8 +168,6 @@ async def receive(request: Request, take: Callable[[bytes], object], most: int, 
         raise Refused(408, f"not whole after {seconds:g} s") from None
     except ClientDisconnect:
         raise Refused(400, "broken off") from None
-    finally:
-        _arriving.discard(request)
 
 
 def is_loopback(host: str) -> bool:
