@@ -222,14 +222,14 @@ def test_lines_end_as_they_were_written(tmp_path: Path, monkeypatch: pytest.Monk
 
     def opening(path: str, flags: int, mode: int = 0o777) -> int:
         asked.append(flags)
-        return really(path, flags & ~BINARY, mode)
+        return really(path, flags & ~binary, mode)
 
-    BINARY = 1 << 28  # noqa: N806
-    monkeypatch.setattr(manifest, "_AS_IS", BINARY)
+    binary = 1 << 28
+    monkeypatch.setattr(manifest, "_AS_IS", binary)
     monkeypatch.setattr(os, "open", opening)
     with Manifest(tmp_path / "new"):
         pass
-    assert all(flags & BINARY for flags in asked)
+    assert all(flags & binary for flags in asked)
 
 
 def test_full_disk_keeps_what_was_there(tmp_path: Path) -> None:

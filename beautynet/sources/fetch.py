@@ -295,24 +295,21 @@ class Fetcher:
             sink.file.truncate()
             size = 0
             too_slow = FetchError(f"too slow: not whole after {sink.seconds:g} s")
-            while True:
-                with self._watch.over(response.awaited_on, deadline) as late:
-                    try:
-                        # read1 returns what has come; read would wait for a whole chunk, for hours where bytes drip.
-                        chunk = response.read1(_CHUNK, decode_content=True)
-                    except Exception as error:
-                        if late():  # whatever came of being hung up on
-                            raise too_slow from error
-                        raise
+            with self._watch.over(response.awaited_on, deadline) as late:
+                try:
+                    # read1 returns what has come; read would wait for a whole chunk, for hours where bytes drip.
+                    while chunk := response.read1(_CHUNK, decode_content=True):
+                        size += sink.file.write(chunk)
+                        if size > sink.max_bytes:
+                            raise too_big
+                        if sink.note:
+                            sink.note(size, promised)
+                except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+                    if late():  # whatever came of being hung up on
+                        raise too_slow from error
+                    raise
                 if late():
                     raise too_slow
-                if not chunk:
-                    break
-                size += sink.file.write(chunk)
-                if size > sink.max_bytes:
-                    raise too_big
-                if sink.note:
-                    sink.note(size, promised)
             if self._stopping.is_set():
                 raise FetchError("cut short: stopped")
             if size < (promised or 0):

@@ -167,14 +167,16 @@ def video(
             if interrupted:
                 segments.close_segment()
                 raise _stopped(segments, f"{target} has" if direct else "there are")
-            if still and as_pictures:
-                loops.poster(film_target, still, segments.end)
-            if loop is not None:
-                _loop(film_target, target, loop)
-            elif as_pictures:
-                _spread(film_target, target, film.number, film.rate if pictures else None)
-            if still and not as_pictures:
-                loops.poster(target, still, segments.end)
+            try:
+                if loop is not None:
+                    _loop(film_target, target, loop)
+                elif as_pictures:
+                    _spread(film_target, target, film.number, film.rate if pictures else None)
+                if still:
+                    loops.poster(film_target if as_pictures else target, still, segments.end)
+            finally:
+                if not direct:
+                    film_target.unlink()
             segments.forget()
         seconds = time.perf_counter() - began
         return VideoSummary(target, segments.frames, segments.frames - already, seconds, (*film.warnings, *lost))
@@ -199,22 +201,16 @@ def _stopped(segments: Segments, has: str) -> KeyboardInterrupt:
 
 
 def _loop(film: Path, target: Path, megabytes: float) -> None:
-    """Make a loop of a whole film, which goes."""
+    """Make a loop of a whole film."""
     files.clear_leftover(target)
-    try:
-        with console.status("searching for the size"):
-            loops.loop(film, target, megabytes * 1e6)
-    finally:
-        film.unlink()
+    with console.status("searching for the size"):
+        loops.loop(film, target, megabytes * 1e6)
 
 
 def _spread(film: Path, target: Path, first: int, rate: Fraction | None) -> None:
-    """Make numbered pictures of a whole film, which goes."""
-    try:
-        with Film(film) as frames:
-            numbered.write(frames, target, first, rate)
-    finally:
-        film.unlink()
+    """Make numbered pictures of a whole film."""
+    with Film(film) as frames:
+        numbered.write(frames, target, first, rate)
 
 
 class Skipped(NamedTuple):

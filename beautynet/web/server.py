@@ -132,7 +132,7 @@ class Server:
         with self._socket, suppress(KeyboardInterrupt):
             try:
                 serving.start()
-                while not done.wait(0.2):
+                while not done.wait(0.2):  # Ctrl-C does not end one long wait on Windows
                     pass
             finally:
                 self.stop()
