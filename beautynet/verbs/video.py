@@ -112,7 +112,7 @@ def video(
     that says what it is. A loaded `translator` replaces what chooses and sets one.
 
     What was rendered when a run ends early is kept, and the same call goes on there. On Ctrl-C the film is completed
-    with the frames so far, too, and KeyboardInterrupt raised with a sentence that says so.
+    with the frames so far, too (loops and pictures are not), and KeyboardInterrupt raised with a sentence that says so.
     """
     source = Path(source)
     target = _target(source, None if out is None else Path(out), loop)
