@@ -72,7 +72,7 @@ def _one_line(error: Exception) -> str | None:
     if isinstance(error, RuntimeError) and "torchvision::" in str(error):
         return "torch and torchvision do not match: `pip install --upgrade torch torchvision` installs a pair"
     if isinstance(error, ModuleNotFoundError):
-        return f"{error.name} is missing: `pip install beautynet` installs what every command needs"
+        return f"{error.name} is missing: `pip install .` in the folder of beautynet installs what every command needs"
     if isinstance(error, ImportError) and (library := re.match(r"(lib\S+): cannot open shared object", str(error))):
         return f"{library[1]} is missing, which OpenCV needs: `apt-get install libgl1 libglib2.0-0` on Debian, Ubuntu"
     if isinstance(error, RuntimeError) and ("out of memory" in str(error) or "allocate memory" in str(error)):
@@ -231,7 +231,7 @@ def scrape(query: str | None, allow_private: bool, ignore_opt_out: bool, **given
       beautynet scrape flowers --also tulip --also dahlia --license free
       beautynet scrape flowers --judge flowers-judge --want like
       beautynet scrape mushrooms --source inaturalist --reject blurred --dry-run
-      beautynet scrape --from ~/Pictures/garden
+      beautynet scrape --from Pictures/garden
       beautynet scrape roses --from urls.txt --min-size 400
     """
     from beautynet.sources.fetch import Limits
@@ -349,7 +349,7 @@ def pairs(dataset: str | None, max_: int | None, **settings: Any) -> None:
 @click.option("--hours", type=float, help="The budget in hours instead of minutes.")
 @device
 @click.option("--init", help="Start from this run, of any subject, instead of from nothing (fine-tuning).")
-@click.option("--preview", multiple=True, type=click.Path(path_type=Path), help="A picture to watch; repeats.")
+@click.option("--preview", multiple=True, type=click.Path(path_type=Path), help="A picture of yours to see in the samples; repeats.")
 @click.option(
     "--practice",
     multiple=True,
@@ -364,10 +364,10 @@ def train(dataset: str | None, data: str | None, **given: Any) -> None:
 
     \b
     Examples:
-      beautynet train --hours 2 --device cuda
+      beautynet train --hours 2
       beautynet train flowers --minutes 30 --size 128 --preview dump.jpg
       beautynet train flowers --practice street/
-      beautynet train ~/Pictures/roses --init flowers --minutes 20
+      beautynet train Pictures/roses --init flowers --minutes 20
     """
     if dataset is not None and data is not None:
         raise click.UsageError("give DATASET or --data, not both")
@@ -509,7 +509,7 @@ def raw(size: int | tuple[int, int] | None, out: Path | None, layout: str, **giv
     help="A folder of other pictures, none it practised on: scores the dream.",
 )
 @click.option("--video", type=click.Path(path_type=Path), help="A film: scores flicker and sharpness.")
-@looking_through("What judges; all but the default are downloaded.")
+@looking_through("What judges (not efficientnet-lite1, which trains); others but the default are downloaded.")
 @abstraction
 @click.option("--max", "max_", type=click.IntRange(2), help="At most so many pictures of each kind.  [default: all]")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder.  [default: report/ beside the checkpoint]")
@@ -541,7 +541,7 @@ def classify() -> None:
 
     \b
     Examples:
-      beautynet classify train painters/            # a folder for each label
+      beautynet classify train painters/
       beautynet classify evaluate
       beautynet classify predict painters unknown.jpg
     """
@@ -551,7 +551,7 @@ def classify() -> None:
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--labels", type=click.Path(path_type=Path), help="A CSV (`path,label`) with the labels of DATA's files.")
 @click.option("--name", help="Where to: checkpoints/NAME.  [default: the data's name]")
-@looking_through("What looks at the pictures; all but the default are downloaded.")
+@looking_through("What looks at the pictures; all but the EfficientNets are downloaded.")
 @click.option("--finetune", is_flag=True, help="Let the backbone's last layers learn too; kept if it is better.")
 @click.option(
     "--minutes", type=click.FloatRange(min=0, min_open=True), default=3.0, show_default=True, help="To fine-tune for."
@@ -886,7 +886,7 @@ def demo(minutes: float, out: Path, device: str) -> None:
     \b
     Examples:
       beautynet demo
-      beautynet demo --minutes 10 --device cuda
+      beautynet demo --minutes 10
     """
     from beautynet.showcase import demo as run
 

@@ -27,9 +27,9 @@ def setting(default: Any, help: str, choices: tuple[str, ...] | None = None, may
 class TrainConfig:
     """Settings of a training run."""
 
-    minutes: float = setting(120.0, "Wall-clock budget in minutes, from start to the last file.", may_change=True)
-    steps: int | None = setting(None, "Train for this many steps instead of a time.", may_change=True)
-    size: int = setting(256, "Side in px of the squares that the network trains on.")
+    minutes: float = setting(120.0, "How long to train, all sessions of a run together, from start to the last file.", may_change=True)
+    steps: int | None = setting(None, "Train for so many steps, of --batch photos each, instead of a time.", may_change=True)
+    size: int = setting(256, "Side in px of the squares that the network trains on: 64 to 2048, a multiple of 8.")
     preset: str | None = setting(
         None, "Size of the networks; by default S on a CPU, M on a GPU; L is the largest.", PRESET_NAMES
     )
@@ -47,7 +47,7 @@ class TrainConfig:
     scenes: float | None = setting(
         None, "Weight of practice on made-up scenes; by default 1 in borrowed colours and with --practice, else 0."
     )
-    ema_images: int = setting(5000, "Half-life, in photos seen, of the generator's moving average.")
+    ema_images: int = setting(5000, "The network that is kept is an average over training: its half-life, in photos seen.")
     save_every: float = setting(60.0, "Seconds between saves.", may_change=True)
     seed: int = setting(0, "Same seed and steps, same network (on a CPU).")
 
