@@ -349,7 +349,12 @@ def pairs(dataset: str | None, max_: int | None, **settings: Any) -> None:
 @click.option("--hours", type=float, help="The budget in hours instead of minutes.")
 @device
 @click.option("--init", help="Start from this run, of any subject, instead of from nothing (fine-tuning).")
-@click.option("--preview", multiple=True, type=click.Path(path_type=Path), help="A picture of yours to see in the samples; repeats.")
+@click.option(
+    "--preview",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A picture of yours to see in the samples; repeats.",
+)
 @click.option(
     "--practice",
     multiple=True,

@@ -5,6 +5,7 @@ The command line's options, the checkpoint's header and docs/training.md's table
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
@@ -18,37 +19,62 @@ STEADY = 0.92
 """How much of a film's dream is the one before it, where that fits."""
 
 
-def setting(default: Any, help: str, choices: tuple[str, ...] | None = None, may_change: bool = False) -> Any:
-    """A field with its help. `may_change`: a resumed run may have another value than it was started with."""
-    return field(default=default, metadata={"help": help, "choices": choices, "may_change": may_change})
+def setting(
+    default: Any,
+    help: str,
+    choices: tuple[str, ...] | None = None,
+    least: float | None = None,
+    most: float | None = None,
+    over: float | None = None,
+    may_change: bool = False,
+) -> Any:
+    """A field with its help, and what it may be: one of `choices`, or `least` to `most`, or more than `over`.
+
+    `may_change`: a resumed run may have another value than it was started with.
+    """
+    limits = {"choices": choices, "least": least, "most": most, "over": over}
+    return field(default=default, metadata={"help": help, "may_change": may_change, **limits})
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """Settings of a training run."""
 
-    minutes: float = setting(120.0, "How long to train, all sessions of a run together, from start to the last file.", may_change=True)
-    steps: int | None = setting(None, "Train for so many steps, of --batch photos each, instead of a time.", may_change=True)
-    size: int = setting(256, "Side in px of the squares that the network trains on: 64 to 2048, a multiple of 8.")
+    minutes: float = setting(
+        120.0,
+        "How long to train, all sessions of a run together, from start to the last file.",
+        over=0,
+        may_change=True,
+    )
+    steps: int | None = setting(
+        None, "Train for so many steps, of --batch photos each, instead of a time.", least=1, may_change=True
+    )
+    size: int = setting(  # the eyes see a sixteenth of it
+        256, "Side in px of the squares that the network trains on: 64 to 2048, a multiple of 8.", least=64, most=2048
+    )
     preset: str | None = setting(
         None, "Size of the networks; by default S on a CPU, M on a GPU; L is the largest.", PRESET_NAMES
     )
     condition: str = setting("clusters", "What the network is shown instead of the photo.", CONDITION_NAMES)
-    abstraction: float = setting(0.6, "0..1: how little of the photo the condition keeps.")
-    k: int | None = setting(None, "Clusters; by default 7, more or fewer with the abstraction.")
+    abstraction: float = setting(0.6, "0..1: how little of the photo the condition keeps.", least=0, most=1)
+    k: int | None = setting(None, "Clusters; by default 7, more or fewer with the abstraction.", least=2, most=32)
     palette: str = setting(
         "borrowed", "Cluster colours: a training photo's, fixed ones by luminance, or each one's mean.", PALETTE_NAMES
     )
-    batch: int | None = setting(None, "Photos in a step; by default 4 on a CPU, 32 on a GPU.")
-    learning_rate: float = setting(7e-4, "Adam's, falling to 0 over the second half.")
-    l1: float = setting(5.0, "Weight of the L1 loss; high is safe and grey.")
-    perceptual: float = setting(10.0, "Weight of the perceptual loss; high is smooth.")
-    texture: float = setting(5.0, "Weight of the texture loss; high is sharp and grainy.")
+    batch: int | None = setting(None, "Photos in a step; by default 4 on a CPU, 32 on a GPU.", least=1)
+    learning_rate: float = setting(7e-4, "Adam's, falling to 0 over the second half.", over=0)
+    l1: float = setting(5.0, "Weight of the L1 loss; high is safe and grey.", least=0)
+    perceptual: float = setting(10.0, "Weight of the perceptual loss; high is smooth.", least=0)
+    texture: float = setting(5.0, "Weight of the texture loss; high is sharp and grainy.", least=0)
     scenes: float | None = setting(
-        None, "Weight of practice on made-up scenes; by default 1 in borrowed colours and with --practice, else 0."
+        None,
+        "Weight of practice on made-up scenes; by default 1 in borrowed colours and with --practice, else 0.",
+        least=0,
     )
-    ema_images: int = setting(5000, "The network that is kept is an average over training: its half-life, in photos seen.")
-    save_every: float = setting(60.0, "Seconds between saves.", may_change=True)
+    ema_images: int = setting(
+        5000, "The network that is kept is an average over training: its half-life, in photos seen.", least=1
+    )
+    save_every: float = setting(60.0, "Seconds between saves.", least=0, may_change=True)
     seed: int = setting(0, "Same seed and steps, same network (on a CPU).")
 
     def __post_init__(self) -> None:
@@ -57,29 +83,15 @@ class TrainConfig:
             value, choices = getattr(self, f.name), f.metadata["choices"]
             if choices and value not in choices and value != f.default:
                 raise UsageError(f"{f.name} {value!r} is not one of {', '.join(choices)}")
-        self._within("minutes", 0, above=True)
-        self._within("steps", 1)
-        self._within("size", 64, 2048)  # the eyes see a sixteenth of it
+            least, most, over = (f.metadata[name] for name in ("least", "most", "over"))
+            low, high = -math.inf if least is None else least, math.inf if most is None else most
+            if value is None or isinstance(value, str) or (low <= value <= high and (over is None or value > over)):
+                continue
+            limits = f"at least {least}" if most is None else f"{least}..{most}"
+            limits = limits if over is None else f"over {over}"
+            raise UsageError(f"--{f.name.replace('_', '-')} {value} will not do: it has to be {limits}")
         if self.size % 8:
             raise UsageError(f"--size {self.size} will not do: it has to be a multiple of 8")
-        self._within("abstraction", 0, 1)
-        self._within("k", 2, 32)
-        self._within("batch", 1)
-        self._within("learning_rate", 0, above=True)
-        self._within("l1", 0)
-        self._within("perceptual", 0)
-        self._within("texture", 0)
-        self._within("scenes", 0)
-        self._within("ema_images", 1)
-        self._within("save_every", 0)
-
-    def _within(self, name: str, low: float, high: float | None = None, above: bool = False) -> None:
-        value = getattr(self, name)
-        if value is None:
-            return
-        if not (value > low if above else value >= low) or (high is not None and value > high):
-            limits = f"over {low}" if above else f"at least {low}" if high is None else f"{low}..{high}"
-            raise UsageError(f"--{name.replace('_', '-')} {value} will not do: it has to be {limits}")
 
     def for_device(self, device: str) -> TrainConfig:
         """The same with what depends on other settings and on the device ("cpu", "cuda", "mps") filled in."""

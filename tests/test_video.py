@@ -286,7 +286,7 @@ def test_the_film_itself_is_never_written_to(tmp_path: Path) -> None:
     content = source.read_bytes()
     (tmp_path / "link.mp4").symlink_to(source)
     for name in ("film.mp4", "link.mp4"):
-        with pytest.raises(BeautyError, match="is the film itself"):
+        with pytest.raises(BeautyError, match="would take the place of"):
             video(source, tmp_path / name, translator=Negative())
     video(source, tmp_path / "new folder" / "dream.webm", translator=Negative())
     assert source.read_bytes() == content
@@ -548,6 +548,23 @@ def test_the_poster_is_the_most_colourful_moment(tmp_path: Path) -> None:
     summary = video(tmp_path / "film.mp4", layout="only", poster=True, translator=Negative())
     with Image.open(summary.out.with_suffix(".jpg")) as poster:
         assert likeness(np.asarray(poster), 255 - photo()[:96, :160]) < 8
+
+
+def test_posters_take_no_others_place(tmp_path: Path) -> None:
+    picture = tmp_path / "walk.jpg"
+    Image.fromarray(photo()).save(picture)
+    before = picture.read_bytes()
+    with pytest.raises(BeautyError, match=r"walk\.jpg would take the place of"):
+        video(picture, tmp_path / "walk.mp4", poster=True, force=True, translator=Negative())
+    assert picture.read_bytes() == before
+    (tmp_path / "films").mkdir()
+    for suffix in (".mp4", ".webm"):
+        make_film(tmp_path / "films" / f"walk{suffix}")
+    assert not any(isinstance(each, Skipped) for each in videos(tmp_path / "films", poster=True, translator=Negative()))
+    posters = {each.name for each in (tmp_path / "films").glob("*.jpg")}
+    assert posters == {"walk.beauty.jpg", "walk.beauty.webm.jpg"}
+    video(tmp_path / "films" / "walk.mp4", tmp_path / "a.mp4", poster=tmp_path / "b.jpg", translator=Negative())
+    assert (tmp_path / "b.jpg").exists()
 
 
 def test_a_poster_replaces_nothing_unasked(tmp_path: Path) -> None:

@@ -154,12 +154,12 @@ takesFiles(async (file) => {
 // --- controls -----------------------------------------------------------------------------------------------------
 
 function label(slider) {
-  const value = +slider.value, output = $("output", slider.closest(".field"));
-  output.textContent = slider.dataset.wish === "size" ? `${value} px` : Number.isInteger(+slider.step) ? value : value.toFixed(2);
+  const value = +slider.value, shown = $("b", slider.closest(".field"));
+  shown.textContent = slider.dataset.wish === "size" ? `${value} px` : Number.isInteger(+slider.step) ? value : value.toFixed(2);
 }
 
 let saying = 0;
-for (const slider of $$("#controls input[type=range]")) slider.addEventListener("input", () => {
+for (const slider of $$("[data-wish]")) slider.addEventListener("input", () => {
   wish[slider.dataset.wish] = +slider.value;
   label(slider);
   clearTimeout(saying);

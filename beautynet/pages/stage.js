@@ -6,10 +6,11 @@ export const $$ = (selector, within = document) => [...within.querySelectorAll(s
 
 const stage = $("#stage"), picture = $("#picture"), brush = picture.getContext("2d");
 const scratch = document.createElement("canvas"), scratchBrush = scratch.getContext("2d", {willReadFrequently: true});
+const wipe = $("#wipe");
 export const video = document.createElement("video");
 video.muted = video.loop = video.playsInline = true;
 
-let layout = "side", arranged = false, wipe = 0.5;    // until the viewer chooses a layout, it is what shows the most
+let layout = "side", arranged = false;    // until the viewer chooses a layout, it is what shows the most
 let last = null, camera = null, asked = 0, recorder = null, onFile = () => {};
 const pace = {frames: 0, since: performance.now(), latency: 0};
 
@@ -39,7 +40,7 @@ function draw() {
   if (layout === "side") brush.drawImage(dream, width, 0, width, height);
   else if (layout === "stack") brush.drawImage(dream, 0, height, width, height);
   else {
-    const line = Math.round(wipe * width), share = line / width;
+    const line = Math.round(wipe.value / 100 * width), share = line / width;
     if (line < width) brush.drawImage(dream, share * dream.width, 0, (1 - share) * dream.width, dream.height, line, 0, width - line, height);
     brush.fillStyle = "#fff";
     brush.fillRect(line - 1, 0, 2, height);
@@ -61,6 +62,7 @@ export function measure(latency, dropped) {
 }
 
 export function begin(source) {
+  if ($("#welcome").contains(document.activeElement)) stage.focus();
   $("#welcome").hidden = true;
   picture.hidden = $("#figures").hidden = false;
   $("#snapshot").disabled = false;
@@ -73,7 +75,7 @@ export function begin(source) {
 // What is wrong, until it no longer is (`hush`); what went by, for some seconds.
 export function trouble(text, passing = false) {
   clearTimeout(trouble.ends);
-  $("#trouble").textContent = text;
+  if ($("#trouble").hidden || $("#trouble").textContent !== text) $("#trouble").textContent = text;   // not read aloud again and again
   $("#trouble").hidden = false;
   if (passing) trouble.ends = setTimeout(hush, 8000);
 }
@@ -164,6 +166,7 @@ function arrange(wanted) {
   if (recorder) return;       // a film keeps its size
   layout = wanted;
   for (const button of $$("#layouts button")) button.setAttribute("aria-pressed", button.dataset.layout === layout);
+  wipe.hidden = layout !== "wipe";
 }
 
 function choose(wanted) {
@@ -177,9 +180,10 @@ for (const button of $$("#layouts button")) button.addEventListener("click", () 
 for (const kind of ["pointermove", "pointerdown"]) picture.addEventListener(kind, (event) => {
   if (layout !== "wipe" || (event.pointerType !== "mouse" && !event.buttons)) return;
   const box = picture.getBoundingClientRect(), scale = Math.min(box.width / picture.width, box.height / picture.height);
-  wipe = Math.min(1, Math.max(0, 0.5 + (event.clientX - box.left - box.width / 2) / (picture.width * scale)));
+  wipe.value = 50 + 100 * (event.clientX - box.left - box.width / 2) / (picture.width * scale);
   draw();
 });
+wipe.addEventListener("input", draw);
 
 function save(blob, ending) {
   const link = document.createElement("a");
@@ -203,26 +207,34 @@ function record() {
   recorder.onstop = () => {
     clearInterval(tick);
     recorder = null;
-    $("#record").setAttribute("aria-pressed", false);
+    $("#record").classList.remove("on");
     $("#record").textContent = "Record";
     $("#recording").hidden = true;
     save(new Blob(pieces, {type: type.split(";")[0]}), type.includes("mp4") ? "mp4" : "webm");
   };
   recorder.start(1000);
-  $("#record").setAttribute("aria-pressed", true);
+  $("#record").classList.add("on");
   $("#record").textContent = "Stop";
   $("#recording").hidden = false;
 }
 
-function full() { document.fullscreenElement ? document.exitFullscreen() : stage.requestFullscreen?.(); }
+// The key's letter or digit; where it writes no Latin letter, the one of its place: Cyrillic, say, or a French digit without Shift.
+const latin = ({key, code}) => /^[a-z]$/i.test(key) ? key.toLowerCase() : code.replace(/^Key|^Digit/, "").toLowerCase();
+
+function full() {
+  if (document.fullscreenElement) return document.exitFullscreen();
+  stage.requestFullscreen?.();
+  stage.focus();              // for the keys
+}
 
 $("#snapshot").addEventListener("click", () => picture.toBlob((blob) => save(blob, "png"), "image/png"));
 $("#record").addEventListener("click", record);
 $("#full").addEventListener("click", full);
 $("#full").hidden = !document.fullscreenEnabled;
 document.addEventListener("keydown", (event) => {
-  if (event.target.matches("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey || $("#live").hidden) return;
-  const wanted = {f: full, s: () => $("#snapshot").click(), r: () => $("#record").click(),
-    1: () => choose("side"), 2: () => choose("stack"), 3: () => choose("only"), 4: () => choose("wipe")}[event.key];
-  wanted?.();
+  const free = document.activeElement === document.body || stage.contains(document.activeElement);    // elsewhere a letter may be dictated, or slip
+  if (!free || event.ctrlKey || event.metaKey || event.altKey || $("#live").hidden) return;
+  const keys = {f: full, s: () => $("#snapshot").click(), r: () => $("#record").click(),
+    1: () => choose("side"), 2: () => choose("stack"), 3: () => choose("only"), 4: () => choose("wipe")};
+  (keys[event.key] ?? keys[latin(event)])?.();
 });

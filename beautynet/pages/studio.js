@@ -8,14 +8,18 @@ const ask = async (path) => {
   return answer;
 };
 const at = (...parts) => ["studio", ...parts].map((part) => encodeURIComponent(part)).join("/");
+const still = matchMedia("(prefers-reduced-motion: reduce)");
 let room = "live", watching = 0;
 
 function open(wanted) {
   room = wanted;
   clearInterval(watching);
   for (const tab of $$("[data-room]")) {
-    tab.setAttribute("aria-selected", tab.dataset.room === wanted);
-    if (tab.dataset.room === wanted) tab.scrollIntoView({block: "nearest", inline: "nearest"});
+    tab.removeAttribute("aria-current");
+    if (tab.dataset.room !== wanted) continue;
+    tab.setAttribute("aria-current", "page");
+    tab.scrollIntoView({block: "nearest", inline: "nearest"});
+    document.title = `beautynet · ${tab.textContent.toLowerCase()}`;
   }
   for (const each of $$(".room")) each.hidden = each.id !== wanted;
   ({datasets: openDatasets, runs: openRuns, films: openFilms, hand: openHand})[wanted]?.();
@@ -49,7 +53,7 @@ async function showDataset() {
     const found = await ask(at("datasets", dataset));
     photos = found.photos;
     page = found.page;
-    $("#count").textContent = `${photos.toLocaleString()} photos`;
+    $("#count").textContent = `${photos.toLocaleString("en")} photos`;
   } catch (error) {
     $("#count").textContent = error.message;
   }
@@ -72,7 +76,7 @@ function more() {
       chosen = number;
       for (const each of $$("#sheet button")) each.setAttribute("aria-pressed", each === button);
       showPair();
-      $("#pair").scrollIntoView({behavior: "smooth", block: "nearest"});
+      $("#pair").scrollIntoView({behavior: still.matches ? "auto" : "smooth", block: "nearest"});
     });
     $("#sheet").append(button);
   }
@@ -84,10 +88,10 @@ function showPair() {
   const form = $("#pair form"), kind = form.kind.value;
   form.k.closest("label").hidden = form.palette.closest("label").hidden = kind !== "clusters";
   form.sensitivity.closest("label").hidden = kind !== "edges";
-  for (const slider of $$("input", form)) $("output", slider.closest("label")).textContent = slider.value;
+  for (const slider of $$("input", form)) $("b", slider.closest("label")).textContent = slider.value;
   const asked = new URLSearchParams({kind, abstraction: form.abstraction.value, sensitivity: form.sensitivity.value});
   if (kind === "clusters") { asked.set("k", form.k.value); asked.set("palette", form.palette.value); }
-  $("#command").textContent = `beautynet train --data ${dataset} --condition ${kind} --abstraction ${form.abstraction.value}`
+  $("#command").textContent = `beautynet train ${dataset} --condition ${kind} --abstraction ${form.abstraction.value}`
     + (kind === "clusters" ? ` --k ${form.k.value}` + (form.palette.value === "ranked" ? " --palette ranked" : "") : "");
   clearTimeout(pairing);
   if (photos) pairing = setTimeout(() => { $("#pair img").src = `${at("datasets", dataset, chosen)}/pair.jpg?${asked}`; }, 80);
@@ -128,8 +132,8 @@ async function showRun() {
   $("#runstate").textContent = found.running ? "running" : spent >= 0.99 ? "finished" : "stopped";
   $(".meter i").style.width = `${100 * spent}%`;
   $(".meter").setAttribute("aria-valuenow", Math.round(100 * spent));
-  const numbers = {images: Math.round(found.images ?? 0).toLocaleString(), "images/s": (found.images_per_second ?? 0).toFixed(1),
-    spent: clock(found.seconds ?? 0), photos: Math.round(found.photos ?? 0).toLocaleString()};
+  const numbers = {images: Math.round(found.images ?? 0).toLocaleString("en"), "images/s": (found.images_per_second ?? 0).toFixed(1),
+    spent: clock(found.seconds ?? 0), photos: Math.round(found.photos ?? 0).toLocaleString("en")};
   if (found.running && budget) numbers.left = clock(Math.max(0, left));
   $("#numbers").replaceChildren(...Object.entries(numbers).map(([title, value]) => {
     const box = document.createElement("div"), dt = document.createElement("dt"), dd = document.createElement("dd");
@@ -197,7 +201,8 @@ async function openFilms() {
   $("#gallery").replaceChildren(...names.map((name) => {
     const figure = document.createElement("figure"), caption = document.createElement("figcaption");
     const shows = /\.(gif|webp)$/i.test(name) ? new Image() : document.createElement("video");
-    if (shows instanceof HTMLVideoElement) Object.assign(shows, {controls: true, preload: "metadata", loop: true});
+    if (shows instanceof HTMLVideoElement) Object.assign(shows, {controls: true, preload: "metadata", loop: true, ariaLabel: name});
+    else shows.alt = name;
     shows.src = at("films", name);
     caption.textContent = name;
     figure.append(shows, caption);

@@ -3,7 +3,7 @@ import {$, $$, begin, closeCamera, grab, hush, measure, openCamera, show, takesF
 
 const SHORT_SIDE = 480;       // px of what is shown beside the dream
 const still = new Image();
-let source = null, worker = null, about = {}, ready = false, waiting = false, fresh = false, dropped = 0, careful = false, complained = false;
+let source = null, worker = null, about = {}, ready = false, waiting = false, fresh = false, dropped = 0, careful = false, complained = false, first = "", saying = 0;
 
 // Several threads need memory that they share, and a browser shares it only on pages that are cut off from all others: a service
 // worker says so of this page where its server does not. Without it one thread runs.
@@ -63,12 +63,18 @@ async function dreamt({dream, seen, frame, at}) {
 function named({labels, frame, at}) {
   show(frame, frame);
   measure(performance.now() - at, dropped);
+  if (labels[0][0] !== first) {      // said once it has held for a second: a film's change with each frame
+    first = labels[0][0];
+    clearTimeout(saying);
+    saying = setTimeout(() => { $("#state").textContent = first; }, 1000);
+  }
   $("#labels").replaceChildren(...labels.slice(0, 6).map(([label, share]) => {
     const row = document.createElement("li"), line = document.createElement("span"), name = document.createElement("bdi");
     const part = document.createElement("b"), bar = document.createElement("meter");
     name.textContent = label;
     part.textContent = `${Math.round(100 * share)} %`;
     bar.value = share;
+    bar.ariaHidden = "true";
     line.append(name, part);
     row.append(line, bar);
     return row;
@@ -109,6 +115,7 @@ function become(wanted) {
   source = wanted;
   fresh = true;
   dropped = 0;
+  first = $("#state").textContent = "";
   begin(wanted === "browser" ? "browser" : "file");
   if (!ready) trouble("The network is on its way …");
 }
@@ -131,7 +138,7 @@ for (const button of $$("[data-source]")) button.addEventListener("click", async
 });
 $("#seen").addEventListener("change", () => { fresh = true; });
 $("#size").addEventListener("input", () => { fresh = true; label(); });
-const label = () => { $("output", $("#size").closest("label")).textContent = `${$("#size").value} px`; };
+const label = () => { $("b", $("#size").closest("label")).textContent = `${$("#size").value} px`; };
 
 if (typeof WebAssembly !== "object" || !window.Worker) {
   trouble("This browser can run neither WebAssembly nor WebGPU, so it cannot run the network: try a newer one.");

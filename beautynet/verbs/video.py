@@ -8,7 +8,6 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -95,7 +94,7 @@ def video(
     end: float | None = None,
     fps: float | None = None,
     loop: float | None = None,
-    poster: bool = False,
+    poster: bool | str | Path = False,
     *,
     force: bool | Callable[[str], bool] = False,
     translator: Dreamer | None = None,
@@ -107,9 +106,9 @@ def video(
     does, and it flickers. `start` and `end` (seconds) dream a part of the film, `fps` that many frames of each second.
     A `source` such as frames/%04d.png is a film of numbered pictures, `fps` of them a second, 25 if that is None. An
     `out` such as dreams/%04d.png makes such pictures, with the numbers of the film's if that is of such. `loop` makes a
-    GIF or WebP of at most so many MB of it, `poster` a JPEG of its most colourful moment beside it. What is there
-    already, a film or what is rendered of another one, is replaced if `force` says so, True or a function of a sentence
-    that says what it is. A loaded `translator` replaces what chooses and sets one.
+    GIF or WebP of at most so many MB of it, `poster` a JPEG of its most colourful moment, beside it or under that name.
+    What is there already, a film or what is rendered of another one, is replaced if `force` says so, True or a function
+    of a sentence that says what it is. A loaded `translator` replaces what chooses and sets one.
 
     What was rendered when a run ends early is kept, and the same call goes on there. On Ctrl-C the film is completed
     with the frames so far, too (loops and pictures are not), and KeyboardInterrupt raised with a sentence that says so.
@@ -140,12 +139,8 @@ def video(
         }
         direct = loop is None and not as_pictures
         film_target = target if direct else target.with_name(f".{target.name}{LOSSLESS if as_pictures else '.mp4'}")
-        still = _titled(target).with_suffix(".jpg") if poster else None
-        if _would_overwrite(source, target, still):
-            raise BeautyError(f"{target} would be one of the pictures themselves: choose another name for the dream")
-        _may_replace(target, film_target, settings, force)
-        if still and still.exists():
-            _ask(f"{still} exists", force)
+        still = _poster_of(target) if poster is True else Path(poster) if poster else None
+        _may_replace(source, target, film_target, still, settings, force)
         if direct:
             _warn_if_large(film, layout)
         began = time.perf_counter()
@@ -169,9 +164,12 @@ def video(
                 raise _stopped(segments, f"{target} has" if direct else "there are")
             try:
                 if loop is not None:
-                    _loop(film_target, target, loop)
+                    files.clear_leftover(target)
+                    with console.status("searching for the size"):
+                        loops.loop(film_target, target, loop * 1e6)
                 elif as_pictures:
-                    _spread(film_target, target, film.number, film.rate if pictures else None)
+                    with Film(film_target) as frames:
+                        numbered.write(frames, target, film.number, film.rate if pictures else None)
                 if still:
                     loops.poster(film_target if as_pictures else target, still, segments.end)
             finally:
@@ -182,15 +180,6 @@ def video(
         return VideoSummary(target, segments.frames, segments.frames - already, seconds, (*film.warnings, *lost))
 
 
-def _would_overwrite(source: Path, target: Path, still: Path | None) -> bool:
-    """Whether the dream would take the place of pictures that it is of."""
-    if not numbered.are_meant(source):
-        return numbered.are_meant(target) and numbered.is_one(source, target)
-    if numbered.are_meant(target) and numbered.overlap(source, target):
-        return True
-    return any(numbered.is_one(each, source) for each in (target, still) if each)
-
-
 def _stopped(segments: Segments, has: str) -> KeyboardInterrupt:
     """What is said of a render that was stopped; one that cannot be gone on with is forgotten."""
     said = f"stopped: {has} the first {segments.frames} frames ({float(segments.end):.1f} s)"
@@ -198,19 +187,6 @@ def _stopped(segments: Segments, has: str) -> KeyboardInterrupt:
         segments.forget()
         return KeyboardInterrupt(said)
     return KeyboardInterrupt(f"{said}; the same command goes on")
-
-
-def _loop(film: Path, target: Path, megabytes: float) -> None:
-    """Make a loop of a whole film."""
-    files.clear_leftover(target)
-    with console.status("searching for the size"):
-        loops.loop(film, target, megabytes * 1e6)
-
-
-def _spread(film: Path, target: Path, first: int, rate: Fraction | None) -> None:
-    """Make numbered pictures of a whole film."""
-    with Film(film) as frames:
-        numbered.write(frames, target, first, rate)
 
 
 class Skipped(NamedTuple):
@@ -245,8 +221,15 @@ def videos(
 
         translator = Translator.load(network.pop("checkpoint", None), **network)
     named_after = [(_titled(source), inside) for source, inside in sources]
-    targets = dreams_of(named_after, None if out is None else Path(out), partial(_suffix, loop=settings.get("loop")))
-    for (source, _), target in zip(sources, targets, strict=True):
+    suffix = partial(_suffix, loop=settings.get("loop"))
+    posters: set[Path] = set()
+    for (source, _), target in zip(
+        sources, dreams_of(named_after, None if out is None else Path(out), suffix), strict=True
+    ):
+        if settings.get("poster"):  # that of film.webm is not that of film.mp4
+            still = _poster_of(target)
+            settings["poster"] = target.with_name(f"{target.name}.jpg") if still in posters else still
+            posters.add(still)
         try:
             yield video(source, target, translator=translator, **settings)
         except BeautyError as error:
@@ -317,9 +300,19 @@ def _say(what: str) -> None:
 
 
 def _may_replace(
-    target: Path, film_target: Path, settings: dict[str, Any], force: bool | Callable[[str], bool]
+    source: Path,
+    target: Path,
+    film_target: Path,
+    still: Path | None,
+    settings: dict[str, Any],
+    force: bool | Callable[[str], bool],
 ) -> None:
-    """BeautyError if something is there that is no beginning of this very film, and shall stay."""
+    """BeautyError if something is there that is no beginning of this very film, and shall stay, as its source shall."""
+    for each in filter(None, (target, still)):
+        if _is_of(each, source):
+            raise BeautyError(f"{each} would take the place of {source}: choose another name for the dream")
+    if still and still.exists():
+        _ask(f"{still} exists", force)
     if is_resumable(film_target, settings):
         return
     rendered = others(film_target, settings)
@@ -328,6 +321,15 @@ def _may_replace(
         _say(f"{target} is begun anew, instead of {rendered}")
     elif numbered.are_there(target) if numbered.are_meant(target) else target.exists():
         _ask(f"{target} exists", force)
+
+
+def _is_of(out: Path, source: Path) -> bool:
+    """Whether what is written there would be written over a film, or over one of its pictures."""
+    if numbered.are_meant(source):
+        return numbered.overlap(source, out) if numbered.are_meant(out) else numbered.is_one(out, source)
+    if numbered.are_meant(out):
+        return numbered.is_one(source, out)
+    return out.exists() and source.exists() and out.samefile(source)
 
 
 def _ask(what: str, force: bool | Callable[[str], bool]) -> None:
@@ -342,13 +344,18 @@ def _suffix(source: Path, loop: float | None) -> str:
     return ".gif" if loop is not None else suffix if suffix in _LIKE_THE_FILM else ".mp4"
 
 
+def _poster_of(target: Path) -> Path:
+    """Where the poster of a dream goes if nobody says."""
+    return _titled(target).with_suffix(".jpg")
+
+
 def _titled(source: Path) -> Path:
     """What a film's dream is named after."""
     return numbered.title(source) if numbered.are_meant(source) else source
 
 
 def _target(source: Path, out: Path | None, loop: float | None) -> Path:
-    """Where the dream goes; a BeautyError if that is no film's name, or the film itself."""
+    """Where the dream goes; a BeautyError if that is no film's name."""
     if out is None or out.is_dir():
         (out,) = dreams_of([(_titled(source), Path())], out, partial(_suffix, loop=loop))
     if out.suffix.lower() == LOSSLESS:  # which is for what becomes pictures
@@ -357,8 +364,6 @@ def _target(source: Path, out: Path | None, loop: float | None) -> Path:
         film_format(out)
     elif out.suffix.lower() not in PICTURES:
         raise BeautyError(f"cannot write pictures named {out.name}: end it in {', '.join(PICTURES)}")
-    if out.exists() and source.exists() and out.samefile(source):
-        raise BeautyError(f"{out} is the film itself: choose another name for the dream")
     return out
 
 

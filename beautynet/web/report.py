@@ -32,7 +32,8 @@ def section(show: Show) -> str:
     """Pictures with their captions."""
     heads = " | ".join(show.columns)
     rows = (
-        f"<figure><div>{''.join(map(picture, pictures))}</div><figcaption>{html.escape(caption)}</figcaption></figure>"
+        f"<figure><div>{''.join(map(picture, pictures, show.columns or [caption]))}</div>"
+        f"<figcaption dir=auto>{html.escape(caption)}</figcaption></figure>"
         for caption, pictures in show.rows
     )
     return (
@@ -41,16 +42,16 @@ def section(show: Show) -> str:
     )
 
 
-def picture(pixels: np.ndarray) -> str:
-    """An uint8 (H, W, 3) picture."""
+def picture(pixels: np.ndarray, says: str) -> str:
+    """An uint8 (H, W, 3) picture, and what is said of it to those who do not see it."""
     height, width = pixels.shape[:2]
     data = data_url(as_jpeg(Image.fromarray(pixels), quality=90), "image/jpeg")
-    return f'<img src="{data}" width={width} height={height} alt="">'
+    return f'<img src="{data}" width={width} height={height} alt="{html.escape(says)}">'
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[str]) -> str:
     """A chapter that is a table: plain text above its columns, HTML rows whose first cells have nothing above them."""
-    heads = "".join(f"<th scope=col>{html.escape(column)}</th>" for column in columns)
+    heads = "".join(f"<th scope=col dir=auto>{html.escape(column)}</th>" for column in columns)
     return (
         f"<section><h2>{html.escape(title)}</h2><table style='--n:{len(columns)}'>"
         f"<thead><tr><td></td>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></section>"
