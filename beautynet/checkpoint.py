@@ -3,7 +3,7 @@
 model.safetensors   the generator's moving average; its header is JSON and rebuilds everything
 state.pt            both networks, optimisers and the moving average, to resume from; state.previous.pt before it
 log.jsonl           every figure
-training_set.json   which photos it has learnt from, and where they were; not in the model, which may be given away
+training_set.json   which pictures it has learnt from, and where they were; not in the model, which may be given away
 samples/            grids of condition | output | photo
 training.mp4        the samples as a film
 """
@@ -247,17 +247,15 @@ class TrainingSet(NamedTuple):
 
     place: str
     """The folder of the photos."""
-    photos: frozenset[str]
-    """Their names in it."""
-    practised: frozenset[str]
-    """SHA-256 of each everyday picture that it practised on."""
+    pictures: frozenset[str]
+    """SHA-256 of each of them, and of what else it has seen: in practice, or as the run that it began from."""
 
 
 def read_training_set(folder: Path) -> TrainingSet | None:
     """What the run in `folder` has learnt from; None where it does not say, as those of before 2026-11-28."""
     try:
         found = json.loads((folder / TRAINING_SET).read_text(encoding="utf-8"))
-        return TrainingSet(str(found["place"]), *(frozenset(map(str, found[each])) for each in ("photos", "practised")))
+        return TrainingSet(str(found["place"]), frozenset(map(str, found["pictures"])))
     except (OSError, ValueError, LookupError, TypeError):
         return None
 
@@ -265,9 +263,8 @@ def read_training_set(folder: Path) -> TrainingSet | None:
 def note_training_set(folder: Path, now: TrainingSet) -> None:
     """Add to what the run in `folder` has learnt from."""
     if before := read_training_set(folder):
-        now = TrainingSet(now.place, before.photos | now.photos, before.practised | now.practised)
-    noted = {"place": now.place, "photos": sorted(now.photos), "practised": sorted(now.practised)}
-    write_text(folder / TRAINING_SET, json.dumps(noted, indent=0))
+        now = TrainingSet(now.place, before.pictures | now.pictures)
+    write_text(folder / TRAINING_SET, json.dumps({"place": now.place, "pictures": sorted(now.pictures)}, indent=0))
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:

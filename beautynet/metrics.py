@@ -5,6 +5,7 @@ Nothing is left to chance: what is drawn (bootstraps, patches, projections) is d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -229,7 +230,8 @@ class FilmScores(NamedTuple):
 
     warping_error: float
     """Mean difference, of 255 levels, of each frame from the one before it moved along with the motion of the input;
-    0 for a still film. Beside it, the input's own is what noise and errors of the flow account for."""
+    0 for a still film, NaN where no frame could be compared with the one before it. The input's own, beside it, is what
+    noise and errors of the flow account for."""
     sharpness: float
     """Mean gradient of luminance, in levels of 255 a px; 0 for a grey film."""
 
@@ -260,7 +262,7 @@ def film_scores(frames: np.ndarray, inputs: np.ndarray) -> FilmScores:
         if seen.mean() > 0.5:
             before = moved(frames[i - 1].astype(np.float32), back)
             errors.append(np.abs(frames[i] - before)[seen].mean())
-    return FilmScores(float(np.mean(errors)) if errors else 0.0, sharpness(frames))
+    return FilmScores(float(np.mean(errors)) if errors else math.nan, sharpness(frames))
 
 
 def sharpness(frames: np.ndarray) -> float:

@@ -124,7 +124,7 @@ def peak(film: Path, place: Path, checkpoint: str, size: int) -> None:
 
 
 def steady(film: Path, translator: Translator, count: int) -> tuple[float, float] | None:
-    """Print warping error and sharpness as shares of frame by frame; None for a film of one frame."""
+    """Print warping error and sharpness as shares of frame by frame; None where nothing flickers."""
     sets: dict[str, list[np.ndarray]] = {"film": [], "alone": [], "seen": [], "steady": []}
     memory: Memory | None = None
     with Film(film) as frames:
@@ -137,9 +137,9 @@ def steady(film: Path, translator: Translator, count: int) -> tuple[float, float
             for name, each in zip(sets, (small, alone, passed.painted, passed.held), strict=True):
                 sets[name] += list(images.to_uint8(each))
     stacks = {name: np.stack(each) for name, each in sets.items()}
-    if len(stacks["film"]) < 2:
-        return None
     scores = {name: metrics.film_scores(each, stacks["film"]) for name, each in stacks.items()}
+    if not scores["alone"].warping_error > 0:  # nor NaN
+        return None
     shares = {
         name: (
             scores[name].warping_error / scores["alone"].warping_error,

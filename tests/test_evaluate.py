@@ -192,10 +192,9 @@ def test_the_photos_it_was_trained_on(own: Path, photos: Path, tmp_path: Path, m
     shutil.copytree(photos, "data/flowers")
     by_name = evaluate(own, max=3)
     assert by_name.facts["dataset"] == "data/flowers"
-    nothing = frozenset[str]()
-    checkpoints.note_training_set(own, checkpoints.TrainingSet(str(photos), nothing, nothing))
+    checkpoints.note_training_set(own, checkpoints.TrainingSet(str(photos), frozenset()))
     assert evaluate(own, max=3).facts["dataset"] == str(photos)
-    checkpoints.note_training_set(own, checkpoints.TrainingSet(str(tmp_path / "gone"), nothing, nothing))
+    checkpoints.note_training_set(own, checkpoints.TrainingSet(str(tmp_path / "gone"), frozenset()))
     assert evaluate(own, max=3).figures == by_name.figures
 
 
@@ -206,14 +205,14 @@ def test_what_it_was_trained_on_is_not_measured(own: Path, photos: Path, tmp_pat
         Image.effect_noise((90, 100), 20 + 40 * i).save(everyday / f"{i}.png")
     whole = evaluate(own, data=photos, everyday=everyday)
     _, (first, *_) = Dataset.open(photos).split()
-    practised = frozenset({sha256((everyday / "0.png").read_bytes())})
-    checkpoints.note_training_set(own, checkpoints.TrainingSet(str(photos), frozenset({first.name}), practised))
+    seen = frozenset(sha256(each.read_bytes()) for each in (first, everyday / "0.png"))
+    checkpoints.note_training_set(own, checkpoints.TrainingSet("another place", seen))
     without = evaluate(own, data=photos, everyday=everyday)
     assert without.facts["held_out"] == whole.facts["held_out"] - 1
     (everyday / "0.png").unlink()
     assert evaluate(own, data=photos, everyday=everyday).figures == without.figures
     all_of_it = frozenset(sha256(path.read_bytes()) for path in everyday.iterdir())
-    checkpoints.note_training_set(own, checkpoints.TrainingSet(str(photos), frozenset(), all_of_it))
+    checkpoints.note_training_set(own, checkpoints.TrainingSet(str(photos), all_of_it))
     with pytest.raises(BeautyError, match="practised on all"):
         evaluate(own, data=photos, everyday=everyday)
 

@@ -218,6 +218,12 @@ def test_a_film_at_rest_and_one_that_flickers(crops: Tensor) -> None:
     steady = metrics.film_scores(moving, moving)
     flicker = np.clip(moving.astype(int) + np.array([0, 12] * 4)[:, None, None, None], 0, 255).astype(np.uint8)
     assert metrics.film_scores(flicker, moving).warping_error > steady.warping_error + 8
+    noise = np.random.default_rng(0).normal(0, 12, moving.shape)
+    noisy_film = np.clip(moving + noise, 0, 255).astype(np.uint8)
+    assert metrics.film_scores(noisy_film, moving).warping_error > steady.warping_error + 8
+    soft = images.to_uint8(smooth(images.to_tensor(moving), 2))
+    assert metrics.film_scores(soft, moving).warping_error < steady.warping_error, "of what is soft little moves"
+    assert metrics.sharpness(noisy_film) > 1.5 * metrics.sharpness(moving)
     frozen = np.repeat(moving[:1], len(moving), axis=0)
     assert metrics.film_scores(frozen, moving).warping_error > 2 * steady.warping_error, (
         "it does not go with the motion"
@@ -237,6 +243,8 @@ def test_a_cut_is_left_out(crops: Tensor) -> None:
     cut = metrics.film_scores(np.concatenate([one, other]), np.concatenate([one, other]))
     apart = [metrics.film_scores(film, film).warping_error for film in (one, other)]
     assert cut.warping_error == pytest.approx(np.mean(apart), rel=0.2)
+    nothing_else = np.stack([one[0], other[0]])
+    assert np.isnan(metrics.film_scores(nothing_else, nothing_else).warping_error)
 
 
 def test_everything_again_is_the_same(photos: Tensor) -> None:

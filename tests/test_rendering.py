@@ -98,14 +98,22 @@ def test_sound(tmp_path: Path, made: str, out: str, codec: str) -> None:
     assert after[-1][0] == pytest.approx(before[-1][0], abs=0.05)
 
 
-def talk(path: Path, codec: str, rate: int = 48_000, tongues: tuple[str, ...] = ("",), said: str = "") -> Path:
-    """A grey film of a second with so many sounds of one codec, mono, each in its tongue, and one subtitle."""
+def talk(
+    path: Path,
+    codec: str,
+    rate: int = 48_000,
+    tongues: tuple[str, ...] = ("",),
+    said: str = "",
+    layout: str = "mono",
+) -> Path:
+    """A grey film of a second with so many sounds of one codec, each in its tongue, and one subtitle."""
+    channels = av.AudioLayout(layout).nb_channels
     (subtitles := path.with_suffix(".srt")).write_text(f"1\n00:00:00,000 --> 00:00:01,000\n{said}\n")
     with av.open(str(path), "w") as file, av.open(str(subtitles)) as text:
         file.metadata["title"] = "A walk"
         video = file.add_stream("libx264", rate=25)
         video.width, video.height, video.pix_fmt = 160, 96, "yuv420p"
-        sounds = [file.add_stream(codec, rate=rate, layout="mono") for _ in tongues]
+        sounds = [file.add_stream(codec, rate=rate, layout=layout) for _ in tongues]
         for sound, tongue in zip(sounds, tongues, strict=True):
             sound.metadata.update({"language": tongue} if tongue else {})
         written = file.add_stream_from_template(text.streams.subtitles[0]) if said else None
@@ -119,7 +127,8 @@ def talk(path: Path, codec: str, rate: int = 48_000, tongues: tuple[str, ...] = 
             file.mux(video.encode(image))
             for n, sound in enumerate(sounds, 1):
                 wave = (9999 * np.sin(np.arange(number * rate // 25, (number + 1) * rate // 25) * n / 20))[None]
-                tone = av.AudioFrame.from_ndarray(wave.astype(np.int16), format="s16", layout="mono")
+                wave = wave.repeat(channels, 1)  # one after the other, as they are stored
+                tone = av.AudioFrame.from_ndarray(wave.astype(np.int16), format="s16", layout=layout)
                 tone.sample_rate, tone.time_base, tone.pts = rate, Fraction(1, rate), number * rate // 25
                 file.mux(sound.encode(tone))
         for stream in (video, *sounds):
@@ -143,6 +152,17 @@ def test_sound_that_mp4_refuses_as_it_is_is_encoded(tmp_path: Path) -> None:
         assert sound.codec_context.codec.canonical_name == "aac"
         heard = sum(frame.samples for frame in file.decode(sound))
     assert abs(heard / 48_000 - 1) < 0.2  # with MP3's silence before and after
+
+
+@pytest.mark.parametrize("out", ["dream.mp4", "dream.webm"])
+@pytest.mark.parametrize(
+    ("layout", "becomes"), [("5.1", "5.1"), ("5.1(side)", "5.1"), ("7.1", "7.1"), ("2.1", "stereo")]
+)
+def test_surround_sound_stays_so(layout: str, becomes: str, out: str, tmp_path: Path) -> None:
+    source = talk(tmp_path / "film.mkv", "pcm_s32le", layout=layout)
+    assert with_besides(source, tmp_path / out) == []
+    with av.open(str(tmp_path / out)) as file:
+        assert file.streams.audio[0].codec_context.layout.name == becomes
 
 
 def test_sound_that_cannot_be_written_is_left_out(tmp_path: Path) -> None:

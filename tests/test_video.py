@@ -539,6 +539,17 @@ def test_loops_that_are_none(tmp_path: Path) -> None:
             video(source, translator=Negative(), **wrong)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_an_animation_is_as_long_as_a_film_that_begins_late(suffix: str, tmp_path: Path) -> None:
+    source = make_film(tmp_path / "film.mp4", [Fraction(5 + i, 10) for i in range(4)])
+    with Film(source) as film:
+        ends = [frame.time + frame.duration for frame in film]
+    with Film(video(source, tmp_path / f"a{suffix}", layout="only", translator=Negative()).out) as animation:
+        assert [float(frame.time + frame.duration) for frame in animation] == pytest.approx(
+            [*map(float, ends)], abs=0.01
+        )
+
+
 def test_the_poster_is_the_most_colourful_moment(tmp_path: Path) -> None:
     with writing(tmp_path / "film.mp4", (160, 96)) as writer:
         for number in range(30):

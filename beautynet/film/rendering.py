@@ -25,6 +25,8 @@ from beautynet.film.media import USUAL_RATE, open_file, origin_of
 
 JUMP = 0.5
 """Seconds from which on sound that goes back is of another recording; less of it is disorder."""
+SURROUND = {1: "mono", 6: "5.1", 8: "7.1"}
+"""How many channels of sound stay so many where it is encoded anew; both AAC and Opus know these."""
 HELD_BACK = 2
 """Frames that wait until it is known whether they are the last. Those depend on none after them, so that they are
 decoded last, too: by what comes last there, MP4 tells when the film ends."""
@@ -365,9 +367,8 @@ class _Sound:
             self._stream = into.add_stream_from_template(self._source)
             self._packets = self._copied()
         else:
-            self._stream = into.add_stream(
-                wanted.sound, rate=48_000, layout="mono" if context.channels == 1 else "stereo"
-            )
+            layout = SURROUND.get(context.channels, "stereo")
+            self._stream = into.add_stream(wanted.sound, rate=48_000, layout=layout)
             self._packets = self._encoded()
         if language := self._source.metadata.get("language"):
             self._stream.metadata["language"] = language

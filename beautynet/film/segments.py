@@ -107,6 +107,8 @@ class Segments:
         """Append composed frames; `remember` gives what the frame after them has to know, if it comes to that."""
         for frame in frames:
             if self._writer is None:
+                if not self.many:  # GIF and WebP begin with their first frame: one that comes late is there at once
+                    frame = Frame(frame.picture, Fraction(0), frame.time + frame.duration)
                 self._began, self._begin = time.monotonic(), frame.time
                 self._file = self._stack.enter_context(ExitStack())
                 self._writer = self._file.enter_context(

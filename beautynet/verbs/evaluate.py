@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -202,13 +203,16 @@ def evaluate(
     recipe = translator.condition
     learnt = checkpoints.read_training_set(model.parent) if model else None
     dataset = _dataset(data, learnt, header.get("dataset"))
-    training, held_out = _split(dataset, learnt)
+    training, held_out = dataset.split()
+    held_out = _unseen(held_out, learnt, "held-out photos")
     if len(held_out) < 2:
         raise BeautyError(
             f"{dataset.folder} has too few photos to hold out two of them: gather more, or name others with --data"
         )
     folder = Path(out) if out else (model.parent / "report" if model else Path("report"))
-    unpractised = [] if everyday is None else _unpractised(Path(everyday), learnt)
+    unpractised = [] if everyday is None else _unseen(Dataset.open(everyday).photos, learnt, f"pictures in {everyday}")
+    if everyday is not None and not unpractised:
+        raise BeautyError(f"the network practised on all that is in {everyday}: name others with --everyday")
     eyes = backbones.load(backbone, translator.device)
 
     photos = _pairs(translator, _spread(held_out, max), recipe.own)
@@ -261,32 +265,17 @@ def _dataset(data: str | Path | None, learnt: checkpoints.TrainingSet | None, na
         raise BeautyError(f"{error}; or name the photos with --data") from error
 
 
-def _split(dataset: Dataset, learnt: checkpoints.TrainingSet | None) -> tuple[list[Path], list[Path]]:
-    """As the dataset is split now, without what is held out now and was not when the run learnt from it."""
-    training, held_out = dataset.split()
-    if not learnt or Path(learnt.place).name != dataset.name:
-        return training, held_out
-    new = [path for path in held_out if path.relative_to(dataset.folder).as_posix() not in learnt.photos]
-    _tell_of(len(held_out) - len(new), "held-out photos")
-    return training, new
-
-
-def _unpractised(everyday: Path, learnt: checkpoints.TrainingSet | None) -> Sequence[Path]:
-    """The pictures in a folder but for those that the run practised on."""
-    pictures = Dataset.open(everyday).photos
-    if not learnt or not learnt.practised:
+def _unseen(pictures: Sequence[Path], learnt: checkpoints.TrainingSet | None, which: str) -> Sequence[Path]:
+    """Those that the network was not trained on; how many others there are is told."""
+    if not learnt:
         return pictures
     known = digests(pictures)
-    new = [path for path in pictures if known.get(path) not in learnt.practised]
-    _tell_of(len(pictures) - len(new), f"pictures in {everyday}")
-    if not new:
-        raise BeautyError(f"the network practised on all that is in {everyday}: name others with --everyday")
+    new = [path for path in pictures if known.get(path) not in learnt.pictures]
+    if len(new) < len(pictures):
+        console.print(
+            f"{len(pictures) - len(new)} {which} are left out: the network was trained on them", style="yellow"
+        )
     return new
-
-
-def _tell_of(count: int, of_what: str) -> None:
-    if count:
-        console.print(f"{count} {of_what} are left out: the network was trained on them", style="yellow")
 
 
 def _spread(paths: Sequence[Path], most: int | None) -> list[Path]:
@@ -518,6 +507,8 @@ def _film(translator: Translator, path: Path) -> tuple[list[Figure], Show]:
             {column: score.sharpness for column, score in scores.items()},
         ),
     ]
+    if math.isnan(scores[REAL].warping_error):  # cuts alone: no figure at all is better than one that says nothing
+        figures = figures[1:]
     chosen = evenly(len(stacks[REAL]), 4)
     rows = [(f"frame {i + 1}", [stacks[c][i] for c in (REAL, CONDITION, OUTPUT)]) for i in chosen]
     return figures, Show(

@@ -120,6 +120,8 @@ def train(
         elif init is not None:
             trainer = Trainer.tuning(config, chosen, model := checkpoints.find(init))
             console.print(f"starting from {model}")
+            if seen := checkpoints.read_training_set(model.parent):
+                checkpoints.note_training_set(folder, seen)
         else:
             trainer = Trainer(config, chosen)
         return Run(trainer, dataset, folder, clock, watched, exercises, (state or {}).get("photos"))()
@@ -182,7 +184,9 @@ class Run:
         if self.photos_before not in (None, len(photos)):
             console.print(f"{len(photos)} photos now, {self.photos_before} before")
         self.trainer.meet(photos, everyday)
-        checkpoints.note_training_set(self.folder, self._training_set(training))
+        pictures = frozenset(digests([*training, *self.exercises]).values())
+        place = str(self.dataset.folder.resolve())
+        checkpoints.note_training_set(self.folder, checkpoints.TrainingSet(place, pictures))
         watched = self._watched(held_out, photos)
         examiner = Examiner(self.trainer, *(self._squares(paths, EXAMINED_PHOTOS) for paths in (training, held_out)))
         if self._worth_compiling():
@@ -240,11 +244,6 @@ class Run:
             peak_memory=peak_memory(self.device),
             findings=panel.findings,
         )
-
-    def _training_set(self, training: Sequence[Path]) -> checkpoints.TrainingSet:
-        place = self.dataset.folder
-        names = frozenset(path.relative_to(place).as_posix() for path in training)
-        return checkpoints.TrainingSet(str(place.resolve()), names, frozenset(digests(self.exercises).values()))
 
     def _worth_compiling(self) -> bool:
         if self.device.type != "cuda":
