@@ -13,6 +13,8 @@ from beautynet.colour import constant
 HYSTERESIS_STEPS = 32
 """How far in px a weak edge may run from a strong one. Canny's flood has no limit, but a fixed count keeps the
 condition the same graph everywhere (GPU, ONNX); longer weak chains are rare enough (F1 0.99 against OpenCV)."""
+BINS = 256
+"""Of the histogram that a threshold is chosen by."""
 SOBEL = ((-1, 0, 1), (-2, 0, 2), (-1, 0, 1))
 
 
@@ -40,17 +42,17 @@ def gradient_ridges(grey: Tensor) -> tuple[Tensor, Tensor]:
     return magnitude, is_ridge
 
 
-def otsu(magnitude: Tensor, bins: int = 256) -> Tensor:
+def otsu(magnitude: Tensor) -> Tensor:
     """Otsu's threshold (1979) of each picture's values, (N, 1, H, W) -> (N, 1, 1, 1)."""
     flat = magnitude.flatten(1)
     top = flat.amax(1, keepdim=True).clamp_min(4)  # a step of one grey level: what is below is rounding, not edges
-    index = (flat / top * bins).long().clamp_max(bins - 1)
-    weight = torch.zeros(flat.shape[0], bins, device=flat.device).scatter_add(1, index, torch.ones_like(flat))
+    index = (flat / top * BINS).long().clamp_max(BINS - 1)
+    weight = torch.zeros(flat.shape[0], BINS, device=flat.device).scatter_add(1, index, torch.ones_like(flat))
     weight = weight / flat.shape[1]
-    level = (torch.arange(bins, device=flat.device) + 0.5) / bins
+    level = (torch.arange(BINS, device=flat.device) + 0.5) / BINS
     below, mass = weight.cumsum(1), (weight * level).cumsum(1)
     between = (mass[:, -1:] * below - mass) ** 2 / (below * (1 - below)).clamp_min(1e-9)
-    return ((between.argmax(1, keepdim=True) + 1) / bins * top)[:, :, None, None]
+    return ((between.argmax(1, keepdim=True) + 1) / BINS * top)[:, :, None, None]
 
 
 def hysteresis(strong: Tensor, weak: Tensor) -> Tensor:

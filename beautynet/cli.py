@@ -790,9 +790,7 @@ def draw_gallery(names: tuple[str, ...], ensemble: bool, **given: Any) -> None:
 @click.option("--images", type=int, default=1000, show_default=True, help="Random drawings.")
 @click.option("--ellipses", type=int, default=8, show_default=True, help="In each.")
 @click.option("--colors", type=int, help="So many colours in each.  [default: each ellipse its own]")
-@click.option(
-    "--backbone", type=click.Choice(BACKBONE_NAMES), default=BACKBONE_NAMES[0], show_default=True, help="Who looks."
-)
+@looking_through("Who looks.")
 @click.option("--model", metavar="MODEL", help="A classifier that was trained here, instead.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Another one, other drawings.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), default="survey", show_default=True, help="Folder.")

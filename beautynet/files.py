@@ -120,14 +120,11 @@ def atomic(path: Path, named: Path | None = None) -> Iterator[Path]:
     path = Path(path)
     temporary = path.with_name(f".{path.stem[:_KEPT]}.{os.getpid()}.part{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        _sync(temporary)
-        replace(temporary, path)
-    except OSError as error:
-        if sentence := explained(error, named or path):
-            raise BeautyError(sentence) from error
-        raise
+        with explaining(named or path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            _sync(temporary)
+            replace(temporary, path)
     finally:
         with suppress(OSError):  # a read-only disk refuses this, too, and has been explained above
             temporary.unlink()
@@ -146,19 +143,16 @@ def atomic_folder(path: Path, mark: str) -> Iterator[Path]:
         raise BeautyError(f"{path} exists and is something else: choose another name with -o")
     new, old = (path.with_name(f".{path.name[:_KEPT]}.{os.getpid()}.{what}") for what in ("part", "old"))
     try:
-        _mend_folder(path)
-        new.mkdir(parents=True)
-        yield new
-        for written in new.rglob("*"):
-            if written.is_file():
-                _sync(written)
-        if path.exists():
-            replace(path, old)
-        replace(new, path)
-    except OSError as error:
-        if sentence := explained(error, path):
-            raise BeautyError(sentence) from error
-        raise
+        with explaining(path):
+            _mend_folder(path)
+            new.mkdir(parents=True)
+            yield new
+            for written in new.rglob("*"):
+                if written.is_file():
+                    _sync(written)
+            if path.exists():
+                replace(path, old)
+            replace(new, path)
     finally:
         if old.exists() and not path.exists():
             replace(old, path)
@@ -212,21 +206,22 @@ def write_picture(path: Path, picture: Image.Image | np.ndarray, **options: Any)
 
 def stage(path: Path, data: bytes) -> None:
     """Write `data` to `path`, a temporary name; to flush it to disk and to rename it is the caller's to do."""
-    try:
-        with open(path, "wb", buffering=0) as file:
-            rest = memoryview(data)
-            while rest:  # a nearly full disk takes a part
-                rest = rest[file.write(rest) :]
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        if sentence := explained(error, path.parent):  # the name would say nothing to anybody
-            raise BeautyError(sentence) from error
-        raise
+    with explaining(path.parent):  # the name would say nothing to anybody
+        try:
+            with open(path, "wb", buffering=0) as file:
+                rest = memoryview(data)
+                while rest:  # a nearly full disk takes a part
+                    rest = rest[file.write(rest) :]
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
 
 
 def flush(staged: Sequence[Path]) -> None:
     """Put staged files, all in one folder, on the disk for good. Raises BeautyError on a full disk."""
-    try:
+    if not staged:
+        return
+    with explaining(staged[0].parent):
         if len(staged) >= _MANY and _syncfs is not None:
             with open(staged[0], "rb") as file:
                 if _syncfs(file.fileno()):
@@ -234,10 +229,6 @@ def flush(staged: Sequence[Path]) -> None:
             return
         for path in staged:
             _sync(path)
-    except OSError as error:
-        if sentence := explained(error, staged[0].parent):
-            raise BeautyError(sentence) from error
-        raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -279,13 +270,9 @@ def held(place: Path, refusal: str, named: Path | None = None) -> Iterator[None]
     BeautyError, saying `refusal`, while somebody else does, and where it cannot be made (see `atomic` of `named`).
     """
     with ExitStack() as stack:
-        try:
+        with explaining(named or place):
             place.parent.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context(open(place, "wb"))
-        except OSError as error:
-            if sentence := explained(error, named or place):
-                raise BeautyError(sentence) from error
-            raise
         if not lock(file.fileno()):
             raise BeautyError(refusal)
         yield
@@ -307,6 +294,17 @@ def clear_leftover(path: Path) -> None:
     for leftover in path.parent.iterdir():
         if name.fullmatch(leftover.name):
             leftover.unlink()
+
+
+@contextmanager
+def explaining(path: Path) -> Iterator[None]:
+    """A failure to write `path` becomes a BeautyError if users meet it."""
+    try:
+        yield
+    except OSError as error:
+        if sentence := explained(error, path):
+            raise BeautyError(sentence) from error
+        raise
 
 
 def explained(error: OSError, path: Path) -> str | None:

@@ -22,6 +22,7 @@ from beautynet.conditions import Condition, edges
 RESAMPLES = 1000
 PATCH, PATCHES, PROJECTIONS, COARSEST = 7, 8192, 128, 16
 """Sliced Wasserstein: px of a patch, patches a level, directions a level, side in px of the coarsest level."""
+SEED = 0
 TOLERANCE = 2
 """Px by which an edge may be off."""
 
@@ -37,7 +38,7 @@ class Estimate(NamedTuple):
 # --- sets of pictures: are these like those? ------------------------------------------------------------------------
 
 
-def kid(features: Tensor, real: Tensor, seed: int = 0) -> Tensor:
+def kid(features: Tensor, real: Tensor) -> Tensor:
     """Kernel Inception Distance (Bińkowski et al. 2018) of (N, D) and (M, D) features: (1 + RESAMPLES,).
 
     First the unbiased squared MMD under the kernel (x·y / D + 1)³: 0 for two draws from one distribution (so half of
@@ -45,7 +46,7 @@ def kid(features: Tensor, real: Tensor, seed: int = 0) -> Tensor:
     `estimate`. In these a picture drawn twice is not compared with itself, which would bias them upwards.
     torchmetrics' gives the same, but wants sets of one size and has no interval.
     """
-    random = torch.Generator().manual_seed(seed)
+    random = torch.Generator().manual_seed(SEED)
     x, y = features.double(), real.double()
 
     def weights(count: int) -> Tensor:  # how often each is drawn: first each once
@@ -73,23 +74,23 @@ def estimate(samples: Tensor) -> Estimate:
     return Estimate(samples[0].item(), low, high)
 
 
-def dream_score(dreams: Tensor, everyday: Tensor, training: Tensor, seed: int = 0) -> Estimate:
+def dream_score(dreams: Tensor, everyday: Tensor, training: Tensor) -> Estimate:
     """How far dreams have moved towards the training photos, from the (N, D) features of dreams, inputs and photos.
 
     KID(dreams, photos) / KID(inputs, photos): 1 for a filter that changed nothing, 0 if all is flowers, above 1 if
     the dreams are farther from flowers than the everyday pictures were. Both are resampled together.
     """
-    return estimate(kid(dreams, training, seed) / kid(everyday, training, seed))
+    return estimate(kid(dreams, training) / kid(everyday, training))
 
 
-def swd(pictures: Tensor, real: Tensor, seed: int = 0) -> float:
+def swd(pictures: Tensor, real: Tensor) -> float:
     """Sliced Wasserstein distance of 7x7 patches on a Laplacian pyramid (Karras et al. 2018, section 5): 0 is best.
 
     Mean over the levels from the full size down to 16 px; both sets are of one size in px, at least 16. Needs no
     weights, and sees what features forgive: checkerboards, noise, blur, colour casts. For the last of these both sets
     are normalised by the mean and deviation of the real one, not each by its own as in the paper.
     """
-    random = torch.Generator().manual_seed(seed)
+    random = torch.Generator().manual_seed(SEED)
     distances = []
     for ours, theirs in zip(_pyramid(pictures.float()), _pyramid(real.float()), strict=True):
         directions = F.normalize(torch.randn(3 * PATCH**2, PROJECTIONS, generator=random), dim=0)

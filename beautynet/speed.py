@@ -246,7 +246,7 @@ def peak(device: torch.device) -> dict[str, float]:
     return found
 
 
-def noise_photos(size: int, aspect: float = 1.0) -> list[np.ndarray]:
+def noise_photos(size: int, aspect: float) -> list[np.ndarray]:
     """16 photos of noise, uint8 (size, size·aspect, 3): none of the work depends on what is in them."""
     random = np.random.default_rng(0)
     return [random.integers(0, 256, (size, round(size * aspect), 3), np.uint8) for _ in range(16)]

@@ -111,12 +111,6 @@ def _pictures(paths: Paths, size: int) -> Iterator[Tensor]:
         yield images.resize(picture, *images.scaled_to(picture.shape[2], picture.shape[3], size))
 
 
-def _steadiness(steady: float) -> float:
-    if not 0 <= steady <= 1:
-        raise UsageError(f"steady {steady:g} will not do: it has to be 0..1")
-    return steady
-
-
 class Translator:
     """Picture in, dream out.
 
@@ -186,7 +180,9 @@ class Translator:
         other.size = self.size if size is None else size
         if not 1 <= other.size <= conditions.MOST_PX:
             raise UsageError(f"size {size} will not do: it has to be 1..{conditions.MOST_PX} px")
-        other.steady = _steadiness(self.steady if steady is None else steady)
+        other.steady = self.steady if steady is None else steady
+        if not 0 <= other.steady <= 1:
+            raise UsageError(f"steady {other.steady:g} will not do: it has to be 0..1")
         return other
 
     def __call__(self, picture: Image.Image) -> Image.Image:

@@ -17,7 +17,18 @@ from beautynet.classifying.classifier import Classifier, Namer
 from beautynet.conditions import CONDITIONS, Condition
 from beautynet.errors import BeautyError
 from beautynet.translator import Translator
-from beautynet.verbs.export import BEGIN, EXPORTERS, FOLLOW, ExportSummary, Looker, Step, _for_films, _step, export
+from beautynet.verbs.export import (
+    BEGIN,
+    EXPORTERS,
+    FOLLOW,
+    Exportable,
+    ExportSummary,
+    Looker,
+    Step,
+    _for_films,
+    _step,
+    export,
+)
 
 
 def run_onnx(path: Path, photo: Tensor) -> Tensor:
@@ -111,7 +122,7 @@ def test_a_folder_is_no_file(checkpoint: Path, tmp_path: Path, monkeypatch: pyte
 def test_an_export_that_differs_is_not_delivered(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wrong(_: Translator, __: Path, out: Path) -> Callable[[Tensor], Tensor]:
+    def wrong(_: Exportable, out: Path) -> Callable[[Tensor], Tensor]:
         out.touch()
         return lambda photo: photo * 0
 

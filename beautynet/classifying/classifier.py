@@ -147,7 +147,7 @@ class Classifier:
         number = self.labels.index(label) if label else self.labels.index(next(iter(self(picture))))
         with torch.enable_grad():
             found = self.backbone.look(batch, maps=True)
-            features = torch.cat([found.features, style(found.maps)], 1)
+            features = described(found)
             weight = torch.from_numpy(self.weight[number, : features.shape[1]]).to(batch.device)
             map_ = found.maps[-1]
             (gradient,) = torch.autograd.grad((features @ weight).sum(), map_)
@@ -189,12 +189,8 @@ class Namer(nn.Module):
         """What probabilities are made of: (N, labels). Gradients pass."""
         side = self.backbone.size
         views = (F.avg_pool2d(picture, 2), picture[..., :side, side:], picture[..., side:, :side])
-        whole, *quarters = (self._features(view) for view in views)
+        whole, *quarters = (described(self.backbone.look(view, maps=True)) for view in views)
         return torch.cat([whole, (quarters[0] + quarters[1]) / 2], 1) @ self.weight.T + self.bias
-
-    def _features(self, view: Tensor) -> Tensor:
-        seen = self.backbone.look(view, maps=True)
-        return torch.cat([seen.features, style(seen.maps)], 1)
 
 
 def views(picture: Image.Image, size: int) -> NDArray[np.uint8]:
@@ -214,6 +210,11 @@ def widths(backbone: Backbone) -> tuple[int, int]:
     return seen.features.shape[1], style(seen.maps).shape[1]
 
 
+def described(view: backbones.Seen) -> Tensor:
+    """All that is known of views: things, then style, (N, D)."""
+    return torch.cat([view.features, style(view.maps)], 1)
+
+
 def style(maps: Sequence[Tensor]) -> Tensor:
     """Mean and standard deviation of each channel of the maps: (N, 2 · channels)."""
     return torch.cat([torch.cat([m.mean((2, 3)), m.flatten(2).std(2, correction=0)], 1) for m in maps], 1)
@@ -221,11 +222,9 @@ def style(maps: Sequence[Tensor]) -> Tensor:
 
 def find_features(backbone: Backbone, shown: NDArray[np.uint8]) -> Floats:
     """Of N pictures' views, (N, 3, S, S, 3): those of the whole, then the mean of those of its quarters: (N, D)."""
-    found = []
-    for batch in torch.split(torch.from_numpy(shown).flatten(0, 1), backbone.batch):
-        seen = backbone.see(images.to_tensor(batch.numpy(), backbone.device), maps=True)
-        found.append(torch.cat([seen.features, style(seen.maps)], 1).cpu())
-    each = torch.cat(found)
+    batches = torch.split(torch.from_numpy(shown).flatten(0, 1), backbone.batch)
+    seen = (backbone.see(images.to_tensor(batch.numpy(), backbone.device), maps=True) for batch in batches)
+    each = torch.cat([described(views).cpu() for views in seen])
     each = each.view(-1, VIEWS, each.shape[1])
     return torch.cat([each[:, 0], each[:, 1:].mean(1)], 1).numpy()
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from beautynet import files
 from beautynet.datasets.manifest import REJECTED, Manifest, Record, Status
-from beautynet.errors import BeautyError
-from beautynet.files import explained
 
 REASON = "clicked out"
 
@@ -91,15 +90,9 @@ def _move(folder: Path, row: Record) -> None:
     assert row.file is not None
     ends = (folder / row.file, folder / REJECTED / row.file)
     source, target = ends if row.status == "rejected" else ends[::-1]
-    try:
+    with files.explaining(target), suppress(FileNotFoundError):
         target.parent.mkdir(exist_ok=True)
         files.replace(source, target)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        if sentence := explained(error, target):
-            raise BeautyError(sentence) from error
-        raise
 
 
 def _names(folder: Path) -> set[str]:

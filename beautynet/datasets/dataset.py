@@ -251,14 +251,10 @@ def squares(paths: Sequence[Path], size: int) -> tuple[list[Path], np.ndarray]:
 def _shelf() -> Iterator[Any]:
     """An empty file on a disk, which is gone once nobody uses it."""
     place = files.cache()
-    try:
+    with files.explaining(place):
         place.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=place) as shelf:
             yield shelf
-    except OSError as error:
-        if sentence := files.explained(error, place):
-            raise BeautyError(sentence) from error
-        raise
 
 
 def _readable(paths: Sequence[Path], size: int, side: int) -> Iterator[np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -14,7 +15,6 @@ from functools import cache
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
 import numpy as np
@@ -209,13 +209,9 @@ class Manifest(Rows):
         """Open or create the manifest in `folder`, and mend what a killed run left. Raises BeautyError."""
         self._made_folder = not folder.exists()
         path = folder / NAME
-        try:
+        with files.explaining(path):
             folder.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | _AS_IS, 0o666)
-        except OSError as error:
-            if sentence := files.explained(error, path):
-                raise BeautyError(sentence) from error
-            raise
         try:
             if not files.lock(self._descriptor):
                 raise BeautyError(f"another run is filling {folder}: wait until it is done, or stop it")
@@ -230,16 +226,10 @@ class Manifest(Rows):
         line = _encode(vars(record)).encode("utf-8", "replace") + b"\n"
         before = None if record.url is None else self._find_url(record.url)
         place = self._end  # nobody else writes: the lock is ours
-        try:
+        with files.explaining(self.path):
             if os.write(self._descriptor, line) < len(line):
                 os.ftruncate(self._descriptor, place)
-                raise BeautyError(
-                    f"disk full while writing {self.path}: free some space and run the same command again"
-                )
-        except OSError as error:
-            if sentence := files.explained(error, self.path):
-                raise BeautyError(sentence) from error
-            raise
+                raise OSError(errno.ENOSPC, "a part was written")
         self._end = place + len(line)
         self._length += 1
         self._counts[record.status] += 1
@@ -287,9 +277,7 @@ class Manifest(Rows):
         """Itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close."""
         self.close()
 

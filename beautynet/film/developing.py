@@ -83,12 +83,12 @@ def progressive(frames: Iterable[Any]) -> Iterator[Any]:
                 source = graph.add_buffer(template=frame)
                 mender = graph.add("bwdif", mode="send_frame", deint="interlaced")
                 graph.link_nodes(source, mender, graph.add("buffersink")).configure()
-            yield from [frame] if graph is None else _filtered(graph, frame)
+            yield from [frame] if graph is None else filtered(graph, frame)
         if graph is not None:
-            yield from _filtered(graph, None)
+            yield from filtered(graph, None)
 
 
-def _filtered(graph: Any, frame: Any | None) -> Iterator[Any]:
+def filtered(graph: Any, frame: Any | None) -> Iterator[Any]:
     """What a graph lets go of when it is given a frame, or None for the end."""
     graph.push(frame)
     with suppress(av.BlockingIOError, av.EOFError):  # nothing more, for now or for good

@@ -20,6 +20,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from beautynet import files
 from beautynet.errors import BeautyError
 from beautynet.files import atomic, explained
+from beautynet.film.developing import filtered
 from beautynet.film.frames import Frame
 from beautynet.film.media import USUAL_RATE, open_file, origin_of
 
@@ -177,13 +178,8 @@ class FilmWriter:
             yield image.reformat(  # type: ignore[union-attr]
                 format=self._format.pixels, dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
             )
-            return
-        self._palette.push(image)
-        while True:
-            try:
-                yield self._palette.pull()
-            except (av.BlockingIOError, av.EOFError):  # nothing more, for now or for good
-                return
+        else:
+            yield from filtered(self._palette, image)
 
     def _encode(self, images: Iterable[Any]) -> None:
         for image in images:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from zipfile import BadZipFile
 
@@ -154,12 +153,10 @@ class Segments:
         """Itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: Any) -> None:
         """Let go of the files; nothing stays of a render without a whole segment."""
         try:
-            self._stack.__exit__(kind, error, trace)
+            self._stack.__exit__(*raised)
         finally:  # a disk may be full until the last
             if not self.parts:
                 shutil.rmtree(self.folder, ignore_errors=True)

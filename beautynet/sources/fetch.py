@@ -17,19 +17,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 from urllib.parse import urljoin, urlsplit
 
-from beautynet import files
+from beautynet import __version__, files
 from beautynet.errors import BeautyError
-
-try:
-    _VERSION = metadata.version("beautynet")
-except metadata.PackageNotFoundError:  # run from a checkout that is not installed
-    _VERSION = "0"
 
 _CHUNK = 1 << 16
 _TRANSIENT = re.compile(r"HTTP (408|429|5\d\d)|too slow|cannot connect|cut short")
@@ -93,7 +86,7 @@ def is_transient(reason: str) -> bool:
 def user_agent(contact: str | None = None) -> str:
     """How we introduce ourselves; `contact` is an address of whoever runs us, for hosts that want to know."""
     whom = f"; contact: {contact}" if contact else ""
-    return f"beautynet/{_VERSION} (gathers photos to train a small network{whom})"
+    return f"beautynet/{__version__} (gathers photos to train a small network{whom})"
 
 
 @dataclass(frozen=True)
@@ -219,9 +212,7 @@ class Fetcher:
         """Itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop, and close the connections."""
         self.stop()
         with self._lock:

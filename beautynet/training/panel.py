@@ -6,7 +6,6 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from rich.console import Group
@@ -44,7 +43,7 @@ class TrainPanel:
             self.live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         """Leave the last figures standing."""
         if self.live.is_started:
             self.live.stop()

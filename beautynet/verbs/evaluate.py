@@ -265,16 +265,12 @@ def _dataset(data: str | Path | None, learnt: checkpoints.TrainingSet | None, na
         raise BeautyError(f"{error}; or name the photos with --data") from error
 
 
-def _unseen(pictures: Sequence[Path], learnt: checkpoints.TrainingSet | None, which: str) -> Sequence[Path]:
+def _unseen(pictures: Sequence[Path], learnt: checkpoints.TrainingSet | None, which: str) -> list[Path]:
     """Those that the network was not trained on; how many others there are is told."""
-    if not learnt:
-        return pictures
-    known = digests(pictures)
-    new = [path for path in pictures if known.get(path) not in learnt.pictures]
-    if len(new) < len(pictures):
-        console.print(
-            f"{len(pictures) - len(new)} {which} are left out: the network was trained on them", style="yellow"
-        )
+    known = digests(pictures) if learnt else {}
+    new = [path for path in pictures if not learnt or known.get(path) not in learnt.pictures]
+    if left_out := len(pictures) - len(new):
+        console.print(f"{left_out} {which} are left out: the network was trained on them", style="yellow")
     return new
 
 

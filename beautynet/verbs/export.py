@@ -105,6 +105,8 @@ class Step(NamedTuple):
 class Exportable:
     """What exporters need to know of a model."""
 
+    source: Path
+    """Its file, one of ours."""
     steps: tuple[Step, ...]
     """One after the other they are the model."""
     example: Tensor
@@ -136,7 +138,7 @@ class Exportable:
         example = torch.zeros(2, 3, 8 * multiple, 12 * multiple)
         shapes = {0: torch.export.Dim("batch"), **sides}
         size = checkpoints.read_header(path)["condition"]["size"]
-        return cls(steps, example, shapes, lambda path: _in_a_row(load(path)), size, multiple)
+        return cls(path, steps, example, shapes, lambda path: _in_a_row(load(path)), size, multiple)
 
     @classmethod
     def classifier(cls, path: Path) -> Exportable:
@@ -149,7 +151,8 @@ class Exportable:
         side = 2 * namer.backbone.size
         example, shapes = torch.zeros(2, 3, side, side), {0: torch.export.Dim("batch")}
         labels = tuple(checkpoints.read_header(path, checkpoints.CLASSIFIER)["labels"])
-        return cls((Step("model", namer, "picture", "probabilities"),), example, shapes, load, side, labels=labels)
+        step = Step("model", namer, "picture", "probabilities")
+        return cls(path, (step,), example, shapes, load, side, labels=labels)
 
     @property
     def module(self) -> nn.Module:
@@ -176,7 +179,7 @@ def _in_a_row(steps: Sequence[Step]) -> nn.Module:
     return nn.Sequential(*(step.module for step in steps)).eval() if len(steps) > 1 else steps[0].module
 
 
-def onnx(model: Exportable, source: Path, out: Path) -> Run:  # noqa: ARG001
+def onnx(model: Exportable, out: Path) -> Run:
     """One ONNX file, its labels as JSON among its properties; run in onnxruntime."""
     whole = Step("", model.module, model.steps[0].input, model.steps[-1].output)
     run = _step(whole, model.example, model.shapes, out)
@@ -189,7 +192,7 @@ def onnx(model: Exportable, source: Path, out: Path) -> Run:  # noqa: ARG001
     return run
 
 
-def web(model: Exportable, source: Path, out: Path) -> Run:
+def web(model: Exportable, out: Path) -> Run:
     """A folder for any web server: a page, the network, and what runs it in the visitor's browser."""
     sides = {axis: side for axis, side in model.shapes.items() if axis}  # one picture at a time
     runs: dict[str, Run] = {}
@@ -204,7 +207,7 @@ def web(model: Exportable, source: Path, out: Path) -> Run:
     for name in PAGES:
         (out / name).write_bytes((resources.files("beautynet") / "pages" / name).read_bytes())
     about = {
-        "name": source.parent.name,
+        "name": model.source.parent.name,
         "networks": list(runs),
         "size": model.size,
         "multiple": model.multiple,
@@ -297,20 +300,20 @@ def _written(
     return run
 
 
-def pt2(model: Exportable, source: Path, out: Path) -> Run:  # noqa: ARG001
+def pt2(model: Exportable, out: Path) -> Run:
     """A torch.export program, for Python and C++ without this package."""
     program = torch.export.export(model.module, (model.example,), dynamic_shapes=(model.shapes,))
     torch.export.save(program, out)
     return torch.export.load(out).module()
 
 
-def safetensors(model: Exportable, source: Path, out: Path) -> Run:
+def safetensors(model: Exportable, out: Path) -> Run:
     """Our own model file: weights, recipe and history in one file that rebuilds itself and runs no code."""
-    shutil.copyfile(source, out)
+    shutil.copyfile(model.source, out)
     return model.load(out)
 
 
-EXPORTERS: dict[str, Callable[[Exportable, Path, Path], Run]] = {
+EXPORTERS: dict[str, Callable[[Exportable, Path], Run]] = {
     "onnx": onnx,
     "pt2": pt2,
     "safetensors": safetensors,
@@ -340,7 +343,7 @@ def export(
     with torch.no_grad():
         wanted = model.module(photo)
         with files.atomic_folder(out, ABOUT) if format == "web" else files.atomic(out) as temporary:
-            run = EXPORTERS[format](model, source, temporary)
+            run = EXPORTERS[format](model, temporary)
             difference = (run(photo) - wanted).abs() / 2
             if not difference.mean() <= TOLERANCE:
                 raise BeautyError(f"the {format} export differs from ours by {difference.mean():.3f}: not written")

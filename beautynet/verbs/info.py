@@ -13,6 +13,9 @@ from beautynet.datasets.manifest import DATA
 from beautynet.errors import BeautyError
 from beautynet.training import health
 
+MOST_COMMON = 8
+"""Sources, licences or reasons that are named; the others are counted together."""
+
 
 def info(target: str | Path) -> str:
     """Describe a dataset (a folder or a name in `data/`), a checkpoint or a classifier (the same in `checkpoints/`)."""
@@ -109,7 +112,7 @@ def _of_dataset(folder: Path) -> str:
     return "\n".join(lines)
 
 
-def _most_common(counts: Counter[str], most: int = 8) -> str:
-    named = [f"{count:,} {name}" for name, count in counts.most_common(most)]
-    others = counts.total() - sum(count for _, count in counts.most_common(most))
+def _most_common(counts: Counter[str]) -> str:
+    named = [f"{count:,} {name}" for name, count in counts.most_common(MOST_COMMON)]
+    others = counts.total() - sum(count for _, count in counts.most_common(MOST_COMMON))
     return ", ".join([*named, f"{others:,} others"] if others else named)

@@ -31,6 +31,7 @@ from beautynet.decode import decode
 from beautynet.errors import BeautyError
 from beautynet.files import Paths
 from beautynet.film.frames import Cuts
+from beautynet.film.media import Film
 from beautynet.film.reels import Camera, Projector, Reel
 from beautynet.translator import Memory, Translator
 from beautynet.web.server import receive
@@ -152,7 +153,7 @@ class Stage:
         try:
             with open(path, "wb") as file:
                 await receive(request, file.write, MAX_UPLOAD, MAX_SECONDS)
-            await run_in_threadpool(lambda: Projector(path).close())
+            await run_in_threadpool(lambda: Film(path).close())
         except BaseException:
             path.unlink(missing_ok=True)
             raise
