@@ -95,7 +95,15 @@ def dreams_of(sources: Sequence[tuple[Path, Path]], out: Path | None, suffix: Ca
 
 def folder_name(words: str) -> str:
     """What a folder is called after words in any script; nothing where there is no letter in them."""
-    return re.sub(r"[^\w]+", "-", unicodedata.normalize("NFC", words).casefold()).strip("-_")[:60]
+    name = ""
+    for character in unicodedata.normalize("NFC", words).casefold():
+        kind = unicodedata.category(character)[0]
+        # letters and digits; and what is written around a letter, as the vowels of India are
+        if kind in "LN" or character == "_" or (kind == "M" and name[-1:] not in ("", "-")):
+            name += character
+        elif not name.endswith("-"):
+            name += "-"
+    return name.strip("-_")[:60]
 
 
 _MANY = 4
@@ -232,8 +240,8 @@ def flush(staged: Sequence[Path]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` atomically, as UTF-8."""
-    write_bytes(path, text.encode())
+    """Write `text` to `path` atomically, as UTF-8; of names that are none, bytes are spelt out (as JSON reads them)."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 if sys.platform == "win32":

@@ -57,6 +57,12 @@ def test_names_as_people_write_them(said: str, meant: str) -> None:
     assert find(said, backbones.class_names()) == meant
 
 
+def test_names_in_any_form() -> None:
+    labels = ["rosé", "straße"]
+    assert find("rose\u0301", labels) == "rosé"
+    assert find("STRASSE", labels) == "straße"
+
+
 def test_unknown_names_get_suggestions() -> None:
     with pytest.raises(BeautyError, match=r"did you mean .*tiger shark"):
         find("shark", backbones.class_names())
@@ -313,7 +319,10 @@ def test_a_gallery_that_has_no_drawing_yet_takes_other_settings(tmp_path: Path) 
 def test_names_make_folders_of_ours() -> None:
     assert slug(["great white shark"]) == "great-white-shark"
     assert slug(["../../etc/passwd"]) == "etc-passwd"
-    assert slug(["***"]) == "drawing"
+    assert slug(["***"]) == slug(["🌷\ufe0f"]) == "drawing"
+    assert slug(["Ça va, 花"]) == "ça-va-花"
+    assert slug(["दिन"]) == "दिन", "vowels are no gaps"
+    assert slug(["दिन"]) != slug(["दान"])
     labels = ["a b", "rose", "a-b", "***", "A b", "???"]
     assert [slug([label], labels) for label in labels] == ["a-b", "rose", "a-b-2", "drawing", "a-b-3", "drawing-2"]
 

@@ -78,6 +78,26 @@ def test_a_zip_is_as_its_folder(around: str, tmp_path: Path) -> None:
     assert bodies == [source.read_bytes() for _, source in folder.sources() if isinstance(source, Path)]
 
 
+def test_names_in_any_script_and_form(tmp_path: Path) -> None:
+    picture = write(tmp_path / "a.jpg").read_bytes()
+    names = ("Rosé", "花", "قلعة")
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for name in names:
+            archive.writestr(f"{name}/1.jpg", picture)
+    raw = (tmp_path / "set.zip").read_bytes()
+    for sign, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # as written by those that do not say it is UTF-8
+        head, *members = raw.split(sign)
+        raw = head + b"".join(sign + member[: at - 4] + b"\0\0" + member[at - 2 :] for member in members)
+    (tmp_path / "unsaid.zip").write_bytes(raw)
+    for archive_name in ("set.zip", "unsaid.zip"):
+        data = Labelled.read(tmp_path / archive_name)
+        assert {each.labels[0] for each in data.examples} == set(names)
+        assert all(source == picture for _, source in data.sources())
+    write(tmp_path / "cafe\u0301.jpg")
+    (tmp_path / "l.csv").write_text("path,label\ncafé.jpg,place\n", encoding="utf-8")
+    assert not Labelled.read(tmp_path / "l.csv").skipped
+
+
 def test_a_hostile_zip_writes_nothing_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(labelled, "MAX_BYTES", 100_000)
     picture = write(tmp_path / "good.jpg").read_bytes()

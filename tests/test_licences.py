@@ -131,5 +131,6 @@ def test_the_sentence_to_print() -> None:
 
 def test_words_from_the_web() -> None:
     assert one_line("a\r\n\tb\x1b[31m\ud800 \u202f花") == "a b[31m 花"
+    assert one_line("a\u202egnp.exe\u2069 \u200fنص\u200d") == "agnp.exe \u200fنص\u200d"
     assert one_line("x" * 1000, 10) == "xxxxxxxxx…"
     assert [one_line(each) for each in (None, 5, "", " \x00 ", ["a"])] == [None] * 5

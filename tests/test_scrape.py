@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -389,7 +390,9 @@ def test_dry_run_stores_nothing_and_shows_what_it_would() -> None:
     assert (summary.kept, summary.new, summary.page) == (3, 3, Path("data/photos.dry-run.html"))
     assert os.listdir("data") == ["photos.dry-run.html"]
     page = Path("data/photos.dry-run.html").read_text()
-    assert page.count("data:image/jpeg;base64,") + page.count('"thumbnail"') >= 3
+    data = re.search(r'<script type="application/json"[^>]*>(.*?)</script>', page, re.DOTALL)
+    assert data
+    assert sum("thumbnail" in photo for photo in json.loads(data[1])["photos"]) == 3
     folder = scrape(origin="photos", max=2).folder
     before = sorted(os.listdir(folder)), (folder / manifest.NAME).read_bytes()
     more = scrape(origin="photos", dry_run=True)
@@ -457,7 +460,8 @@ def test_plain_jpeg_is_stored_bit_for_bit_and_others_close() -> None:
     scrape(origin="photos")
     jpeg, png = agree(Path("data/photos"))
     assert decode(Path("data/photos", jpeg.file or "")) == decode(Path("photos/00.jpg"))
-    assert decode(Path("data/photos", png.file or "")).size == pictures()[1].size
+    close = [np.asarray(each).astype(int) for each in (decode(Path("data/photos", png.file or "")), pictures()[1])]
+    assert np.abs(close[0] - close[1]).mean() < 4
 
 
 def test_smaller_minimum_looks_again() -> None:
@@ -504,8 +508,8 @@ def test_photo_deleted_by_hand_stays_away() -> None:
 def test_mistakes_are_explained() -> None:
     Path("list.txt").write_text("x")
     for arguments, sentence in (
-        ({}, "say what to gather"),
-        ({"query": "!?"}, "say what to gather"),
+        ({}, "say what to gather in words"),
+        ({"query": "!?"}, "say what to gather in words"),
         ({"query": "roses", "source": "gogle"}, "choose from bing, commons"),
         ({"query": "roses", "source": ["bing", "commons"], "license": "free"}, "bing states no licences"),
         ({"query": "roses", "license": "freeish"}, "choose from any, free"),
@@ -544,12 +548,14 @@ def test_interrupt_keeps_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
             replace(staged, path)
 
         monkeypatch.setattr(os, "replace", interrupted)
+        before = set(threading.enumerate())
         start = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
             scrape("roses", source="bing", limits=LIMITS)
         assert time.monotonic() - start < 5
-        names = [thread.name for thread in threading.enumerate()]
-        assert not [name for name in names if name.startswith(("beautynet", "parser", "feeder"))]
+        while time.monotonic() - start < 5 and set(threading.enumerate()) - before:  # the web's own hear of it later
+            time.sleep(0.02)
+        assert not set(threading.enumerate()) - before
         assert len([row for row in agree(Path("data/roses")) if row.status == "kept"]) == 4
 
 

@@ -8,6 +8,7 @@ import io
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile, ZipFile
@@ -116,6 +117,8 @@ def _members(place: Path) -> Iterator[PurePosixPath]:
 
 def _archive(place: Path) -> ZipFile:
     try:
+        with suppress(UnicodeDecodeError):  # many write UTF-8 without saying so
+            return ZipFile(place, metadata_encoding="utf-8")
         return ZipFile(place)
     except (BadZipFile, OSError) as error:
         raise BeautyError(
@@ -194,7 +197,8 @@ def _of_table(table: Path, folder: Path) -> tuple[list[Example], list[tuple[str,
             skipped.append((f"line {number}", "no path"))
             continue
         name = row[header.index("path")].strip()
-        path = folder / name
+        forms = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))  # é in one character, or in two
+        path = next((found for form in forms if (found := folder / form).is_file()), folder / name)
         cells = [row[column] for column in columns if column < len(row)]
         if columns[-1] == len(header) - 1:
             cells += row[len(header) :]  # `path,label` above rows with several

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import time
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -106,8 +107,8 @@ def find(name: str, labels: Sequence[str]) -> str:
     """The label that is meant; a BeautyError that suggests others if none is."""
     if name in labels:  # a Cardigan is a dog, a cardigan is knitted
         return name
-    plain = {label.lower(): label for label in reversed(labels)}
-    asked = " ".join(name.lower().replace("_", " ").replace("-", " ").split())
+    plain = {_plain(label): label for label in reversed(labels)}
+    asked = " ".join(_plain(name).replace("_", " ").replace("-", " ").split())
     spelt = {key.replace("-", " "): label for key, label in plain.items()}
     if asked in spelt:
         return spelt[asked]
@@ -119,6 +120,10 @@ def find(name: str, labels: Sequence[str]) -> str:
     near = within or [spelt[key] for key in difflib.get_close_matches(asked, spelt, n=5, cutoff=0.6)]
     hint = f"did you mean {', '.join(sorted(near)[:6])}?" if near else "`beautynet draw --list` shows all names"
     raise BeautyError(f"no label {name!r}: {hint}")
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 class Critic:

@@ -6,6 +6,7 @@ for copying all it has: whole exports are at https://www.inaturalist.org/pages/d
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
@@ -67,7 +68,7 @@ def _taxon(search: Search, base_url: str) -> int:
 
 def _forms(name: str) -> set[str]:
     """A name, and what it may be the plural of."""
-    name = " ".join(name.casefold().split())
+    name = " ".join(unicodedata.normalize("NFC", name).casefold().split())
     endings = (("ies", "y"), ("ves", "f"), ("es", ""), ("s", ""))
     return {name} | {name.removesuffix(many) + one for many, one in endings if name.endswith(many) and len(name) > 3}
 

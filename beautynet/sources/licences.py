@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from itertools import takewhile
 from typing import NamedTuple
 
+from beautynet.console import commands
 from beautynet.errors import UsageError
 
 FILTERS = {"any": 0, "free": 2, "commercial": 1, "public-domain": 3}
@@ -114,7 +114,7 @@ def one_line(text: object, most: int = 300) -> str | None:
     if not isinstance(text, str):
         return None
     words = " ".join(text.split())
-    words = "".join(c for c in words if unicodedata.category(c) not in ("Cc", "Cs"))
+    words = "".join(c for c in words if not commands(c))
     return (words if len(words) <= most else f"{words[: most - 1]}…") or None
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.cells import cell_len
 
 from beautynet import checkpoint as checkpoints
 from beautynet import files
@@ -70,12 +71,13 @@ class ClassifyReport:
 
     def table(self) -> str:
         """The figures for a terminal."""
-        wide = max(len("label"), *(len(label) for label in self.scores.labels))
+        wide = max(len("label"), *map(cell_len, self.scores.labels))
         lines = [f"{'label':{wide}}  pictures  precision  recall  average precision"]
         for each in self.scores.by_label:
             cells = (each.precision, each.recall, each.average_precision)
             text = [f"{cell:.3f}" if cell is not None else "–" for cell in cells]
-            lines.append(f"{each.label:{wide}}  {each.pictures:8}  {text[0]:>9}  {text[1]:>6}  {text[2]:>17}")
+            label = each.label + " " * (wide - cell_len(each.label))
+            lines.append(f"{label}  {each.pictures:8}  {text[0]:>9}  {text[1]:>6}  {text[2]:>17}")
         lines.append(
             f"accuracy {self.scores.accuracy:.3f}, balanced {self.scores.balanced_accuracy:.3f}, "
             f"calibration error {self.scores.calibration_error:.3f}, on {len(self.names)} pictures"
@@ -165,7 +167,9 @@ def _write(report: ClassifyReport, network: Classifier, path: Path, pictures: La
     worst = mistakes[:MISTAKES]
     seen = _shown(pictures, {report.names[i] for i in worst})
     for i in worst:
-        caption = f"{report.names[i]}: {', '.join(_named(scores, scores.truth[i]))}, taken for {_given(scores, i)}"
+        named = (report.names[i], ", ".join(_named(scores, scores.truth[i])), _given(scores, i))
+        name, label, given = (f"\u2068{each}\u2069" for each in named)  # some are written from right to left
+        caption = f"{name}: {label}, taken for {given}"
         show.rows.append((caption, [seen[report.names[i]]]))
     plots = f"<section><img src='{data_url(drawn, 'image/png')}' alt='plots of these figures'></section>"
     body = [_by_label(scores), plots]
@@ -220,11 +224,11 @@ def _draw(figure: Figure, scores: Scores) -> None:
     for number, i in enumerate(drawn):
         threshold, precision, recall = scores.curve(i)
         colour = f"C{number}"
-        curves.plot(recall, precision, color=colour, label=_short(scores.labels[i]), drawstyle="steps-post")
+        curves.plot(recall, precision, color=colour, drawstyle="steps-post")
         thresholds.plot(threshold, precision, color=colour)
         thresholds.plot(threshold, recall, color=colour, linestyle="--")
     curves.set(xlabel="recall", ylabel="precision", title="precision and recall", xlim=(0, 1.02), ylim=(0, 1.02))
-    curves.legend(fontsize="small")
+    curves.legend(curves.get_lines(), [_short(scores.labels[i]) for i in drawn], fontsize="small")
     thresholds.set(xlabel="threshold", title="precision (—) and recall (- -) by threshold", xlim=(0, 1), ylim=(0, 1.02))
     sure, right, counts = zip(*scores.calibration, strict=True)
     calibration.plot((0, 1), (0, 1), color="grey", linewidth=1)

@@ -517,7 +517,7 @@ def _name(origin: Path | None) -> str:
 def _folder(name: str) -> Path:
     """Where a dataset lies that nobody gave a place."""
     if not (found := files.folder_name(name)):
-        raise UsageError("say what to gather, such as `beautynet scrape flowers`, or import with --from")
+        raise UsageError("say what to gather in words, such as `beautynet scrape flowers`, or import with --from")
     return DATA / found
 
 

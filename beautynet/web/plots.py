@@ -14,14 +14,21 @@ GROUND = {
     **{"axes.facecolor": "#17151a", "axes.edgecolor": "#57505c", "font.size": 11},
 }
 """As the page."""
+SCRIPTS = (
+    *("Noto Sans CJK SC", "Noto Sans Devanagari", "Noto Sans Thai", "Noto Sans Arabic", "PingFang SC", "Hiragino Sans"),
+    *("Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "Nirmala UI", "Leelawadee UI", "Arial Unicode MS"),
+)
+"""Fonts for labels in scripts that matplotlib's own font does not have, where they are installed."""
 
 
 def plotted(draw: Callable[[Figure], None], width: float, height: float) -> bytes:
     """What `draw` puts on a figure of so many hundred px, as PNG."""
-    from matplotlib import style
+    from matplotlib import font_manager, style
     from matplotlib.figure import Figure
 
-    with style.context(["dark_background", GROUND]):
+    there = set(font_manager.get_font_names())
+    fonts = {"font.family": ["DejaVu Sans", *(font for font in SCRIPTS if font in there)]}
+    with style.context(["dark_background", GROUND | fonts]):
         figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
         draw(figure)
         buffer = io.BytesIO()
