@@ -125,13 +125,16 @@ def test_the_page_in_a_browser(port: int, tmp_path: Path, network: Classifier) -
         page.until("/[0-9] s$/.test(document.querySelector('#state').textContent)")
         first = page.find_element(By.CSS_SELECTOR, "li bdi").text
         assert first == next(iter(network(Image.open(PICTURE))))
+        assert page.find_element(By.ID, "state").text.startswith(f"{first}, in ")
         assert page.run("document.querySelector('#drop img').src.startsWith('data:image/jpeg')")
+        assert page.find_element(By.CSS_SELECTOR, "#drop img").accessible_name == f"where it looked for {first}"
         page.find_element(By.ID, "heat").click()
+        assert page.find_element(By.CSS_SELECTOR, "#drop img").accessible_name == "your picture"
         assert page.run("document.querySelector('#drop img').src.startsWith('blob:')")
         assert not page.errors()
         choose.send_keys(str(tmp_path / "no.jpg"))
         page.until("document.querySelector('#state').textContent.includes('not a picture')")
-        for width, height in ((1280, 900), (390, 844)):
+        for width, height in ((1280, 900), (390, 844), (320, 640)):
             page.fits(width, height)
         assert page.run("document.title") != "owned"
         assert page.hosts() == {f"127.0.0.1:{port}"}

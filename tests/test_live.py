@@ -437,15 +437,26 @@ def pixels(page: Browser) -> np.ndarray:
 
 
 def test_the_page_at_the_camera(served: tuple[Server, Stage], tmp_path: Path, checkpoint: Path) -> None:
+    from selenium.webdriver import Keys
+
     server, _ = served
     film = y4m(tmp_path / "camera.y4m")
     with browser(tmp_path, *camera(film)) as page:
         page.get(server.url)
         page.until("document.querySelector('#checkpoint').options.length == 1")
         page.run("document.querySelector('#mirror').click()")
-        page.run("document.querySelector('#welcome [data-source=browser]').click()")
+        page.find_element("css selector", "#welcome [data-source=browser]").send_keys(Keys.ENTER)
         page.until("document.querySelector('#rate').textContent > 0", seconds=30)
-        page.run("document.querySelector('[data-layout=side]').click()")
+        assert page.switch_to.active_element.get_attribute("id") == "stage"  # where it was is gone
+        sliders = [each for each in page.find_elements("css selector", "#controls [type=range]") if each.is_displayed()]
+        assert [each.accessible_name for each in sliders] == ["Abstraction", "Clusters", "Steadiness", "Detail"]
+        stroke = "document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {...arguments[0], bubbles: true}))"
+        layout = "document.querySelector('#layouts [aria-pressed=true]').dataset.layout"
+        for key, code, wanted in (("4", "Digit4", "wipe"), ("&", "Digit1", "side")):  # the second on a French keyboard
+            page.run(stroke, {"key": key, "code": code})
+            assert page.run(layout) == wanted
+        sliders[0].send_keys("4")  # a letter elsewhere is no command
+        assert page.run(layout) == "side"
         # the dream on the page is the Translator's of what stands beside it, once the page has had its wish
         page.run(SLIDE, ["steady", 0])
         translator = Translator.load(checkpoint, device="cpu", steady=0)
@@ -463,7 +474,7 @@ def test_the_page_at_the_camera(served: tuple[Server, Stage], tmp_path: Path, ch
         page.run(SLIDE, ["abstraction", 1])
         assert (
             page.run(
-                "document.querySelector('[data-wish=abstraction]').closest('.field').querySelector('output').textContent"
+                "document.querySelector('[data-wish=abstraction]').closest('.field').querySelector('b').textContent"
             )
             == "1.00"
         )
@@ -494,8 +505,18 @@ def test_the_page_at_the_camera(served: tuple[Server, Stage], tmp_path: Path, ch
                 page.run("[document.querySelector('#picture').width, document.querySelector('#picture').height]")
                 == size
             )
+        wipe = page.find_element("id", "wipe")
+        wipe.send_keys(Keys.ARROW_LEFT)
+        assert float(wipe.get_attribute("value") or "") < 50
+        assert wipe.accessible_name == "how much of the original"
         for width, height in ((1280, 900), (390, 844)):
             page.fits(width, height)
+        # from the last to the first: what has the focus is not under the stage
+        edges = "[arguments[0], document.querySelector('#stage')].map(each => each.getBoundingClientRect())"
+        for button in reversed(page.find_elements("css selector", "#controls button:enabled:not([hidden])")):
+            page.run("arguments[0].focus()", button)
+            focused, stage = page.run(edges, button)
+            assert focused["top"] > stage["bottom"] - 1
         assert not page.errors()
         assert page.hosts() == {f"127.0.0.1:{server.port}"}
 

@@ -279,10 +279,14 @@ def counts(page: Browser) -> list[str]:
     return [tab.text for tab in page.find_elements("css selector", "[data-show]")]
 
 
+def said(page: Browser, where: str) -> str:
+    return page.find_element("css selector", where).get_attribute("textContent") or ""
+
+
 def test_a_click_takes_out_and_another_puts_back(page: Browser, dataset: Path) -> None:
     face(page, "03.jpg").click()
     assert face(page, "03.jpg").get_attribute("aria-pressed") == "true"
-    assert counts(page) == ["Photos11", "Out1", "All12"]
+    assert counts(page) == ["Photos 11", "Out 1", "All 12"]
     page.until("document.querySelector('.state').textContent === 'Saved'")
     assert names(dataset / REJECTED) == ["03.jpg"]
     assert held(dataset)["03.jpg"] == ("rejected", "clicked out")
@@ -320,11 +324,38 @@ def test_keys(page: Browser, dataset: Path) -> None:
     press(page, Keys.HOME, "v", Keys.ARROW_DOWN, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
     page.until("document.querySelector('.stage img').naturalWidth > 0")
     assert "4 of 12" in page.find_element("css selector", ".side nav").text
+    assert said(page, "#place") == "4 of 12: photo 4 by Nº 3"
     press(page, Keys.ENTER)
     saved(page)
     assert "03.jpg" in names(dataset / REJECTED)
+    assert said(page, "#place") == "4 of 12: photo 4 by Nº 3, out"
     press(page, Keys.ESCAPE)
     page.until("document.activeElement.parentElement.dataset.name === '03.jpg'")  # a dialog's closing is told later
+
+
+def test_keys_of_other_keyboards_and_elsewhere(page: Browser) -> None:
+    stroke = "document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {...arguments[0], bubbles: true}))"
+
+    def marks(key: str, code: str) -> bool:
+        before = page.run("photos[3].out")
+        page.run(stroke, {"key": key, "code": code})
+        return bool(page.run("photos[3].out") != before)
+
+    page.run("go(photos[3])")
+    assert marks("ч", "KeyX")  # Cyrillic
+    assert marks("X", "KeyX")  # CapsLock
+    assert marks("x", "KeyB")  # Dvorak
+    assert not marks("q", "KeyX")
+    page.run("document.querySelector('#undo').focus()")
+    assert not marks("x", "KeyX")
+    saved(page)
+
+
+def test_the_focus_outlives_another_width(page: Browser) -> None:
+    page.run("go(photos[3])")
+    page.screen(700, 900)
+    page.until("grid.clientWidth < 700 && width === grid.clientWidth")
+    assert page.run("document.activeElement.parentElement.dataset.name") == "03.jpg"
 
 
 def test_filters_and_order(page: Browser) -> None:
@@ -335,6 +366,8 @@ def test_filters_and_order(page: Browser) -> None:
 
     Select(page.find_element("id", "source")).select_by_visible_text("openverse")
     assert shown() == ["01", "03", "05", "07", "09", "11"]
+    assert said(page, ".state") == "6 shown"
+    assert counts(page) == ["Photos 6", "Out 0", "All 6"]
     Select(page.find_element("id", "order")).select_by_visible_text("largest first")
     assert shown()[0] == "11"
     Select(page.find_element("id", "licence")).select_by_visible_text("not stated")
@@ -382,6 +415,8 @@ def test_done_saves_and_says_goodbye(page: Browser, dataset: Path) -> None:
     page.find_element("id", "done").click()
     page.until("!document.querySelector('.bye').hidden")
     assert f"11 photos in {dataset}, 1 clicked out (1 new)" in page.find_element("css selector", ".bye").text
+    assert page.switch_to.active_element.get_attribute("class") == "bye"
+    assert page.run("document.querySelector('main').inert")  # Tab does not go beneath it
     assert names(dataset / REJECTED) == ["03.jpg"]
 
 

@@ -2,6 +2,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,10 +89,12 @@ def chrome(folder: Path) -> Iterator[Browser]:
         yield opened
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, 390, 320])
 def test_a_page_in_one_file(chrome: Browser, entries: list[Entry], tmp_path: Path, folder: Path, width: int) -> None:
     path = tmp_path / "sheet.html"
-    path.write_text(static_page("garden", entries, "Click what should go.", selectable=True), encoding="utf-8")
+    path.write_text(
+        static_page("garden", entries, "Click what should go. " + 60 * "o", selectable=True), encoding="utf-8"
+    )
     chrome.screen(width, 900)
     chrome.get(path.as_uri())
     chrome.until("document.querySelectorAll('img.here').length === 12")
@@ -109,6 +112,17 @@ def test_a_page_in_one_file(chrome: Browser, entries: list[Entry], tmp_path: Pat
     assert chrome.hosts() == set()
 
 
+def test_filters_are_in_alphabetical_order(chrome: Browser, entries: list[Entry], tmp_path: Path) -> None:
+    words = ("zinnia", "Rose", "\u00e9toile", "e\u0301toile", "aster")  # one of them twice, as one sign and as two
+    path = tmp_path / "sheet.html"
+    path.write_text(static_page("garden", [replace(e, query=w) for e, w in zip(entries, words, strict=False)]), "utf-8")
+    chrome.get(path.as_uri())
+    options = chrome.find_elements("css selector", "#query option")
+    assert [option.text for option in options] == ["every search", "aster", "\u00e9toile", "Rose", "zinnia"]
+    chrome.run("(document.querySelector('#query').value = 'étoile', choose())")
+    assert chrome.find_element("css selector", ".state").get_attribute("textContent") == "2 shown"
+
+
 def test_a_page_to_look_at_only(chrome: Browser, entries: list[Entry], tmp_path: Path) -> None:
     path = tmp_path / "sheet.html"
     path.write_text(static_page("garden", entries), encoding="utf-8")
@@ -119,4 +133,8 @@ def test_a_page_to_look_at_only(chrome: Browser, entries: list[Entry], tmp_path:
     assert chrome.find_element("css selector", "dl").is_displayed()
     chrome.switch_to.active_element.send_keys("x")
     assert chrome.run("photos.some(photo => photo.out)") is False
+    chrome.run("(document.querySelector('#zoom').value = 2, arrange())")
+    assert chrome.run("made.size < rows.length")
+    chrome.print_page()  # which is of all
+    assert chrome.run("made.size === rows.length")
     assert chrome.errors() == []

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from browser import browser
 from PIL import Image
 
 from beautynet import showcase
@@ -62,6 +63,15 @@ def test_page_has_all_it_shows_and_asks_for_nothing_from_outside(page: Path) -> 
     assert [name for name in files if ":" in name or not (page.parent / name).is_file()] == []
     assert not re.search(r"url\(|@import|fetch\(|//cdn", text)
     assert not re.search(r"\$\w", text)  # nothing left to fill in
+
+
+def test_films_stand_still_for_those_who_ask_for_it(page: Path, tmp_path: Path) -> None:
+    with browser(tmp_path, "--force-prefers-reduced-motion") as opened:
+        opened.get(page.as_uri())
+        assert (
+            opened.run("[...document.querySelectorAll('video')].map(film => film.paused && !film.autoplay)")
+            == [True] * 2
+        )
 
 
 def test_credits_name_the_photographers_and_the_licence(page: Path) -> None:

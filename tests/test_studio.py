@@ -133,6 +133,11 @@ def test_the_rooms_in_a_browser(served: Server, tmp_path: Path) -> None:
         page.find_element("css selector", "[data-room=datasets]").click()
         page.until("document.querySelectorAll('#sheet img').length == 12")
         page.until("document.querySelector('#pair img').naturalWidth > 0")
+        assert page.title == "beautynet · datasets"
+        assert page.find_element("css selector", "[aria-current=page]").text == "Datasets"
+        sliders = [each for each in page.find_elements("css selector", "#pair [type=range]") if each.is_displayed()]
+        assert [each.accessible_name for each in sliders] == ["Abstraction", "Clusters"]
+        assert page.find_element("id", "command").text.startswith("beautynet train flowers")
         before = page.run("document.querySelector('#pair img').src")
         slider = "document.querySelector('[name=abstraction]')"
         page.run(f"({slider}.value = 0.9, {slider}.dispatchEvent(new Event('input', {{bubbles: true}})))")
@@ -143,9 +148,10 @@ def test_the_rooms_in_a_browser(served: Server, tmp_path: Path) -> None:
         page.until("document.querySelector('#samples img')?.naturalWidth > 0")
         page.find_element("css selector", "[data-room=films]").click()
         page.until("document.querySelector('#gallery video')?.readyState > 0")
+        assert page.find_element("css selector", "#gallery video").accessible_name == "walk.beauty.mp4"
         page.find_element("css selector", "[data-room=hand]").click()
         page.until("document.querySelector('#hand iframe').contentDocument?.title.startsWith('a rose')")
-        for width, height in ((1280, 900), (390, 844)):
+        for width, height in ((1280, 900), (390, 844), (320, 640)):
             for room in ("datasets", "runs", "films", "live"):
                 page.run(f"location.hash = '{room}'")
                 page.until(f"!document.querySelector('#{room}').hidden")

@@ -119,3 +119,4 @@ def test_a_classifier_reads_the_artist(named: Path, named_page: ExportSummary, t
         page.until("document.querySelectorAll('#labels li').length == 3", seconds=30)
         found = page.run("[...document.querySelectorAll('#labels li')].map(li => li.querySelector('bdi').textContent)")
         assert found == list(Classifier.load(named, device="cpu")(photo))
+        page.until("document.querySelector('#state').textContent === arguments[0]", found[0])  # for who hears the page

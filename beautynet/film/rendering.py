@@ -44,6 +44,7 @@ class Format:
     container: dict[str, str] = field(default_factory=dict)  # options of the container
     copied: tuple[str, ...] = ()  # codecs of sound that are taken over as they are
     sound: str | None = None  # the codec for all others; None for silent formats
+    edits: bool = False  # it says that sound begins before what is heard of it: a decoder's lead-in, what was cut off
     square: bool = True  # it knows, or libav writes, square pixels only
     most_fps: int | None = None  # more frames a second are not shown in time
 
@@ -57,6 +58,7 @@ _MP4 = Format(
     {"movflags": "+faststart"},
     copied=("aac", "mp3", "ac3", "eac3", "alac"),
     sound="aac",
+    edits=True,
     square=False,
 )
 _ALSO_COPIED = (*_MP4.copied, "pcm_s16le", "pcm_s24le")
@@ -66,11 +68,11 @@ FORMATS = {
     ".mkv": replace(
         _MP4,
         tick=Fraction(1, 1000),
-        # Matroska does not say when a frame is to be decoded, so none may wait for a later one. Nor has it times before
-        # 0: where sound has a lead-in, as AAC's of 21 ms, all begins so much later, pictures and sound alike
+        # Matroska does not say when a frame is to be decoded, so none may wait for a later one
         options=_MP4.options | {"x264-params": "subme=1:bframes=0"},
         container={},
         copied=(*_ALSO_COPIED, "opus", "vorbis", "flac"),
+        edits=False,
     ),
     ".webm": Format(
         "libvpx-vp9",
@@ -346,7 +348,7 @@ class _Sound:
 
     def __init__(self, besides: _Besides, number: int, into: Any, wanted: Format, copied: tuple[str, ...]) -> None:
         self.warnings: list[str] = []
-        self._into = into
+        self._into, self._edits = into, wanted.edits
         self._file = open_file(besides.source)
         self._origin = origin_of(self._file) + besides.begin
         self._starts_late = besides.begin > 0
@@ -398,6 +400,11 @@ class _Sound:
         """Whether a packet or frame begins before the start; sound that always did may have lead-in before 0."""
         return bool(self._starts_late and sound.pts < 0)
 
+    def _is_unheard(self, packet: Any) -> bool:
+        """Whether a packet begins before the film, but for Opus' own lead-in, which Matroska knows of."""
+        lead_in = packet.duration or 0 if self._source.codec_context.name in ("opus", "libopus") else 1
+        return bool(packet.pts + lead_in <= 0)
+
     def _copied(self) -> Iterator[Any]:
         last: int | None = None
         for packet in self._raw:
@@ -407,7 +414,7 @@ class _Sound:
             shift = round(self._origin / packet.time_base)
             packet.dts -= shift
             packet.pts = packet.dts if packet.pts is None else packet.pts - shift
-            if self._is_early(packet):
+            if self._is_early(packet) or (not self._edits and self._is_unheard(packet)):
                 continue
             packet.stream = self._stream
             yield packet

@@ -208,7 +208,7 @@ def _by_label(scores: Scores) -> str:
         values = (each.precision, each.recall, each.average_precision)
         texts = [f"{each.pictures}", *(f"{value:.3f}" if value is not None else "–" for value in values)]
         cells = "".join(f"<td data-of='{head}'>{text}</td>" for head, text in zip(heads, texts, strict=True))
-        rows.append(f"<tr><th scope=row>{html.escape(each.label)}</th>{cells}</tr>")
+        rows.append(f"<tr><th scope=row dir=auto>{html.escape(each.label)}</th>{cells}</tr>")
     return table("By label", heads, rows)
 
 
