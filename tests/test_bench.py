@@ -1,6 +1,7 @@
 """The bench: figures that can be true, arithmetic that agrees with a count by hand, and a plain pix2pix that is one."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 CPU = torch.device("cpu")
 sys.path.insert(0, str(BENCHMARKS))
 
+import gpu  # noqa: E402
 import plain_pix2pix as plain  # noqa: E402
 
 
@@ -177,10 +179,16 @@ def test_gpu_script_to_its_end_without_one(tmp_path: Path) -> None:
         assert each["name"] in done.stdout
 
 
-def test_a_failure_on_a_gpu_costs_its_row_only(tmp_path: Path) -> None:
-    command = [sys.executable, BENCHMARKS / "gpu.py", "--device=cpu", "--quick", f"--data={tmp_path / 'gone'}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "failed: " in done.stderr
-    assert "Traceback" not in done.stderr
-    assert "translate S" in done.stdout
+def test_a_failure_on_a_gpu_costs_its_row_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = gpu.rows
+    monkeypatch.setattr(gpu, "rows", lambda *asked: [{**row, "size": 64, "seconds": 0.05} for row in rows(*asked)])
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--device=cpu", "--quick", f"--data={tmp_path / 'gone'}"])
+    with pytest.raises(SystemExit) as end:
+        gpu.main()
+    assert end.value.code == 1
+    said = capsys.readouterr()
+    assert re.search(r"'train'.* failed: .*no dataset at .*gone", said.err)
+    assert "Traceback" not in said.err
+    assert "translate S" in said.out

@@ -171,6 +171,19 @@ def test_state_falls_back_to_the_one_before(tmp_path: Path) -> None:
         checkpoints.load_state(tmp_path)
 
 
+def test_a_damaged_state_takes_no_good_ones_place(tmp_path: Path) -> None:
+    newest = tmp_path / checkpoints.STATE
+    for step in (1, 2):
+        checkpoints.save_state(tmp_path, {"step": step})
+    newest.write_bytes(newest.read_bytes()[:100])
+    state = checkpoints.load_state(tmp_path)
+    assert state is not None
+    checkpoints.mend(tmp_path, state)
+    checkpoints.save_state(tmp_path, {"step": 3})
+    newest.write_bytes(b"")
+    assert checkpoints.load_state(tmp_path) == {"step": 1, "unreadable": ANY}
+
+
 class Bomb:
     def __init__(self, path: Path) -> None:
         self.path = path

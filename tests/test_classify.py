@@ -5,10 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 from sklearn.datasets import load_sample_image
+from torch import Tensor
 
+from beautynet.backbones import Backbone
+from beautynet.classifying import classifier, tuning
 from beautynet.classifying.classifier import Classifier
 from beautynet.cli import main
 from beautynet.errors import BeautyError
@@ -83,6 +87,7 @@ def test_a_report(data: Path, model: Path, tmp_path: Path) -> None:
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     assert report["pictures"] + len(report["left_out"]) == 4
     assert dict(report["left_out"])["unknown/black.png"] == "the model knows no unknown"
+    assert dict(report["left_out"])["other/seen.jpg"] == "it was trained on"
     assert report["accuracy"] == 1
     page = (tmp_path / "report" / "report.html").read_text()
     assert "a flower" in page
@@ -95,7 +100,9 @@ def test_a_report(data: Path, model: Path, tmp_path: Path) -> None:
 def test_what_it_was_trained_on_is_no_test(data: Path, model: Path, tmp_path: Path) -> None:
     report = classify_evaluate(model, data, out=tmp_path)
     assert {reason for _, reason in report.left_out} == {"it was trained on"}
-    assert len(report.names) + len(report.left_out) == 24
+    places = Classifier.load(model).header["pictures"]
+    assert sorted(name for name, _ in report.left_out) == sorted(places["training"] + places["validation"])
+    assert sorted(report.names) == sorted(places["test"])
 
 
 def test_mistakes_are_shown(model: Path, tmp_path: Path) -> None:
@@ -127,6 +134,30 @@ def test_fine_tuning_is_kept_or_left_out_by_validation(data: Path, tmp_path: Pat
     assert (summary.cross_validated is None) == summary.tuned, "tuned layers have seen what they would be validated on"
     (found,) = classify_predict(summary.model, [data / "other" / "5.jpg"])
     assert found.label == "other"
+
+
+@pytest.mark.parametrize("better", [True, False])
+def test_what_does_worse_on_validation_pictures_is_undone(
+    better: bool, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "labels.csv"
+    rows = [f"{label}/{i}.jpg,{label},{place}" for label in LABELS for i, place in ((0, "train"), (11, "val"))]
+    table.write_text("\n".join(["path,label,split", *rows]))
+    late: list[tuple[Tensor, Tensor]] = []  # now, before
+
+    def tuned(network: Backbone, *_: object) -> None:
+        with torch.no_grad():
+            for weight in network.late.values():
+                late.append((weight, weight.clone()))
+                weight.add_(0.01)
+
+    losses = iter([2.0, 1.0] if better else [1.0, 2.0])  # without it, and with it
+    monkeypatch.setattr(tuning, "finetune", tuned)
+    monkeypatch.setattr(classifier, "loss", lambda *_: next(losses))
+    summary = classify_train(data, labels=table, name=str(tmp_path / "model"), finetune=True)
+    assert summary.tuned == better
+    assert late
+    assert all(torch.equal(now, before) != better for now, before in late)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,14 @@ from beautynet.errors import BeautyError, UsageError
 from beautynet.film import layout
 from beautynet.gathering import quality
 from beautynet.sources import licences
+from beautynet.sources.fetch import Limits
+from beautynet.verbs import scrape as scraping
 from beautynet.verbs import train as training
+from beautynet.verbs.curate import CurateSummary
+from beautynet.verbs.image import ImageResult
+from beautynet.verbs.look import LookSummary
+from beautynet.verbs.pairs import PairsSummary
+from beautynet.verbs.scrape import ScrapeSummary
 
 REPO = Path(__file__).parents[1]
 
@@ -258,6 +265,67 @@ def test_hours_or_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("train", "--hours", "2", "--minutes", "3").exit_code == 2
     with pytest.raises(BeautyError, match="--minutes -60"):
         training.train(hours=-1)
+
+
+def test_scrape_is_told_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+
+    def noted(query: str | None, **settings: Any) -> Any:
+        given.update(settings, query=query)
+        raise BeautyError("enough")
+
+    monkeypatch.setattr(scraping, "scrape", noted)
+    words = ("--also", "tulip", "--also", "dahlia", "--from", "list.txt", "--dry-run", "--contact", "ana@example.org")
+    run("scrape", "roses", *words)
+    assert given == {
+        "query": "roses",
+        "max": None,
+        "source": (),
+        "also": ("tulip", "dahlia"),
+        "origin": Path("list.txt"),
+        "license": "any",
+        "min_size": 256,
+        "reject": (),
+        "judge": None,
+        "want": (),
+        "out": None,
+        "dry_run": True,
+        "contact": "ana@example.org",
+        "limits": Limits(),
+    }
+    for flag, allowed in (("--allow-private", "private_addresses"), ("--ignore-opt-out", "ignore_opt_out")):
+        run("scrape", "roses", flag)
+        assert given["limits"] == replace(Limits(), **{allowed: True})
+
+
+PLACE = Path("data/roses")
+DONE = {
+    "scrape": (ScrapeSummary(PLACE, 9, 9, 9, 0, 0, {}, {}, {}, complete=True), {"failed": 1, "kept": 8}),
+    "look": (LookSummary(PLACE, 9, 1, 1, 0), {"unknown": ("x.jpg",)}),
+    "curate": (CurateSummary(PLACE, 9, 1, 1, 0, None), {"unreadable": 1}),
+    "pairs": (PairsSummary(PLACE, PLACE / "sheet.jpg", 9, 0), {"skipped": 1}),
+    "image": (ImageResult(Path("a.jpg"), Path("a.beauty.jpg")), {"out": None, "reason": "empty file"}),
+}
+
+
+@pytest.mark.parametrize("verb", DONE)
+def test_what_was_left_out_is_3(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, lack = DONE[verb]
+    for found, code in ((whole, 0), (replace(whole, **lack), 3)):
+        result = [whole, found] if verb == "image" else found
+        monkeypatch.setattr(f"beautynet.verbs.{verb}.{verb}", lambda *_, result=result, **__: result)
+        assert run(verb, "roses").exit_code == code
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("1:30", 90), ("1:02:03", 3723), ("0:00.5", 0.5)])
+def test_times_in_a_film(text: str, seconds: float) -> None:
+    assert cli.time_in_film(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["-1", "1:-2", "1:2:3:4", "nan", "inf", "", "1:", "soon"])
+def test_what_is_no_time_is_said(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="is no time"):
+        cli.time_in_film(text)
 
 
 def test_info_of_a_real_checkpoint(checkpoint: Path) -> None:

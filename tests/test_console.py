@@ -1,8 +1,10 @@
-"""Progress bars: on stderr, and silent where nobody watches."""
+"""Progress bars: on stderr, and silent where nobody watches. Signals: the first is noted, the second goes through."""
+
+import signal
 
 import pytest
 
-from beautynet.console import console, printable, progress
+from beautynet.console import Stop, console, printable, progress
 
 
 def test_stdout_stays_for_results(capfd: pytest.CaptureFixture[str]) -> None:
@@ -33,3 +35,16 @@ def test_a_terminal_sees_count_and_rate(monkeypatch: pytest.MonkeyPatch, capsys:
     said = capsys.readouterr().err
     assert "dreaming" in said
     assert "8/8" in said
+
+
+def test_the_first_ctrl_c_is_noted_and_the_second_goes_through() -> None:
+    listening = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with Stop() as stop:
+        assert stop.signal is None
+        signal.raise_signal(signal.SIGINT)
+        assert stop.signal == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    with Stop():
+        pass
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == listening

@@ -220,7 +220,7 @@ def test_photos_that_are_too_many_lie_on_the_disk(
         assert len(loaded) == len(paths)
         assert ("laid out on the disk" in capfd.readouterr().err) == (memory < enough)
     assert torch.equal(*found)
-    assert not list((tmp_path / "cache").rglob("*.*")), "nobody else sees the file"
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()], "nobody else sees the file"
     unreadable = tmp_path / "not.jpg"
     unreadable.write_bytes(b"no")
     monkeypatch.setattr("beautynet.datasets.dataset.MEMORY", 1)
@@ -233,6 +233,14 @@ def test_half_of_the_crops_are_mirrored() -> None:
     batch = Photos([ramp], CPU).crops([0] * 100, 8, Random(0))
     rising = (batch[:, 0, 0, -1] > batch[:, 0, 0, 0]).sum()
     assert 30 < rising < 70
+
+
+def test_crops_are_of_half_to_all_of_the_shorter_side() -> None:
+    ramp = np.arange(0, 200, 2, dtype=np.uint8)[None, :, None].repeat(100, 0).repeat(3, 2)
+    rows = Photos([ramp], CPU).crops([0] * 200, 100, Random(0))[:, 0, 50]
+    shares = (rows.amax(1) - rows.amin(1)) / (198 / 127.5)
+    assert 0.48 < shares.min() < 0.53
+    assert 0.97 < shares.max() < 1.01
 
 
 def test_centres_are_the_middle_squares() -> None:

@@ -148,6 +148,9 @@ def test_a_perfect_network_gets_perfect_figures(
     assert report["copying"].values[OUTPUT] == 0.5
     assert report["dream"].values[OUTPUT] == pytest.approx(1)
     assert not report["dream"].void
+    for name, better in (("kid", "lower"), ("everyday_edges", "higher")):
+        assert report[name].better == better
+        assert module._mark(report[name], OUTPUT) == " class=good"
     assert report.facts["findings"] == []
 
 

@@ -1,6 +1,8 @@
 """A reader finds the whole old file or the whole new one."""
 
+import ctypes
 import errno
+import io
 import os
 import stat
 import subprocess
@@ -76,11 +78,25 @@ def test_staged_files_are_flushed(count: int, tmp_path: Path, monkeypatch: pytes
     def full(_: int) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    def full_says_c(_: int) -> int:
+        ctypes.set_errno(errno.ENOSPC)
+        return -1
+
     monkeypatch.setattr(os, "fsync", full)
-    monkeypatch.setattr("beautynet.files._syncfs", full)
+    monkeypatch.setattr("beautynet.files._syncfs", full_says_c)
     if count:
         with pytest.raises(BeautyError, match="disk full"):
             flush(paths)
+
+
+def test_a_disk_that_takes_a_part_gets_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Reluctant(io.FileIO):
+        def write(self, data: memoryview) -> int:  # type: ignore[override]
+            return super().write(data[: (len(data) + 1) // 2])
+
+    monkeypatch.setattr(files, "open", lambda path, mode, **_: Reluctant(path, mode), raising=False)
+    stage(tmp_path / "a", bytes(range(256)))
+    assert (tmp_path / "a").read_bytes() == bytes(range(256))
 
 
 def test_what_is_flushed_may_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,6 +92,17 @@ def test_a_film_that_vanishes_says_so(film: Path) -> None:
             exhaust(reel)
 
 
+def test_a_red_film_is_red(tmp_path: Path) -> None:
+    red = np.full((48, 64, 3), (255, 0, 0), np.uint8)
+    with writing(tmp_path / "red.mp4", (64, 48), rate=Fraction(20)) as writer:
+        writer.write(Frame(red, Fraction(0), Fraction(1, 20)))
+    for reel in (Camera(str(tmp_path / "red.mp4")), Projector(tmp_path / "red.mp4")):
+        with reel:
+            found = reel.newest(patience=5)
+        assert found
+        assert np.abs(found[1].astype(int) - red).mean() < 10
+
+
 def test_no_camera_is_one_line() -> None:
     with pytest.raises(BeautyError, match="camera 77 cannot be opened"):
         Camera("77")

@@ -89,9 +89,11 @@ def run(*arguments: str, given: bytes = b"", film: str = "-") -> subprocess.Comp
 
 def test_from_the_shell(checkpoint: Path, frames: np.ndarray) -> None:
     size = f"{WIDTH}x{HEIGHT}"
-    done = run("--size", size, "-o", "-", "-c", str(checkpoint), "--device", "cpu", given=frames.tobytes())
+    options = ("--size", size, "--layout", "side", "-o", "-", "-c", str(checkpoint), "--device", "cpu")
+    done = run(*options, given=frames.tobytes())
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout) == frames.size
+    pages = np.frombuffer(done.stdout, np.uint8).reshape(5, HEIGHT, 2 * WIDTH, 3)
+    assert np.array_equal(pages[:, :, :WIDTH], frames)
     assert b"5 frames" in done.stderr
 
 

@@ -25,10 +25,11 @@ from beautynet.errors import BeautyError
 from beautynet.film.media import Film
 from beautynet.networks import PRESETS, Generator
 from beautynet.training import health, losses
+from beautynet.training.examiner import Examiner
 from beautynet.training.trainer import Trainer
 from beautynet.translator import Translator
 from beautynet.verbs import train as training
-from beautynet.verbs.train import FILM, TrainSummary, train
+from beautynet.verbs.train import EXAMINED_PHOTOS, FILM, TrainSummary, train
 
 SIZE = 80
 SMALL: dict[str, Any] = {"size": SIZE, "preset": "S", "batch": 2, "device": "cpu"}
@@ -64,7 +65,15 @@ def interrupt_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Trainer, "step", interrupted)
 
 
-def test_a_run_leaves_all_it_should(folder: Path) -> None:
+def test_a_run_leaves_all_it_should(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    examined = []
+
+    class Noted(Examiner):
+        def __init__(self, trainer: Trainer, *photos: Tensor) -> None:
+            examined.append([len(each) for each in photos])
+            super().__init__(trainer, *photos)
+
+    monkeypatch.setattr(training, "Examiner", Noted)
     summary = small()
     assert summary.folder == Path("checkpoints/photos")
     assert (summary.steps, summary.images, summary.finished, summary.stopped_by) == (3, 6, True, None)
@@ -74,14 +83,16 @@ def test_a_run_leaves_all_it_should(folder: Path) -> None:
     assert header["progress"]["steps"] == 3
     training_photos, held_out = Dataset.open(folder / "photos").split()
     assert (header["dataset"], header["photos"]) == ("photos", len(training_photos))
+    assert examined == [[EXAMINED_PHOTOS, len(held_out)]]
+    assert len(held_out) < EXAMINED_PHOTOS
     seen = checkpoints.read_training_set(summary.folder)
     assert seen == (str((folder / "photos").resolve()), frozenset(digests(training_photos).values()))
     assert str(folder) not in json.dumps(header)
     rows = log(summary.folder)
     assert [row["steps"] for row in rows] == [1, 2, 3]
     figures = {"d", "g", "adversarial", "perceptual", "texture", "scenes", "l1", "real", "fake"}
-    examined = {"seen", "unseen", "variety", "by_heart"}
-    wanted = {"steps", "images", "seconds", "images_per_second", "photos"} | figures | examined
+    looks = {"seen", "unseen", "variety", "by_heart"}
+    wanted = {"steps", "images", "seconds", "images_per_second", "photos"} | figures | looks
     assert all(row.keys() == wanted and np.isfinite(list(row.values())).all() for row in rows)
     assert [finding.kind for finding in summary.findings] == ["too few photos"]
     assert summary.peak_memory is None or 1e8 < summary.peak_memory < 1e11
@@ -219,6 +230,18 @@ def test_a_finished_run_says_so_and_takes_more() -> None:
     with pytest.raises(BeautyError, match=r"finished \(2 steps spent\)"):
         small(steps=2)
     assert small(steps=3).steps == 3
+
+
+def test_time_goes_on_from_what_was_spent() -> None:
+    folder = small(steps=1).folder
+    state = checkpoints.load_state(folder)
+    assert state is not None
+    checkpoints.save_state(folder, {**state, "progress": {**state["progress"], "seconds": 1000.0}})
+    summary = small(steps=2)
+    state = checkpoints.load_state(folder)
+    assert state is not None
+    for spent in (summary.seconds, state["progress"]["seconds"], log(folder)[-1]["seconds"]):
+        assert 1000 < spent < 1060
 
 
 def test_a_damaged_save_takes_nothing_with_it() -> None:

@@ -48,6 +48,31 @@ def test_a_step_moves_what_learns_and_nothing_else(loaded: Photos) -> None:
             assert moved == learns or values.ndim == 1, f"{name}.{weight}"  # a bias may have no gradient yet
 
 
+def test_a_loss_is_the_sum_of_its_parts_and_the_rate_falls(loaded: Photos) -> None:
+    run = trainer(steps=4, perceptual=3.0, texture=5.0, l1=7.0, scenes=11.0)
+    run.meet(loaded)
+    for begun, share in ((0, 1), (3, 0.5)):
+        run.progress.steps = begun
+        found = {name: value.item() for name, value in run.step(loaded).items()}
+        parts = {"adversarial": 1, "perceptual": 3, "texture": 5, "l1": 7, "scenes": 11}
+        assert found["g"] == pytest.approx(sum(weight * found[name] for name, weight in parts.items()), rel=1e-2)
+        rates = [optimiser.param_groups[0]["lr"] for optimiser in run.optimisers]
+        assert rates == [pytest.approx(share * run.config.learning_rate)] * 2
+    assert found["scenes"]
+
+
+def test_the_average_comes_half_the_way_in_its_half_life() -> None:
+    run = trainer(ema_images=500)
+    for images, half_life in ((4, 1), (1000, 100), (10**6, 500)):
+        for network, value in ((run.generator, 1.0), (run.average, 0.0)):
+            for weight in network.parameters():
+                weight.detach().fill_(value)
+        run.progress.images = images
+        run._follow()
+        wanted = pytest.approx(1 - 0.5 ** (run.batch / half_life))
+        assert all(weight.min().item() == weight.max().item() == wanted for weight in run.average.parameters())
+
+
 @pytest.mark.parametrize(
     ("error", "batch", "said"),
     [

@@ -231,6 +231,9 @@ $("#snapshot").addEventListener("click", () => picture.toBlob((blob) => save(blo
 $("#record").addEventListener("click", record);
 $("#full").addEventListener("click", full);
 $("#full").hidden = !document.fullscreenEnabled;
+document.addEventListener("click", ({target, detail}) => {    // by mouse or finger: the keys go on working
+  if (detail && target.closest("#controls button")) stage.focus({preventScroll: true});
+});
 document.addEventListener("keydown", (event) => {
   const free = document.activeElement === document.body || stage.contains(document.activeElement);    // elsewhere a letter may be dictated, or slip
   if (!free || event.ctrlKey || event.metaKey || event.altKey || $("#live").hidden) return;
