@@ -1,9 +1,9 @@
 """A generator and its discriminator, and how they learn (pix2pix; Isola et al. 2016): one step after the other.
 
-What surrounds the steps (the budget, saves, samples, the log) is the train verb's. The learning rate and the moving
-average follow `Progress.fraction`, what is spent of the budget. Where colours are borrowed, the second half practises
-on made-up scenes, too, which nobody has a photo of: a street is as unlike flowers. So it does, whatever is shown, where
-there are everyday pictures to practise on.
+What surrounds the steps (the budget, saves, samples, the log) is the train verb's. The learning rate follows
+`Progress.fraction`, what is spent of the budget, the moving average the images seen. Where colours are borrowed, the
+second half practises on made-up scenes, too, which nobody has a photo of: a street is as unlike flowers. So it does,
+whatever is shown, where there are everyday pictures to practise on.
 """
 
 from __future__ import annotations

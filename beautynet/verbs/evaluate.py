@@ -537,7 +537,7 @@ def _chapter(title: str, figures: Sequence[Figure]) -> str:
     for f in figures:
         cells = "".join(f"<td{_mark(f, c)} data-of='{c}'>{_value(f, c)}</td>" for c in columns)
         rows.append(
-            f"<tr><th scope=row dir=auto>{html.escape(f.title)}<small>{html.escape(f.better)} is better</small></th>{cells}</tr>"
+            f"<tr><th scope=row>{html.escape(f.title)}<small>{html.escape(f.better)} is better</small></th>{cells}</tr>"
             f"<tr class=meaning><td colspan={len(columns) + 1}>{html.escape(f.meaning)}</td></tr>"
         )
     return table(f"{title[:1].upper()}{title[1:]}", columns, rows)

@@ -1,0 +1,124 @@
+"""Whether runs that are spoilt on purpose are called so, and sound ones are not.
+
+    python benchmarks/health.py PHOTOS [--steps 1600] [--size 128] [--only sound ...]
+
+Each run is trained as a user's would be, but for what spoils it, and its log is read as the panel reads it: what was
+said of it, and after how many images it was said first. Exits with 1 if that is not what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import torch
+from torch import Tensor
+
+from beautynet import checkpoint as checkpoints
+from beautynet.datasets.dataset import Dataset
+from beautynet.errors import BeautyError
+from beautynet.training import health
+from beautynet.training.trainer import Trainer
+from beautynet.verbs import train as training
+
+
+class Case(NamedTuple):
+    """A run, and what is to be said of it."""
+
+    said: set[str]
+    settings: dict[str, Any] | None = None
+    photos: int | None = None
+    spoil: Callable[[Trainer], None] = lambda _: None
+
+
+def wrong_pairs(trainer: Trainer) -> None:
+    """Each photo is shown as another one of its step, so that what is shown says nothing."""
+    crops = trainer._crops
+
+    def turned(*given: Any) -> tuple[Tensor, Tensor, Tensor]:
+        shown, made_up, photo = crops(*given)
+        return shown.roll(1, 0), made_up, photo
+
+    patch.object(trainer, "_crops", turned).start()
+
+
+def slow(which: int) -> Callable[[Trainer], None]:
+    """One of the networks (0 the generator, 1 the discriminator) learns nothing."""
+
+    def spoil(trainer: Trainer) -> None:
+        patch.object(trainer.optimisers[which], "step", lambda *_: None).start()
+
+    return spoil
+
+
+CASES = {
+    "sound": Case(set()),
+    "sound, by rank": Case(set(), {"palette": "ranked"}),
+    "sound, edges": Case(set(), {"condition": "edges"}),
+    "wrong pairs": Case({"input ignored", "collapse"}, {"scenes": 0.0}, spoil=wrong_pairs),
+    "the generator learns nothing": Case({"discriminator winning"}, spoil=slow(0)),
+    "the discriminator learns nothing": Case({"discriminator losing", "discriminator stuck"}, spoil=slow(1)),
+    "100 photos": Case({"few photos"}, photos=100),
+    "12 photos": Case({"too few photos", "learning by heart"}, photos=12),
+    "rate of 3": Case({"broken", "collapse", "input ignored", "discriminator stuck"}, {"learning_rate": 3.0}),
+}
+"""Of several, any one will do."""
+
+
+def run(photos: Path, case: Case, **settings: Any) -> dict[str, int]:
+    """After how many images each thing was said first."""
+    there = Path("photos")
+    there.mkdir()
+    chosen = Dataset.open(photos).photos
+    for number, path in enumerate(Random(0).sample(chosen, case.photos or len(chosen))):
+        os.symlink(path.resolve(), there / f"{number:05}{path.suffix}")
+    step = Trainer.step
+
+    def spoilt(trainer: Trainer, *given: Any) -> dict[str, Tensor]:
+        if not trainer.progress.steps:
+            case.spoil(trainer)
+        return step(trainer, *given)
+
+    # a broken one ends with an error, and its log says so
+    with patch.object(Trainer, "step", spoilt), suppress(BeautyError):
+        training.train(there, **(settings | (case.settings or {})))
+    rows = checkpoints.read_log(checkpoints.CHECKPOINTS / "photos")
+    first: dict[str, int] = {}
+    for count, row in enumerate(rows, 1):
+        for finding in health.findings(rows[:count]):
+            first.setdefault(finding.kind, row["images"])
+    return first
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--steps", type=int, default=1600)
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--only", nargs="+", choices=CASES, default=CASES)
+    given = parser.parse_args()
+    photos, wrong = given.photos.resolve(), []
+    for name in given.only:
+        case = CASES[name]
+        with tempfile.TemporaryDirectory() as place:
+            os.chdir(place)
+            said = run(photos, case, steps=given.steps, size=given.size)
+            os.chdir("/")
+        right = bool(said.keys() & case.said) if case.said else not said
+        wrong += [] if right else [name]
+        words = ", ".join(f"{kind} (after {images:,})" for kind, images in said.items()) or "nothing"
+        print(f"{'' if right else 'WRONG: '}{name}: {words}", flush=True)
+    sys.exit(f"{len(wrong)} of {len(given.only)} went wrong" if wrong else None)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
+    main()
