@@ -293,6 +293,22 @@ def test_the_film_itself_is_never_written_to(tmp_path: Path) -> None:
     assert (tmp_path / "new folder" / "dream.webm").exists()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no terminal to be had")
+@pytest.mark.parametrize(("answer", "replaced"), [("n", False), ("y", True)])
+def test_on_a_terminal_it_is_asked(
+    answer: str, replaced: bool, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = make_film(tmp_path / "film.mp4"), tmp_path / "dream.mp4"
+    out.write_bytes(b"mine")
+    person, terminal = os.openpty()
+    os.write(person, f"{answer}\n".encode())
+    with open(terminal) as keyboard:
+        monkeypatch.setattr(sys, "stdin", keyboard)
+        with pytest.raises(SystemExit) as ended:
+            main(["video", str(source), "-c", str(checkpoint), "-o", str(out)])
+    assert (ended.value.code or 0, out.read_bytes() != b"mine") == (0 if replaced else 1, replaced)
+
+
 @pytest.mark.parametrize(("how", "says"), [({"out": "dream.avi"}, r"\.mp4"), ({"layout": "pile"}, "side, stack, only")])
 def test_wrong_options(how: dict[str, str], says: str, tmp_path: Path) -> None:
     with pytest.raises(BeautyError, match=says):
