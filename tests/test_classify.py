@@ -112,7 +112,7 @@ def test_mistakes_are_shown(model: Path, tmp_path: Path) -> None:
     classify_evaluate(model, tmp_path / "set", out=tmp_path / "report")
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     assert [each["name"] for each in report["mistakes"]] == ["other/wrong.png"]
-    assert "taken for a flower" in (tmp_path / "report" / "report.html").read_text()
+    assert "taken for \u2068a flower" in (tmp_path / "report" / "report.html").read_text()
 
 
 def test_several_labels_and_a_table(data: Path, tmp_path: Path) -> None:
