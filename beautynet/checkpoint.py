@@ -252,19 +252,17 @@ class TrainingSet(NamedTuple):
 
 
 def read_training_set(folder: Path) -> TrainingSet | None:
-    """What the run in `folder` has learnt from; None where it does not say, as those of before 2026-11-28."""
+    """What the run in `folder` has learnt from; None where it does not say. The first told of practice only."""
     try:
         found = json.loads((folder / TRAINING_SET).read_text(encoding="utf-8"))
-        return TrainingSet(str(found["place"]), frozenset(map(str, found["pictures"])))
+        return TrainingSet(str(found["place"]), frozenset(map(str, found.get("pictures") or found["practised"])))
     except (OSError, ValueError, LookupError, TypeError):
         return None
 
 
-def note_training_set(folder: Path, now: TrainingSet) -> None:
-    """Add to what the run in `folder` has learnt from."""
-    if before := read_training_set(folder):
-        now = TrainingSet(now.place, before.pictures | now.pictures)
-    write_text(folder / TRAINING_SET, json.dumps({"place": now.place, "pictures": sorted(now.pictures)}, indent=0))
+def write_training_set(folder: Path, seen: TrainingSet) -> None:
+    """Say what the run in `folder` has learnt from."""
+    write_text(folder / TRAINING_SET, json.dumps({"place": seen.place, "pictures": sorted(seen.pictures)}, indent=0))
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:

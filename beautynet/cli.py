@@ -511,7 +511,7 @@ def raw(size: int | tuple[int, int] | None, out: Path | None, layout: str, **giv
 @click.option(
     "--everyday",
     type=click.Path(path_type=Path),
-    help="A folder of other pictures, none it practised on: scores the dream.",
+    help="A folder of other pictures: scores the dream.",
 )
 @click.option("--video", type=click.Path(path_type=Path), help="A film: scores flicker and sharpness.")
 @looking_through("What judges (not efficientnet-lite1, which trains); others but the default are downloaded.")

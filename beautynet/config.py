@@ -84,12 +84,11 @@ class TrainConfig:
             if choices and value not in choices and value != f.default:
                 raise UsageError(f"{f.name} {value!r} is not one of {', '.join(choices)}")
             least, most, over = (f.metadata[name] for name in ("least", "most", "over"))
-            low, high = -math.inf if least is None else least, math.inf if most is None else most
-            if value is None or isinstance(value, str) or (low <= value <= high and (over is None or value > over)):
+            if value is None or (least is None and over is None):
                 continue
-            limits = f"at least {least}" if most is None else f"{least}..{most}"
-            limits = limits if over is None else f"over {over}"
-            raise UsageError(f"--{f.name.replace('_', '-')} {value} will not do: it has to be {limits}")
+            limits = f"over {over}" if least is None else f"at least {least}" if most is None else f"{least}..{most}"
+            if not (value > over if least is None else least <= value <= (math.inf if most is None else most)):
+                raise UsageError(f"--{f.name.replace('_', '-')} {value} will not do: it has to be {limits}")
         if self.size % 8:
             raise UsageError(f"--size {self.size} will not do: it has to be a multiple of 8")
 

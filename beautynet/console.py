@@ -27,10 +27,10 @@ console = _Console(stderr=True, highlight=False, markup=False)
 
 def printable(text: str) -> str:
     """A text for a terminal, which names, headers and manifests of strangers may want to command."""
-    return "".join("\ufffd" if commands(each) and each not in "\n\t" else each for each in text)
+    return "".join("\ufffd" if is_command(each) and each not in "\n\t" else each for each in text)
 
 
-def commands(character: str) -> bool:
+def is_command(character: str) -> bool:
     """Whether it is no part of a text: half a character, or an order to a terminal or to turn around what follows."""
     turns = unicodedata.bidirectional(character) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
     return turns or unicodedata.category(character) in ("Cc", "Cs")

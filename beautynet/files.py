@@ -306,7 +306,7 @@ def clear_leftover(path: Path) -> None:
 
 @contextmanager
 def explaining(path: Path) -> Iterator[None]:
-    """A failure to write `path` becomes a BeautyError if users meet it."""
+    """A failure to write `path` becomes a BeautyError if `explained` has a sentence for it."""
     try:
         yield
     except OSError as error:

@@ -171,6 +171,13 @@ def test_state_falls_back_to_the_one_before(tmp_path: Path) -> None:
         checkpoints.load_state(tmp_path)
 
 
+def test_what_the_first_runs_noted_is_read(tmp_path: Path) -> None:
+    (tmp_path / checkpoints.TRAINING_SET).write_text(
+        '{"place": "data/roses", "photos": ["1.jpg"], "practised": ["ab"]}'
+    )
+    assert checkpoints.read_training_set(tmp_path) == ("data/roses", {"ab"})
+
+
 def test_a_damaged_state_takes_no_good_ones_place(tmp_path: Path) -> None:
     newest = tmp_path / checkpoints.STATE
     for step in (1, 2):

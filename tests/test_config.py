@@ -64,6 +64,11 @@ def test_a_bad_value_is_named(name: str, value: object) -> None:
         TrainConfig(**{name: value})
 
 
+def test_a_word_is_no_number() -> None:
+    with pytest.raises(TypeError):
+        TrainConfig(minutes="5")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("settings", "weight"),
     [

@@ -195,9 +195,9 @@ def test_the_photos_it_was_trained_on(own: Path, photos: Path, tmp_path: Path, m
     shutil.copytree(photos, "data/flowers")
     by_name = evaluate(own, max=3)
     assert by_name.facts["dataset"] == "data/flowers"
-    checkpoints.note_training_set(own, checkpoints.TrainingSet(str(photos), frozenset()))
+    checkpoints.write_training_set(own, checkpoints.TrainingSet(str(photos), frozenset()))
     assert evaluate(own, max=3).facts["dataset"] == str(photos)
-    checkpoints.note_training_set(own, checkpoints.TrainingSet(str(tmp_path / "gone"), frozenset()))
+    checkpoints.write_training_set(own, checkpoints.TrainingSet(str(tmp_path / "gone"), frozenset()))
     assert evaluate(own, max=3).figures == by_name.figures
 
 
@@ -209,13 +209,13 @@ def test_what_it_was_trained_on_is_not_measured(own: Path, photos: Path, tmp_pat
     whole = evaluate(own, data=photos, everyday=everyday)
     _, (first, *_) = Dataset.open(photos).split()
     seen = frozenset(sha256(each.read_bytes()) for each in (first, everyday / "0.png"))
-    checkpoints.note_training_set(own, checkpoints.TrainingSet("another place", seen))
+    checkpoints.write_training_set(own, checkpoints.TrainingSet("another place", seen))
     without = evaluate(own, data=photos, everyday=everyday)
     assert without.facts["held_out"] == whole.facts["held_out"] - 1
     (everyday / "0.png").unlink()
     assert evaluate(own, data=photos, everyday=everyday).figures == without.figures
     all_of_it = frozenset(sha256(path.read_bytes()) for path in everyday.iterdir())
-    checkpoints.note_training_set(own, checkpoints.TrainingSet(str(photos), all_of_it))
+    checkpoints.write_training_set(own, checkpoints.TrainingSet(str(photos), all_of_it))
     with pytest.raises(BeautyError, match="practised on all"):
         evaluate(own, data=photos, everyday=everyday)
 

@@ -93,6 +93,10 @@ def test_names_in_any_script_and_form(tmp_path: Path) -> None:
         data = Labelled.read(tmp_path / archive_name)
         assert {each.labels[0] for each in data.examples} == set(names)
         assert all(source == picture for _, source in data.sources())
+    (tmp_path / "old.zip").write_bytes(raw.replace("花".encode(), b"\x82\x9c\xff"))  # no UTF-8 at all: as ever
+    old = Labelled.read(tmp_path / "old.zip")
+    assert "é£" in {each.labels[0] for each in old.examples}
+    assert all(source == picture for _, source in old.sources())
     write(tmp_path / "cafe\u0301.jpg")
     (tmp_path / "l.csv").write_text("path,label\ncafé.jpg,place\n", encoding="utf-8")
     assert not Labelled.read(tmp_path / "l.csv").skipped

@@ -74,7 +74,7 @@ def test_an_answer_is_not_held_back() -> None:
             connection.request("GET", "/")
             connection.getresponse().read()
             waits.append(time.perf_counter() - began)
-        assert sorted(waits)[len(waits) // 4] < 0.03  # a busy machine holds up some; whoever waits is late each time
+        assert sorted(waits)[len(waits) // 2] < 0.03
 
 
 def test_every_answer_says_what_browsers_are_to_keep_to() -> None:

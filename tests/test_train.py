@@ -300,6 +300,11 @@ def test_what_a_run_has_seen_is_noted_for_good(folder: Path) -> None:
     once = {*digests([gone, street / "a.png"]).values()}
     gone.unlink()
     small(steps=3, scenes=1.0, condition="clusters")
+    (folder / "bad").mkdir()
+    (folder / "bad" / "a.jpg").write_bytes(b"no picture")
+    with pytest.raises(BeautyError):
+        train(folder / "bad", init=run.name, **SMALL)
+    assert checkpoints.read_training_set(Path("checkpoints/bad")) is None
     for each in (run, small(name="another", init=run.name, steps=1, condition="clusters").folder):
         seen = checkpoints.read_training_set(each)
         assert seen

@@ -590,8 +590,14 @@ def test_posters_take_no_others_place(tmp_path: Path) -> None:
     assert not any(isinstance(each, Skipped) for each in videos(tmp_path / "films", poster=True, translator=Negative()))
     posters = {each.name for each in (tmp_path / "films").glob("*.jpg")}
     assert posters == {"walk.beauty.jpg", "walk.beauty.webm.jpg"}
+    again = [*videos(tmp_path / "films", poster=True, translator=Negative())]
+    assert all(isinstance(each, Skipped) and re.search(r"beauty\.(mp4|webm) exists", each.reason) for each in again)
     video(tmp_path / "films" / "walk.mp4", tmp_path / "a.mp4", poster=tmp_path / "b.jpg", translator=Negative())
     assert (tmp_path / "b.jpg").exists()
+    with pytest.raises(BeautyError, match=r"it is a \.jpg"):
+        video(tmp_path / "films" / "walk.mp4", tmp_path / "c.mp4", poster=tmp_path / "c.mp4", translator=Negative())
+    with pytest.raises(BeautyError, match="poster=True"):
+        next(videos(tmp_path / "films", poster="d.jpg", translator=Negative()))
 
 
 def test_a_poster_replaces_nothing_unasked(tmp_path: Path) -> None:

@@ -348,7 +348,7 @@ class _Sound:
 
     def __init__(self, besides: _Besides, number: int, into: Any, wanted: Format, copied: tuple[str, ...]) -> None:
         self.warnings: list[str] = []
-        self._into, self._edits = into, wanted.edits
+        self._into = into
         self._file = open_file(besides.source)
         self._origin = origin_of(self._file) + besides.begin
         self._starts_late = besides.begin > 0
@@ -361,6 +361,7 @@ class _Sound:
         if first is None or not first.size:  # nothing but the packet that flushes a decoder
             raise ValueError("it is empty")
         self._raw = chain([first], self._raw)
+        self._earliest = None if wanted.edits else _lead_in(context)
         if context.codec.canonical_name in copied:
             self._stream = into.add_stream_from_template(self._source)
             self._packets = self._copied()
@@ -400,11 +401,6 @@ class _Sound:
         """Whether a packet or frame begins before the start; sound that always did may have lead-in before 0."""
         return bool(self._starts_late and sound.pts < 0)
 
-    def _is_unheard(self, packet: Any) -> bool:
-        """Whether a packet begins before the film, but for Opus' own lead-in, which Matroska knows of."""
-        lead_in = packet.duration or 0 if self._source.codec_context.name in ("opus", "libopus") else 1
-        return bool(packet.pts + lead_in <= 0)
-
     def _copied(self) -> Iterator[Any]:
         last: int | None = None
         for packet in self._raw:
@@ -414,7 +410,9 @@ class _Sound:
             shift = round(self._origin / packet.time_base)
             packet.dts -= shift
             packet.pts = packet.dts if packet.pts is None else packet.pts - shift
-            if self._is_early(packet) or (not self._edits and self._is_unheard(packet)):
+            if self._is_early(packet):
+                continue
+            if self._earliest is not None and packet.pts * packet.time_base < self._earliest:
                 continue
             packet.stream = self._stream
             yield packet
@@ -432,6 +430,14 @@ class _Sound:
                         continue
                 yield from self._stream.encode(frame)
         yield from self._stream.encode(None)
+
+
+def _lead_in(context: Any) -> Fraction:
+    """The time (seconds, to a ms) before which Matroska has no sound: 0, but for Opus, whose lead-in it knows of."""
+    if context.codec.canonical_name != "opus":
+        return Fraction(0)
+    skipped = int.from_bytes((context.extradata or b"")[10:12], "little")  # RFC 7845, section 5.1
+    return Fraction(-skipped, 48_000) - Fraction(1, 1000)
 
 
 def _palette_graph(width: int, height: int, tick: Fraction) -> Any:

@@ -231,8 +231,8 @@ $("#snapshot").addEventListener("click", () => picture.toBlob((blob) => save(blo
 $("#record").addEventListener("click", record);
 $("#full").addEventListener("click", full);
 $("#full").hidden = !document.fullscreenEnabled;
-document.addEventListener("click", ({target, detail}) => {    // by mouse or finger: the keys go on working
-  if (detail && target.closest("#controls button")) stage.focus({preventScroll: true});
+document.addEventListener("click", ({target, pointerType}) => {    // the keys go on working
+  if (pointerType === "mouse" && target.closest("#controls button")) stage.focus({preventScroll: true});
 });
 document.addEventListener("keydown", (event) => {
   const free = document.activeElement === document.body || stage.contains(document.activeElement);    // elsewhere a letter may be dictated, or slip

@@ -6,7 +6,7 @@ import re
 from itertools import takewhile
 from typing import NamedTuple
 
-from beautynet.console import commands
+from beautynet.console import is_command
 from beautynet.errors import UsageError
 
 FILTERS = {"any": 0, "free": 2, "commercial": 1, "public-domain": 3}
@@ -114,7 +114,7 @@ def one_line(text: object, most: int = 300) -> str | None:
     if not isinstance(text, str):
         return None
     words = " ".join(text.split())
-    words = "".join(c for c in words if not commands(c))
+    words = "".join(c for c in words if not is_command(c))
     return (words if len(words) <= most else f"{words[: most - 1]}…") or None
 
 

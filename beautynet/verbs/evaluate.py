@@ -204,15 +204,14 @@ def evaluate(
     learnt = checkpoints.read_training_set(model.parent) if model else None
     dataset = _dataset(data, learnt, header.get("dataset"))
     training, held_out = dataset.split()
-    held_out = _unseen(held_out, learnt, "held-out photos")
+    held_out = _unseen(held_out, learnt, "held-out photos", "--data")
     if len(held_out) < 2:
         raise BeautyError(
             f"{dataset.folder} has too few photos to hold out two of them: gather more, or name others with --data"
         )
     folder = Path(out) if out else (model.parent / "report" if model else Path("report"))
-    unpractised = [] if everyday is None else _unseen(Dataset.open(everyday).photos, learnt, f"pictures in {everyday}")
-    if everyday is not None and not unpractised:
-        raise BeautyError(f"the network practised on all that is in {everyday}: name others with --everyday")
+    which = f"pictures in {everyday}"
+    unpractised = [] if everyday is None else _unseen(Dataset.open(everyday).photos, learnt, which, "--everyday")
     eyes = backbones.load(backbone, translator.device)
 
     photos = _pairs(translator, _spread(held_out, max), recipe.own)
@@ -265,11 +264,13 @@ def _dataset(data: str | Path | None, learnt: checkpoints.TrainingSet | None, na
         raise BeautyError(f"{error}; or name the photos with --data") from error
 
 
-def _unseen(pictures: Sequence[Path], learnt: checkpoints.TrainingSet | None, which: str) -> list[Path]:
-    """Those that the network was not trained on; how many others there are is told."""
+def _unseen(pictures: Sequence[Path], learnt: checkpoints.TrainingSet | None, which: str, option: str) -> list[Path]:
+    """Those that the network was not trained on; how many others there are is told. BeautyError if it was on all."""
     known = digests(pictures) if learnt else {}
     new = [path for path in pictures if not learnt or known.get(path) not in learnt.pictures]
     if left_out := len(pictures) - len(new):
+        if not new:
+            raise BeautyError(f"the network was trained on all {which}: name others with {option}")
         console.print(f"{left_out} {which} are left out: the network was trained on them", style="yellow")
     return new
 

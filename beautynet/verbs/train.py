@@ -115,16 +115,17 @@ def train(
                 console.print(f"{folder / checkpoints.MODEL} was damaged or gone: written anew", style="yellow")
             _check_resumable(state, config, folder)
             trainer = Trainer.resumed(config, chosen, state, folder)
+            seen = checkpoints.read_training_set(folder)
             spent = trainer.progress
             console.print(f"resuming {folder} after {spent.steps} steps, {spent.seconds / 60:.1f} minutes")
         elif init is not None:
             trainer = Trainer.tuning(config, chosen, model := checkpoints.find(init))
             console.print(f"starting from {model}")
-            if seen := checkpoints.read_training_set(model.parent):
-                checkpoints.note_training_set(folder, seen)
+            seen = checkpoints.read_training_set(model.parent)
         else:
-            trainer = Trainer(config, chosen)
-        return Run(trainer, dataset, folder, clock, watched, exercises, (state or {}).get("photos"))()
+            trainer, seen = Trainer(config, chosen), None
+        known = seen.pictures if seen else frozenset[str]()
+        return Run(trainer, dataset, folder, clock, watched, exercises, (state or {}).get("photos"), known)()
 
 
 def _exercises(asked: Sequence[Path]) -> list[Path]:
@@ -165,11 +166,12 @@ class Run:
         preview: Sequence[np.ndarray],
         exercises: Sequence[Path],
         photos_before: int | None,
+        known: frozenset[str],
     ) -> None:
         self.trainer, self.config, self.device = trainer, trainer.config, trainer.device
         self.progress = trainer.progress
         self.dataset, self.folder, self.clock = dataset, folder, clock
-        self.preview, self.exercises, self.photos_before = preview, exercises, photos_before
+        self.preview, self.exercises, self.photos_before, self.known = preview, exercises, photos_before, known
         self._complaints: set[str] = set()
 
     def __call__(self) -> TrainSummary:
@@ -184,9 +186,9 @@ class Run:
         if self.photos_before not in (None, len(photos)):
             console.print(f"{len(photos)} photos now, {self.photos_before} before")
         self.trainer.meet(photos, everyday)
-        pictures = frozenset(digests([*training, *self.exercises]).values())
+        seen = self.known.union(digests([*training, *self.exercises]).values())
         place = str(self.dataset.folder.resolve())
-        checkpoints.note_training_set(self.folder, checkpoints.TrainingSet(place, pictures))
+        checkpoints.write_training_set(self.folder, checkpoints.TrainingSet(place, seen))
         watched = self._watched(held_out, photos)
         examiner = Examiner(self.trainer, *(self._squares(paths, EXAMINED_PHOTOS) for paths in (training, held_out)))
         if self._worth_compiling():

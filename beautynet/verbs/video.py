@@ -140,6 +140,8 @@ def video(
         direct = loop is None and not as_pictures
         film_target = target if direct else target.with_name(f".{target.name}{LOSSLESS if as_pictures else '.mp4'}")
         still = _poster_of(target) if poster is True else Path(poster) if poster else None
+        if still and still.suffix.lower() not in (".jpg", ".jpeg"):
+            raise UsageError(f"a poster named {still.name} will not do: it is a .jpg")
         _may_replace(source, target, film_target, still, settings, force)
         if direct:
             _warn_if_large(film, layout)
@@ -222,14 +224,17 @@ def videos(
         translator = Translator.load(network.pop("checkpoint", None), **network)
     named_after = [(_titled(source), inside) for source, inside in sources]
     suffix = partial(_suffix, loop=settings.get("loop"))
-    posters: set[Path] = set()
+    if not isinstance(settings.get("poster", False), bool):
+        raise UsageError("several films have a poster each: give poster=True")
+    posters: set[str] = set()
     for (source, _), target in zip(
         sources, dreams_of(named_after, None if out is None else Path(out), suffix), strict=True
     ):
-        if settings.get("poster"):  # that of film.webm is not that of film.mp4
+        if settings.get("poster"):  # that of walk.webm is not that of Walk.mp4
             still = _poster_of(target)
-            settings["poster"] = target.with_name(f"{target.name}.jpg") if still in posters else still
-            posters.add(still)
+            taken = str(still.absolute()).lower() in posters
+            settings["poster"] = target.with_name(f"{target.name}.jpg") if taken else still
+            posters.add(str(still.absolute()).lower())
         try:
             yield video(source, target, translator=translator, **settings)
         except BeautyError as error:
@@ -311,16 +316,16 @@ def _may_replace(
     for each in filter(None, (target, still)):
         if _is_of(each, source):
             raise BeautyError(f"{each} would take the place of {source}: choose another name for the dream")
-    if still and still.exists():
-        _ask(f"{still} exists", force)
-    if is_resumable(film_target, settings):
-        return
-    rendered = others(film_target, settings)
-    if rendered:
+    if rendered := others(film_target, settings):
         _ask(f"{target} is begun already, {rendered}", force)
-        _say(f"{target} is begun anew, instead of {rendered}")
+    elif is_resumable(film_target, settings):
+        pass
     elif numbered.are_there(target) if numbered.are_meant(target) else target.exists():
         _ask(f"{target} exists", force)
+    if still and still.exists():
+        _ask(f"{still} exists", force)
+    if rendered:
+        _say(f"{target} is begun anew, instead of {rendered}")
 
 
 def _is_of(out: Path, source: Path) -> bool:
