@@ -255,7 +255,7 @@ def read_training_set(folder: Path) -> TrainingSet | None:
     """What the run in `folder` has learnt from; None where it does not say. The first told of practice only."""
     try:
         found = json.loads((folder / TRAINING_SET).read_text(encoding="utf-8"))
-        return TrainingSet(str(found["place"]), frozenset(map(str, found.get("pictures") or found["practised"])))
+        return TrainingSet(str(found["place"]), frozenset(map(str, found.get("pictures", found.get("practised")))))
     except (OSError, ValueError, LookupError, TypeError):
         return None
 

@@ -216,7 +216,7 @@ def test_what_it_was_trained_on_is_not_measured(own: Path, photos: Path, tmp_pat
     assert evaluate(own, data=photos, everyday=everyday).figures == without.figures
     all_of_it = frozenset(sha256(path.read_bytes()) for path in everyday.iterdir())
     checkpoints.write_training_set(own, checkpoints.TrainingSet(str(photos), all_of_it))
-    with pytest.raises(BeautyError, match="practised on all"):
+    with pytest.raises(BeautyError, match="trained on all pictures in"):
         evaluate(own, data=photos, everyday=everyday)
 
 
