@@ -217,19 +217,17 @@ def videos(
     is_name = out is not None and (Path(out).suffix.lower() in FORMATS or numbered.are_meant(Path(out)))
     if out is not None and (is_name or Path(out).is_file()):
         raise BeautyError(f"{out} is no folder, which several films need: choose another name")
+    if not isinstance(settings.get("poster", False), bool):
+        raise UsageError("several films have a poster each: give poster=True")
     network = {name: settings.pop(name) for name in NETWORK if name in settings}
     if translator is None:
         from beautynet.translator import Translator
 
         translator = Translator.load(network.pop("checkpoint", None), **network)
     named_after = [(_titled(source), inside) for source, inside in sources]
-    suffix = partial(_suffix, loop=settings.get("loop"))
-    if not isinstance(settings.get("poster", False), bool):
-        raise UsageError("several films have a poster each: give poster=True")
+    targets = dreams_of(named_after, None if out is None else Path(out), partial(_suffix, loop=settings.get("loop")))
     posters: set[str] = set()
-    for (source, _), target in zip(
-        sources, dreams_of(named_after, None if out is None else Path(out), suffix), strict=True
-    ):
+    for (source, _), target in zip(sources, targets, strict=True):
         if settings.get("poster"):  # that of walk.webm is not that of Walk.mp4
             still = _poster_of(target)
             taken = str(still.absolute()).lower() in posters
@@ -316,11 +314,10 @@ def _may_replace(
     for each in filter(None, (target, still)):
         if _is_of(each, source):
             raise BeautyError(f"{each} would take the place of {source}: choose another name for the dream")
+    there = numbered.are_there(target) if numbered.are_meant(target) else target.exists()
     if rendered := others(film_target, settings):
         _ask(f"{target} is begun already, {rendered}", force)
-    elif is_resumable(film_target, settings):
-        pass
-    elif numbered.are_there(target) if numbered.are_meant(target) else target.exists():
+    elif there and not is_resumable(film_target, settings):
         _ask(f"{target} exists", force)
     if still and still.exists():
         _ask(f"{still} exists", force)
