@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from beautynet import checkpoint as checkpoints
+from beautynet.config import TrainConfig
 from beautynet.datasets.dataset import Dataset
 from beautynet.datasets.dedup import digests
 from beautynet.errors import BeautyError
@@ -26,7 +28,7 @@ from beautynet.film.media import Film
 from beautynet.networks import PRESETS, Generator
 from beautynet.training import health, losses
 from beautynet.training.examiner import Examiner
-from beautynet.training.trainer import Trainer
+from beautynet.training.trainer import Progress, Trainer
 from beautynet.translator import Translator
 from beautynet.verbs import train as training
 from beautynet.verbs.train import EXAMINED_PHOTOS, FILM, TrainSummary, train
@@ -289,6 +291,24 @@ def test_a_damaged_sample_takes_no_save_with_it(damage: bytes | None, monkeypatc
     summary = small(steps=2)
     assert summary.finished
     assert checkpoints.read_header(summary.model)["progress"]["steps"] == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "spent", "device", "worth"),
+    [
+        ({"minutes": 10}, 0, "cuda", True),
+        ({"minutes": 10}, 0, "cpu", False),
+        ({"minutes": 10}, 9 * 60, "cuda", False),
+        ({"minutes": training.COMPILED_MINUTES - 0.1}, 0, "cuda", False),
+        ({"steps": training.COMPILED_STEPS}, 0, "cuda", True),
+        ({"steps": training.COMPILED_STEPS - 1}, 0, "cuda", False),
+    ],
+)
+def test_code_is_made_for_a_gpu_where_time_is_left_to_earn_it_back(
+    settings: dict[str, Any], spent: float, device: str, worth: bool
+) -> None:
+    run = SimpleNamespace(device=torch.device(device), config=TrainConfig(**settings), progress=Progress(seconds=spent))
+    assert training.Run._worth_compiling(cast("Any", run)) == worth
 
 
 def test_what_a_run_has_seen_is_noted_for_good(folder: Path) -> None:
