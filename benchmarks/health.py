@@ -3,7 +3,7 @@
     python benchmarks/health.py PHOTOS [--steps 1600] [--size 128] [--only sound ...]
 
 Each run is trained as a user's would be, but for what spoils it, and its log is read as the panel reads it: what was
-said of it, and after how many images it was said first. Exits with 1 if that is nothing that is wrong with it.
+said of it, and after how many images it was said first. Exits with 1 if that is not what is wrong with it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -31,9 +31,10 @@ from beautynet.verbs import train as training
 
 
 class Case(NamedTuple):
-    """A run, and what is to be said of it."""
+    """A run, what is to be said of it, and what else may be."""
 
-    said: set[str]
+    said: Set[str] = frozenset()
+    also: Set[str] = frozenset()
     settings: dict[str, Any] | None = None
     photos: int | None = None
     spoil: Callable[[Trainer], None] = lambda _: None
@@ -42,8 +43,7 @@ class Case(NamedTuple):
 def blind(trainer: Trainer) -> None:
     """The generator is shown nothing."""
     for network in (trainer.generator, trainer.average):
-        paint = network.forward
-        patch.object(network, "forward", lambda shown, paint=paint: paint(shown * 0)).start()
+        network.register_forward_pre_hook(lambda _, given: (given[0] * 0, *given[1:]))
 
 
 def slow(which: int) -> Callable[[Trainer], None]:
@@ -56,17 +56,17 @@ def slow(which: int) -> Callable[[Trainer], None]:
 
 
 CASES = {
-    "sound": Case(set()),
-    "sound, by rank": Case(set(), {"palette": "ranked"}),
-    "sound, edges": Case(set(), {"condition": "edges"}),
-    "the generator sees nothing": Case({"input ignored", "collapse"}, spoil=blind),
-    "the generator learns nothing": Case({"discriminator winning"}, spoil=slow(0)),
-    "the discriminator learns nothing": Case({"discriminator losing", "discriminator stuck"}, spoil=slow(1)),
+    "sound": Case(),
+    "sound, by rank": Case(settings={"palette": "ranked"}),
+    "sound, edges": Case(settings={"condition": "edges"}),
+    "the generator sees nothing": Case({"input ignored"}, {"collapse", "discriminator winning"}, spoil=blind),
+    "the generator learns nothing": Case({"discriminator winning"}, {"input ignored", "collapse"}, spoil=slow(0)),
+    "the discriminator learns nothing": Case({"discriminator losing"}, {"discriminator stuck"}, spoil=slow(1)),
     "100 photos": Case({"few photos"}, photos=100),
-    "12 photos": Case({"too few photos", "learning by heart"}, photos=12),
-    "rate of 3": Case({"broken", "collapse", "input ignored", "discriminator stuck"}, {"learning_rate": 3.0}),
+    "12 photos": Case({"too few photos"}, {"learning by heart"}, photos=12),
+    "a rate of 3": Case({"input ignored"}, {"collapse", "discriminator stuck", "broken"}, {"learning_rate": 3.0}),
+    "a rate of 1e9": Case({"broken"}, {"input ignored", "collapse", "discriminator stuck"}, {"learning_rate": 1e9}),
 }
-"""Of several, any one will do."""
 
 
 def run(photos: Path, case: Case, **settings: Any) -> dict[str, int]:
@@ -88,7 +88,7 @@ def run(photos: Path, case: Case, **settings: Any) -> dict[str, int]:
     with patch.object(Trainer, "step", spoilt), suppress(BeautyError):
         finished = training.train(there, **(settings | (case.settings or {}))).finished
     rows = checkpoints.read_log(checkpoints.CHECKPOINTS / "photos")
-    if not finished and "broken" not in case.said:
+    if not finished and "broken" not in case.said | case.also:
         raise RuntimeError("the run did not come to its end")
     first: dict[str, int] = {}
     for count, row in enumerate(rows, 1):
@@ -111,7 +111,7 @@ def main() -> None:
             os.chdir(place)
             said = run(photos, case, steps=given.steps, size=given.size)
             os.chdir("/")
-        right = said.keys() <= case.said and bool(said) == bool(case.said)
+        right = case.said <= said.keys() <= case.said | case.also
         wrong += [] if right else [name]
         words = ", ".join(f"{kind} (after {images:,})" for kind, images in said.items()) or "nothing"
         print(f"{'' if right else 'WRONG: '}{name}: {words}", flush=True)
