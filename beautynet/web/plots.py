@@ -15,16 +15,9 @@ GROUND = {
 }
 """As the page."""
 SCRIPTS = (
-    *(
-        "Noto Sans CJK SC",
-        "Noto Sans CJK JP",
-        "Noto Sans Devanagari",
-        "Noto Sans Thai",
-        "Noto Sans Arabic",
-        "PingFang SC",
-        "Hiragino Sans",
-    ),
-    *("Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "Nirmala UI", "Leelawadee UI", "Arial Unicode MS"),
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans Devanagari", "Noto Sans Thai", "Noto Sans Arabic"),
+    *("PingFang SC", "Hiragino Sans", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "Nirmala UI"),
+    *("Leelawadee UI", "Arial Unicode MS"),
 )
 """Fonts for labels in scripts that matplotlib's own font does not have, where they are installed."""
 
