@@ -23,6 +23,7 @@ RESAMPLES = 1000
 PATCH, PATCHES, PROJECTIONS, COARSEST = 7, 8192, 128, 16
 """Sliced Wasserstein: px of a patch, patches a level, directions a level, side in px of the coarsest level."""
 SEED = 0
+"""Of what is drawn: the same pictures have the same figures."""
 TOLERANCE = 2
 """Px by which an edge may be off."""
 

@@ -62,7 +62,7 @@ def length(path: Path) -> Length:
     if path.suffix == ".webp":
         with Image.open(path) as image:
             shown = [frame.copy().info["duration"] / 1000 for frame in ImageSequence.Iterator(image)]
-        return Length(len(shown), sum(shown), 0)
+        return Length(len(shown), sum(shown) or 0.04, 0)  # a still one is on for as long as libav has others
     times, last = frames_of(path)
     return Length(len(times), max(times) + last - min(times), sound_of(path))
 
@@ -108,8 +108,7 @@ def kept(film: Path, out: Path, *, perfect: bool) -> Iterator[str]:
     if len(had) != len(has) or any(abs(a - b) > 1.1e-3 for a, b in zip(had, has, strict=True)):
         yield f"{len(had)} frames became {len(has)}, or other times"
     before, after = length(film), length(out)
-    lasts = before.frames > 1  # a picture has no length
-    if before.frames != after.frames or (lasts and abs(before.seconds - after.seconds) > NEAR):
+    if before.frames != after.frames or abs(before.seconds - after.seconds) > NEAR:
         yield f"libav finds {before} and {after}"
     elif perfect and abs(before.sound - after.sound) > SOUND_NEAR:
         yield f"{before.sound:.3f} s of sound became {after.sound:.3f}"

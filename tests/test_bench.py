@@ -8,7 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import gpu
 import numpy as np
+import plain_pix2pix as plain
 import pytest
 import torch
 from torch import Tensor, nn
@@ -24,10 +26,6 @@ from beautynet.training.trainer import Trainer
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 CPU = torch.device("cpu")
-sys.path.insert(0, str(BENCHMARKS))
-
-import gpu  # noqa: E402
-import plain_pix2pix as plain  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

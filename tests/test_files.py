@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,7 +92,7 @@ def test_staged_files_are_flushed(count: int, tmp_path: Path, monkeypatch: pytes
 
 def test_a_disk_that_takes_a_part_gets_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Reluctant(io.FileIO):
-        def write(self, data: memoryview) -> int:  # type: ignore[override]
+        def write(self, data: Any, /) -> int:
             return super().write(data[: (len(data) + 1) // 2])
 
     monkeypatch.setattr(files, "open", lambda path, mode, **_: Reluctant(path, mode), raising=False)

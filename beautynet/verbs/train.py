@@ -124,8 +124,8 @@ def train(
             seen = checkpoints.read_training_set(model.parent)
         else:
             trainer, seen = Trainer(config, chosen), None
-        known = seen.pictures if seen else frozenset[str]()
-        return Run(trainer, dataset, folder, clock, watched, exercises, (state or {}).get("photos"), known)()
+        seen_before = seen.pictures if seen else frozenset[str]()
+        return Run(trainer, dataset, folder, clock, watched, exercises, (state or {}).get("photos"), seen_before)()
 
 
 def _exercises(asked: Sequence[Path]) -> list[Path]:
@@ -166,12 +166,13 @@ class Run:
         preview: Sequence[np.ndarray],
         exercises: Sequence[Path],
         photos_before: int | None,
-        known: frozenset[str],
+        seen_before: frozenset[str],
     ) -> None:
         self.trainer, self.config, self.device = trainer, trainer.config, trainer.device
         self.progress = trainer.progress
         self.dataset, self.folder, self.clock = dataset, folder, clock
-        self.preview, self.exercises, self.photos_before, self.known = preview, exercises, photos_before, known
+        self.preview, self.exercises = preview, exercises
+        self.photos_before, self.seen_before = photos_before, seen_before
         self._complaints: set[str] = set()
 
     def __call__(self) -> TrainSummary:
@@ -186,7 +187,7 @@ class Run:
         if self.photos_before not in (None, len(photos)):
             console.print(f"{len(photos)} photos now, {self.photos_before} before")
         self.trainer.meet(photos, everyday)
-        seen = self.known.union(digests([*training, *self.exercises]).values())
+        seen = self.seen_before.union(digests([*training, *self.exercises]).values())
         place = str(self.dataset.folder.resolve())
         checkpoints.write_training_set(self.folder, checkpoints.TrainingSet(place, seen))
         watched = self._watched(held_out, photos)
