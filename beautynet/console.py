@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import unicodedata
+from contextlib import AbstractContextManager, nullcontext, suppress
 from importlib.util import find_spec
 from typing import Any
 
@@ -19,7 +21,12 @@ class _Console(Console):
 
     def print(self, *objects: Any, **how: Any) -> None:
         """As rich's."""
-        super().print(*(printable(each) if isinstance(each, str) else each for each in objects), **how)
+        with suppress(OSError):  # a log on a full disk, a terminal that was closed: work goes on
+            super().print(*(printable(each) if isinstance(each, str) else each for each in objects), **how)
+
+    def on_broken_pipe(self) -> None:
+        """Nobody listens any more."""
+        self.quiet = True
 
 
 console = _Console(stderr=True, highlight=False, markup=False)
@@ -36,9 +43,20 @@ def is_command(character: str) -> bool:
     return turns or unicodedata.category(character) in ("Cc", "Cs")
 
 
+NOTEBOOKS = ("COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE", "JPY_PARENT_PID")
+"""In these, what `!beautynet …` writes has a terminal by its own account, but every redrawing is a new line."""
+
+
 def redraws(where: Console) -> bool:
     """Whether what was shown there can be shown anew, as on a terminal, and in a notebook that has widgets."""
-    return where.is_terminal or (where.is_jupyter and find_spec("ipywidgets") is not None)
+    return (where.is_terminal and not any(name in os.environ for name in NOTEBOOKS)) or (
+        where.is_jupyter and find_spec("ipywidgets") is not None
+    )
+
+
+def status(text: str) -> AbstractContextManager[object]:
+    """What is being done, where no progress can be shown. Quiet when piped."""
+    return console.status(text) if redraws(console) else nullcontext()
 
 
 class Rate(ProgressColumn):
@@ -78,7 +96,8 @@ class Stop:
         """Listen, from the main thread; others get no signals."""
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._note)
+                if signal.getsignal(number) is not None:  # else it is what the program around us listens for
+                    self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -39,9 +39,10 @@ _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".gif", ".heic"}
 """Names of pictures end in these, where names are all there is to go by."""
 
-# Broken EXIF is common on the web and ignored here on purpose; the limit of pixels is ours, see MAX_PIXELS.
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Broken EXIF is common on the web and ignored here on purpose; the limit of pixels is ours, see MAX_PIXELS. Last of
+# the filters: who has one for these, keeps it.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin", append=True)
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning, append=True)
 
 
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")

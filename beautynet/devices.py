@@ -1,21 +1,34 @@
-"""Which device to compute on, and in which precision."""
+"""Which device to compute on, in which precision, and what it has room for."""
 
 from __future__ import annotations
 
+import os
+import platform
 import sys
-from contextlib import suppress
+import threading
+from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import cache
 
 import torch
 
-from beautynet import memory
+from beautynet import machine, memory
+from beautynet.console import console
 from beautynet.errors import BeautyError
+
+_MPS = threading.RLock()
+_FILLED = 0.95
+"""Share of what is free of a GPU that may be used where its driver would go on in the machine's memory."""
 
 
 def pick_device(name: str = "auto") -> torch.device:
     """`auto` takes CUDA, then Apple's MPS, then the CPU. A device asked for and absent is a BeautyError."""
     memory.keep()
+    _keep_to_cores()
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if name == "auto":
+        if cuda and (trouble := _trouble(torch.device("cuda"))):
+            console.print(f"computing on the CPU, as this torch cannot on the GPU ({trouble})", style="yellow")
+            return torch.device("cpu")
         return torch.device("cuda" if cuda else "mps" if mps else "cpu")
     try:
         device = torch.device(name)
@@ -24,6 +37,10 @@ def pick_device(name: str = "auto") -> torch.device:
     if device.type == "cuda" and (not cuda or (device.index or 0) >= torch.cuda.device_count()):
         found = f"{torch.cuda.device_count()} found" if cuda else "none found by torch"
         raise BeautyError(f"no CUDA device {name!r} here ({found}): use --device cpu, or install a CUDA build of torch")
+    if device.type == "cuda" and (trouble := _trouble(device)):
+        raise BeautyError(
+            f"this torch cannot compute on {name} ({trouble}): use --device cpu, or install another build"
+        )
     if device.type == "mps" and not mps:
         raise BeautyError("no Apple GPU here: use --device cpu")
     if device.type not in ("cuda", "mps", "cpu"):
@@ -31,10 +48,45 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
+@cache
+def _trouble(device: torch.device) -> str | None:
+    """Why nothing can be computed on a GPU that is there: torch is built for newer ones, or others have all of it."""
+    try:
+        torch.ones(1, device=device).add_(1).item()
+    except RuntimeError as error:
+        return str(error).partition("\n")[0]
+    if os.name == "nt" or "microsoft" in platform.release().lower():  # Windows, and Linux in it
+        # they never run out, but go on many times slower: as it is, halving the batch is the better way
+        free, total = torch.cuda.mem_get_info(device)
+        torch.cuda.set_per_process_memory_fraction(_FILLED * free / total, device)
+    return None
+
+
+@cache
+def _keep_to_cores() -> None:
+    """Compute in no more threads than there are cores for us: a container's quota would only slow them down."""
+    if "OMP_NUM_THREADS" not in os.environ and machine.cores() < torch.get_num_threads():
+        torch.set_num_threads(machine.cores())
+
+
+def alone(device: torch.device) -> AbstractContextManager[object]:
+    """What threads have to hold while they use an Apple GPU, on which two at once end the process (pytorch#197805)."""
+    return _MPS if device.type == "mps" else nullcontext()
+
+
+def layout(device: torch.device) -> torch.memory_format:
+    """How pictures and weights lie in memory there: channels last, but where gradients come out wrong of it.
+
+    So they did on Apple's GPUs (pytorch#175189).
+    """
+    return torch.contiguous_format if device.type == "mps" else torch.channels_last
+
+
 def has_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 is quicker than float32 on this device, not merely emulated."""
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        with torch.cuda.device(device):
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
 
 
@@ -44,12 +96,11 @@ def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that may be had, of the device on a GPU, of the machine elsewhere; 4 GiB where it does not say."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    with suppress(OSError, ValueError, StopIteration), open("/proc/meminfo", encoding="ascii") as lines:
-        return 1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1])
-    return 4 << 30
+    """Bytes that may be had, of the device on an NVIDIA GPU, of the machine elsewhere."""
+    if device.type != "cuda":
+        return machine.memory()
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, for what comes
+    return int(torch.cuda.mem_get_info(device)[0]) + kept
 
 
 def peak_memory(device: torch.device) -> int | None:

@@ -35,6 +35,17 @@ def words(given: str | Sequence[str]) -> list[str]:
     return [given] if isinstance(given, str) else list(given)
 
 
+def read_lines(path: Path, what: str) -> list[str]:
+    """The lines of a text file, but for empty ones; a BeautyError where it cannot be read, or is not `what`."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise BeautyError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise BeautyError(f"{path} is not {what}") from None
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
 PICTURES: dict[str, dict[str, Any]] = {
     ".jpg": {"quality": 95, "subsampling": 0},
     ".jpeg": {"quality": 95, "subsampling": 0},
@@ -44,6 +55,11 @@ PICTURES: dict[str, dict[str, Any]] = {
 """Suffixes of pictures that users may ask for, and how they are written."""
 MADE = ".beauty"
 """Before the last suffix of what we made: such pictures and films are none to begin with."""
+
+
+def is_text(name: str) -> bool:
+    """Whether it can be written as UTF-8, as names of files that were made in another encoding cannot."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def is_hidden(name: str) -> bool:
@@ -81,7 +97,9 @@ def dreams_of(sources: Sequence[tuple[Path, Path]], out: Path | None, suffix: Ca
     """
 
     def known(path: Path) -> str:
-        return str(path.absolute()).lower()  # some systems hold names that differ in case for the same
+        return str(
+            path.parent.resolve() / path.name
+        ).lower()  # some systems hold names that differ in case for the same
 
     taken = {known(source) for source, _ in sources}
     for source, inside in sources:
@@ -174,24 +192,16 @@ def _mend_folder(path: Path) -> None:
     name = re.compile(re.escape(f".{path.name[:_KEPT]}.") + r"(\d+)\.(part|old)")
     for left in sorted(path.parent.glob(".*")):
         found = name.fullmatch(left.name)
-        if found and left.is_dir() and len(path.name) <= _KEPT and not _is_running(int(found[1])):
+        if found and left.is_dir() and len(path.name) <= _KEPT and not _is_others(int(found[1])):
             if left.suffix == ".old" and not path.exists():
                 replace(left, path)
             else:
                 shutil.rmtree(left, ignore_errors=True)
 
 
-def _is_running(process: int) -> bool:
-    """Whether there is such a process; always where one cannot ask (on Windows asking would end it)."""
-    if os.name == "nt":
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        pass
-    return True
+def _is_others(process: int) -> bool:
+    """Whether another process runs by that number. Ours may be a killed one's: in containers all are the first."""
+    return process != os.getpid() and _is_running(process)
 
 
 def cache() -> Path:
@@ -209,7 +219,13 @@ def write_picture(path: Path, picture: Image.Image | np.ndarray, **options: Any)
     """Write a picture (or its pixels, uint8 (H, W, 3)) atomically, as its suffix says; `options` are Pillow's."""
     picture = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
     with atomic(path) as temporary:
-        picture.save(temporary, **options)
+        try:
+            picture.save(temporary, **options)
+        except (ValueError, OSError) as error:
+            if getattr(error, "errno", None) is not None:
+                raise
+            size = f"{picture.width}×{picture.height} px"  # of JPEG 65,500 a side, of WebP 16,383
+            raise BeautyError(f"{size} cannot be written as {path.suffix} ({error}): choose .png") from error
 
 
 def stage(path: Path, data: bytes) -> None:
@@ -232,9 +248,10 @@ def flush(staged: Sequence[Path]) -> None:
     with explaining(staged[0].parent):
         if len(staged) >= _MANY and _syncfs is not None:
             with open(staged[0], "rb") as file:
-                if _syncfs(file.fileno()):
+                if not _syncfs(file.fileno()):
+                    return
+                if ctypes.get_errno() not in (errno.ENOSYS, errno.EINVAL, errno.EPERM):  # sandboxes have none
                     raise OSError(ctypes.get_errno(), "cannot be flushed")
-            return
         for path in staged:
             _sync(path)
 
@@ -247,6 +264,16 @@ def write_text(path: Path, text: str) -> None:
 if sys.platform == "win32":
     import msvcrt
 
+    _kernel = ctypes.WinDLL("kernel32", use_last_error=True)
+    _SYNCHRONIZE, _ACCESS_DENIED = 0x00100000, 5
+
+    def _is_running(process: int) -> bool:
+        """Whether there is such a process; `os.kill` would end it."""
+        handle = _kernel.OpenProcess(_SYNCHRONIZE, False, process)
+        if handle:
+            _kernel.CloseHandle(handle)
+        return bool(handle) or ctypes.get_last_error() == _ACCESS_DENIED
+
     def lock(descriptor: int) -> bool:
         """Whether the open file is the caller's alone from now on, until it is closed."""
         os.lseek(descriptor, (1 << 31) - 2, os.SEEK_SET)  # what is locked nobody else can read: so what is not there
@@ -258,6 +285,16 @@ if sys.platform == "win32":
 
 else:
     import fcntl
+
+    def _is_running(process: int) -> bool:
+        """Whether there is such a process."""
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return False
+        except (PermissionError, OverflowError):
+            pass
+        return True
 
     def lock(descriptor: int) -> bool:
         """Whether the open file is the caller's alone from now on, until it is closed; always on disks without them."""
@@ -290,7 +327,9 @@ def clear_leftovers(folder: Path) -> None:
     """Make `folder`, whose only writer is the caller, and remove the temporary files that a killed one left in it."""
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.rglob(".*.part.*"):
-        leftover.unlink()
+        owner = re.search(r"\.(\d+)\.part\.", leftover.name)
+        if owner is None or not _is_others(int(owner[1])):  # an export into it, or a film, may be at work
+            leftover.unlink()
 
 
 def clear_leftover(path: Path) -> None:

@@ -15,7 +15,7 @@ LONGEST_SIDE = 8192
 
 def to_tensor(pictures: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     """uint8 (N, H, W, 3) or (H, W, 3) RGB -> float32 (N, 3, H, W) in [-1, 1]."""
-    batch = torch.tensor(pictures).to(device)
+    batch = torch.tensor(np.ascontiguousarray(pictures)).to(device)  # which may be a view turned round
     if batch.ndim == 3:
         batch = batch[None]
     return batch.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
@@ -37,11 +37,12 @@ def resize(batch: Tensor, height: int, width: int) -> Tensor:
 
 def resize_uint8(pictures: np.ndarray, height: int, width: int) -> np.ndarray:
     """uint8 (N, H, W, 3) scaled: areas averaged where it gets smaller, else bicubic. Much quicker than `resize`."""
-    if pictures.shape[1:3] == (height, width):
-        return pictures
-    smaller = height * width < pictures.shape[1] * pictures.shape[2]
-    how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
-    return np.stack([cv2.resize(each, (width, height), interpolation=how) for each in pictures])
+    smaller = min(height, pictures.shape[1]), min(width, pictures.shape[2])
+    # one after the other: OpenCV averages areas only where both sides get smaller
+    for (rows, columns), how in ((smaller, cv2.INTER_AREA), ((height, width), cv2.INTER_CUBIC)):
+        if pictures.shape[1:3] != (rows, columns):
+            pictures = np.stack([cv2.resize(each, (columns, rows), interpolation=how) for each in pictures])
+    return pictures
 
 
 def scaled_to(height: int, width: int, shorter_side: int) -> tuple[int, int]:

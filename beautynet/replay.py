@@ -26,7 +26,7 @@ class Replay(Generic[T]):
     """
 
     def __init__(self, work: Callable[..., T], device: torch.device) -> None:
-        self.work = work
+        self.work, self.device = work, device
         self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self.forget()
 
@@ -56,15 +56,15 @@ class Replay(Generic[T]):
 
     def _called(self, given: tuple[Tensor, ...]) -> T:
         # on the recording's stream: what autograd remembers of streams must be the same then
-        self.stream.wait_stream(torch.cuda.current_stream())
+        self.stream.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(self.stream):
             made = self.work(*given)
-        torch.cuda.current_stream().wait_stream(self.stream)
+        torch.cuda.current_stream(self.device).wait_stream(self.stream)
         return made
 
     def _record(self, given: tuple[Tensor, ...]) -> bool:
         """Record the work on tensors of these shapes, instead of others. Nothing is computed here yet."""
-        now = torch.cuda.current_stream()
+        now = torch.cuda.current_stream(self.device)
         self.graph = self.made = None
         self.inputs = tuple(each.clone() for each in given)
         graph = torch.cuda.CUDAGraph()

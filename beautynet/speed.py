@@ -283,4 +283,4 @@ def _precision(device: torch.device) -> str:
 
 def _wait(device: torch.device) -> None:
     if device.type != "cpu":
-        getattr(torch, device.type).synchronize()
+        torch.accelerator.synchronize(device)

@@ -9,10 +9,9 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
-from functools import cached_property
 from itertools import repeat
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,16 +23,21 @@ from beautynet import conditions, images, networks
 from beautynet.conditions import Condition
 from beautynet.config import STEADY
 from beautynet.decode import as_shown, decode_for
-from beautynet.devices import autocast, free_memory, pick_device
+from beautynet.devices import alone, autocast, free_memory, layout, pick_device
 from beautynet.errors import BeautyError, UsageError
 from beautynet.files import Paths, listed
 from beautynet.film import steady_gpu
 from beautynet.film.frames import BATCH, BATCH_GPU, Batch, Frame, in_batches
-from beautynet.film.pipeline import ahead, computing
+from beautynet.film.pipeline import ahead, computing, own_cores
 from beautynet.film.steady import Movement, View, lean, watch
 from beautynet.replay import Replay
 from beautynet.tiles import tiled
 
+if TYPE_CHECKING:
+    from beautynet.film.media import Film
+
+FEWEST_PIXELS = 256**2
+"""However little memory there seems to be, so many are painted at once: of smaller squares nothing can be made out."""
 MEMORY_VERSION = 3
 """Goes up when a film remembers something else: a render that was interrupted before that begins anew."""
 
@@ -121,12 +125,14 @@ class Translator:
     """
 
     def __init__(
-        self, generator: networks.Generator, condition: Condition, device: torch.device, precision: str = "auto"
+        self, generator: networks.Generator, condition: Condition, device: torch.device | str, precision: str = "auto"
     ) -> None:
+        """Takes the generator over: it is moved to the device, and put into evaluation mode."""
         if precision not in ("auto", "float32"):
             raise UsageError(f"precision {precision!r} will not do: it has to be auto or float32")
-        self.device, self.precision = device, precision
-        self.generator = generator.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.device, self.precision = torch.device(device), precision
+        with alone(self.device):
+            self.generator = generator.to(self.device, memory_format=layout(self.device)).eval()  # type: ignore[call-overload]
         self.condition = condition
         self.size = condition.size
         """Shorter side in px at which the network works; pictures are scaled to it and the dream back."""
@@ -175,7 +181,6 @@ class Translator:
         It shares the weights, so it costs nothing. Raises BeautyError.
         """
         other = copy.copy(self)
-        other.__dict__.pop("identity", None)
         other.condition = replace(self.condition, **{n: value for n, value in recipe.items() if value is not None})
         other.size = self.size if size is None else size
         if not 1 <= other.size <= conditions.MOST_PX:
@@ -202,10 +207,11 @@ class Translator:
     def translate(self, frames: np.ndarray, memory: Memory | None = None) -> tuple[Tensor, np.ndarray, Memory]:
         """As `dream`, but first what the network was shown: (N, 3, h, w) in [-1, 1]."""
         passed = self.passed(frames, memory)
-        return passed.shown, _as_large(passed.held, *frames.shape[1:3]), passed.memory
+        return passed.shown, _as_large(passed.held, *np.shape(frames)[1:3]), passed.memory
 
     def passed(self, frames: np.ndarray, memory: Memory | None = None) -> Passed:
         """As `dream`, with all there is on the way, at the network's own scale."""
+        frames = np.asarray(frames)
         if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or not frames.size:
             given = f"{frames.dtype} {frames.shape}"
             raise UsageError(f"frames have to be uint8 RGB, an array of shape (N, H, W, 3), not {given}")
@@ -217,14 +223,21 @@ class Translator:
         held, dream = self._hold(painted, moved, before.dream)
         return Passed(shown, painted, held, Memory(seen, moved and moved.view, dream))
 
-    def film(self, path: str | Path, start: float = 0, end: float | None = None) -> Iterator[Frame]:
+    def film(
+        self, path: str | Path, start: float = 0, end: float | None = None, fps: float | None = None
+    ) -> Generator[Frame]:
         """The film at `path`, or what is between `start` and `end` (seconds) of it, frame by frame as dreamt.
 
-        Each `frames.Frame` has a picture, uint8 RGB (H, W, 3), its time and its duration. Raises BeautyError.
+        Each `frames.Frame` has a picture, uint8 RGB (H, W, 3), its time, from 0 at `start`, and its duration, both
+        fractions of a second. Of numbered pictures (`%04d.png`) `fps` make a second (default: 25); a film keeps its
+        times. Raises BeautyError, at once for what is no film; close what is not read to its end.
         """
         from beautynet.film.media import Film
 
-        with Film(path, start, end) as film, closing(self.dreams(in_batches(film, self.batch))) as dreamt:
+        return self._film(Film(path, start, end, rate=fps))
+
+    def _film(self, opened: Film) -> Generator[Frame]:
+        with opened as film, closing(self.dreams(in_batches(film, self.batch))) as dreamt:
             for frames, dreams, _ in dreamt:
                 for frame, dream in zip(frames, dreams, strict=True):
                     yield frame._replace(picture=dream)
@@ -257,7 +270,8 @@ class Translator:
         see = self._seeing()
         for batch in batches:
             small = self._sized(np.stack([frame.picture for frame in batch.frames]))
-            shown, memory = see(images.to_tensor(small, self.device), None if batch.after_cut else memory)
+            with alone(self.device):
+                shown, memory = see(images.to_tensor(small, self.device), None if batch.after_cut else memory)
             moved = self._watch(small, None if batch.after_cut else view)  # while a GPU does what it was given
             view = moved and moved.view
             yield _Stage(batch, shown, memory, moved)
@@ -303,7 +317,7 @@ class Translator:
         """How many frames of a film it had best be given at once."""
         return BATCH if self.device.type == "cpu" else BATCH_GPU
 
-    @cached_property
+    @property
     def identity(self) -> str:
         """What decides how a film is dreamt, as a digest: the network, its condition, size and steadiness."""
         digest = hashlib.sha256(repr((MEMORY_VERSION, self.condition, self.size, self.steady, self.precision)).encode())
@@ -312,10 +326,10 @@ class Translator:
             digest.update(weights.cpu().flatten().contiguous().view(torch.uint8).numpy())
         return digest.hexdigest()
 
-    @staticmethod
-    def pack(memory: Memory) -> dict[str, np.ndarray]:
+    def pack(self, memory: Memory) -> dict[str, np.ndarray]:
         """A memory as arrays, to be kept in a file."""
-        packed = {f"seen{number}": each.cpu().numpy() for number, each in enumerate(memory.seen or ())}
+        with alone(self.device):
+            packed = {f"seen{number}": each.cpu().numpy() for number, each in enumerate(memory.seen or ())}
         if memory.view is None or memory.dream is None:
             return packed
         return {**packed, **memory.view._asdict(), "dream": memory.dream}
@@ -333,9 +347,9 @@ class Translator:
 
     def see(self, frames: np.ndarray, memory: conditions.Memory = None) -> tuple[Tensor, conditions.Memory]:
         """What the network is shown for uint8 (N, H, W, 3) frames, at its own scale: (N, 3, h, w) in [-1, 1]."""
-        photos = images.to_tensor(self._sized(frames), self.device)
-        with torch.inference_mode():
-            return self.condition.film(photos, memory)
+        small = self._sized(frames)
+        with torch.inference_mode(), alone(self.device):
+            return self.condition.film(images.to_tensor(small, self.device), memory)
 
     def _watch(self, small: np.ndarray, before: View | None) -> Movement | None:
         """What moved in the frames of a film that is held still, at the network's own scale."""
@@ -354,9 +368,10 @@ class Translator:
     def _painting(self, count: int, height: int, width: int) -> Iterator[_Begin]:
         """What begins to paint up to `count` conditions of this size, and returns what waits for the pictures."""
         pixels = height * width
-        most = self.most_pixels or free_memory(self.device) // (2 * networks.bytes_per_pixel(self.generator.width))
+        free = free_memory(self.device) // (2 * networks.bytes_per_pixel(self.generator.width))
+        most = self.most_pixels or max(FEWEST_PIXELS, free)
         together = min(count, max(1, most // pixels))
-        cores = torch.get_num_threads() if self.device.type == "cpu" else 1
+        cores = own_cores() if self.device.type == "cpu" else 1
         hands = min(cores, together)
 
         def work(shown: Tensor, places: Tensor | None) -> Tensor:
@@ -392,10 +407,12 @@ class Translator:
     @torch.inference_mode()
     def _paint(self, shown: Tensor, places: Tensor | None) -> Tensor:
         height, width = shown.shape[-2:]
-        padded = images.pad_to_multiple(shown, self.generator.multiple).contiguous(memory_format=torch.channels_last)
-        with autocast(self.device, self.precision):
-            painted: Tensor = self.generator(padded, places)
-        return painted[:, :, :height, :width].float()
+        with alone(self.device), autocast(self.device, self.precision):
+            padded = images.pad_to_multiple(shown, self.generator.multiple)
+            painted: Tensor = self.generator(padded.contiguous(memory_format=layout(self.device)), places)
+            painted = painted[:, :, :height, :width].float()
+            # what follows is done in other threads
+            return painted.cpu() if self.device.type == "mps" else painted
 
     def _hold(
         self, painted: Tensor, moved: Movement | None, before: np.ndarray | None

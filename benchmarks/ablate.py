@@ -56,7 +56,7 @@ def _no_randomisation() -> None:
 def _no_noise() -> None:
     from beautynet import networks
 
-    _replace(networks, NOISE=0.0, FINE_NOISE=0.0)
+    _replace(networks.Up, with_noise=lambda self, x, places=None: x)  # noqa: ARG005
 
 
 def _no_adversary() -> None:
@@ -86,13 +86,13 @@ def _relativistic() -> None:
     from beautynet.training import losses
 
     known: list[Any] = []
-    """The mean scores of the photos that were looked at last, for the generator's side."""
+    """The scores of the photos that were looked at last, for the generator's side."""
     look = networks.Discriminator.forward
 
     def looked(self: Any, condition: Any, *pictures: Any) -> Any:
         scores = look(self, condition, *pictures)
         if len(pictures) > 1:  # photos and paintings: of scenes there is but one kind a look
-            known[:] = [each.mean().detach() for each in scores[0]]
+            known[:] = [each.detach() for each in scores[0]]
         return scores
 
     def discriminator(real: Sequence[Any], fake: Sequence[Any]) -> Any:
@@ -100,7 +100,10 @@ def _relativistic() -> None:
         return sum(pairs) / len(pairs)
 
     def generator(fake: Sequence[Any]) -> Any:
-        return sum(softplus(r - f).mean() for r, f in zip(known, fake, strict=True)) / len(fake)
+        pairs = [
+            softplus(r.mean() - f).mean() + softplus(r - f.mean()).mean() for r, f in zip(known, fake, strict=True)
+        ]
+        return sum(pairs) / len(fake)
 
     _replace(networks.Discriminator, forward=looked)
     _replace(losses, discriminator_hinge=discriminator, generator_hinge=generator)

@@ -1,6 +1,7 @@
 """Backbones: what they see, and one line where they cannot be had."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from urllib.error import URLError
 
 import numpy as np
@@ -32,6 +33,17 @@ def test_shapes(lite: backbones.Backbone, crops: Tensor) -> None:
     assert [m.shape[-1] for m in seen.maps] == [112, 56, 28, 14, 7]
     assert not lite.see(crops[:1]).maps
     assert torch.equal(seen.features, lite(crops[:2, :, :100, :150]))
+
+
+def test_several_threads_may_look_at_once(lite: backbones.Backbone, crops: Tensor) -> None:
+    alone = [lite.see(each[None], maps=True) for each in crops[:8]]
+    with ThreadPoolExecutor(4) as threads:
+        for _ in range(3):
+            together = threads.map(lambda each: lite.see(each[None], maps=True), crops[:8])
+            for a, b in zip(alone, together, strict=True):
+                assert torch.allclose(a.features, b.features, atol=1e-4)
+                assert len(b.maps) == 5
+                assert all(torch.allclose(x, y, atol=1e-3) for x, y in zip(a.maps, b.maps, strict=True))
 
 
 def test_pictures_do_not_look_at_each_other(lite: backbones.Backbone, crops: Tensor) -> None:

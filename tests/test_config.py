@@ -1,17 +1,19 @@
 """Every setting is declared once, checked at once and read by something."""
 
 import ast
+import json
 import subprocess
 import sys
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import beautynet
 from beautynet.config import TrainConfig
-from beautynet.errors import BeautyError
+from beautynet.errors import BeautyError, UsageError
 
 
 def test_every_setting_is_read() -> None:
@@ -62,6 +64,13 @@ def test_every_setting_has_help() -> None:
 def test_a_bad_value_is_named(name: str, value: object) -> None:
     with pytest.raises(BeautyError, match=rf"{name.replace('_', '.')}.*{value}"):
         TrainConfig(**{name: value})
+
+
+def test_numbers_of_numpy_become_pythons() -> None:
+    config = TrainConfig(batch=np.int64(8), seed=np.uint8(3))  # type: ignore[arg-type]
+    assert json.loads(json.dumps(asdict(config))) == asdict(TrainConfig(batch=8, seed=3))
+    with pytest.raises(UsageError, match=r"--batch 8\.5 will not do: it has to be a whole number"):
+        TrainConfig(batch=8.5)  # type: ignore[arg-type]
 
 
 def test_a_word_is_no_number() -> None:

@@ -1,10 +1,11 @@
 """Progress bars: on stderr, and silent where nobody watches. Signals: the first is noted, the second goes through."""
 
 import signal
+from contextlib import nullcontext
 
 import pytest
 
-from beautynet.console import Stop, console, printable, progress
+from beautynet.console import NOTEBOOKS, Stop, console, printable, progress, redraws, status
 
 
 def test_stdout_stays_for_results(capfd: pytest.CaptureFixture[str]) -> None:
@@ -35,6 +36,16 @@ def test_a_terminal_sees_count_and_rate(monkeypatch: pytest.MonkeyPatch, capsys:
     said = capsys.readouterr().err
     assert "dreaming" in said
     assert "8/8" in said
+
+
+def test_nothing_is_redrawn_where_each_redrawing_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "_force_terminal", True)
+    for name in NOTEBOOKS:
+        monkeypatch.delenv(name, raising=False)
+    assert redraws(console)
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab")
+    assert not redraws(console)
+    assert isinstance(status("putting it together"), nullcontext)
 
 
 def test_the_first_ctrl_c_is_noted_and_the_second_goes_through() -> None:

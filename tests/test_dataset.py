@@ -177,6 +177,13 @@ def test_a_new_near_duplicate_joins_what_is_held_out(crops: torch.Tensor, tmp_pa
     assert all(after[f"again-{name}"] == held for name, held in before.items())
 
 
+def test_hashes_that_are_none_are_found_again(crops: torch.Tensor, tmp_path: Path) -> None:
+    for number, picture in enumerate(images.to_uint8(crops)):
+        Image.fromarray(picture).save(tmp_path / f"{number:02}.jpg")
+    list_photos(tmp_path, {path.name: "somebody's own" for path in tmp_path.iterdir()})
+    assert any(places(Dataset.open(tmp_path)).values())
+
+
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 30])
 @pytest.mark.parametrize("listed", [True, False])
 def test_split_of_few(count: int, listed: bool, tmp_path: Path) -> None:
@@ -206,24 +213,34 @@ def test_crops_follow_the_dice(photos: Path) -> None:
     assert first.abs().max() <= 1
 
 
-def test_photos_that_are_too_many_lie_on_the_disk(
+def test_photos_that_are_too_many_lie_elsewhere(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    """On the device, else in the machine's memory, else on the disk: the same squares of them."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("beautynet.datasets.dataset.MEMORY", 1)  # all at the training size
     paths = Dataset.open(photos).photos
-    enough = 4 * len(paths) * 64**2
+    enough = 2 * 4 * len(paths) * 64**2
+    device = torch.device("cpu", 0)  # another one than the machine's, as a GPU is
     found = []
-    for memory in (enough, enough - 1):
-        monkeypatch.setattr("beautynet.datasets.dataset.MEMORY", memory)
-        loaded = Photos.load(paths, 64, CPU)
-        found.append(loaded.crops([0, 5, 0], 64, Random(1)))
+    for its, the_machines, said in [
+        (enough, 0, ""),
+        (enough - 1, enough, "kept in the machine's"),
+        (0, enough - 1, "laid out on the disk"),
+    ]:
+        free = {device: its, CPU: the_machines}
+        monkeypatch.setattr("beautynet.datasets.dataset.free_memory", free.get)
+        loaded = Photos.load(paths, 64, device)
+        found.append(loaded.crops([0, 5, 0, 7], 64, Random(1)))
         assert len(loaded) == len(paths)
-        assert ("laid out on the disk" in capfd.readouterr().err) == (memory < enough)
-    assert torch.equal(*found)
-    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()], "nobody else sees the file"
+        told = " ".join(capfd.readouterr().err.split())
+        assert said in told
+        assert ("memory of cpu:0" in told) == bool(said)
+        assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()], "nobody else sees the file"
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
     unreadable = tmp_path / "not.jpg"
     unreadable.write_bytes(b"no")
-    monkeypatch.setattr("beautynet.datasets.dataset.MEMORY", 1)
     with pytest.raises(BeautyError, match="none of the 1 photos"):
         Photos.load([unreadable], 64, CPU)
 

@@ -11,10 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from beautynet import files
 from beautynet.errors import BeautyError
-from beautynet.files import atomic, atomic_folder, clear_leftover, flush, stage, write_bytes, write_text
+from beautynet.files import (
+    atomic,
+    atomic_folder,
+    clear_leftover,
+    clear_leftovers,
+    flush,
+    stage,
+    write_bytes,
+    write_picture,
+    write_text,
+)
 
 
 def test_a_word_is_no_list_of_letters() -> None:
@@ -237,6 +248,22 @@ def test_leftovers_are_told_from_others(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     clear_leftover(tmp_path / "a.mp4")
     assert {each.name for each in tmp_path.iterdir()} == set(others)
+
+
+def test_what_another_process_is_writing_is_left_to_it(tmp_path: Path) -> None:
+    at_work, killed = f".a.{os.getppid()}.part.onnx", (f".a.{os.getpid()}.part.onnx", ".b.4194305.part.png")
+    (tmp_path / "samples").mkdir()
+    for name in (at_work, *killed, "samples/.0000.4194305.part.png", "a.onnx"):
+        (tmp_path / name).touch()
+    clear_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {at_work, "a.onnx"}
+
+
+def test_a_picture_too_large_for_its_format_is_one_line(tmp_path: Path) -> None:
+    for name in ("a.jpg", "a.webp"):
+        with pytest.raises(BeautyError, match=r"70000×1 px cannot be written as \..*choose .png"):
+            write_picture(tmp_path / name, Image.new("RGB", (70_000, 1)))
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:

@@ -31,6 +31,15 @@ def test_resize_keeps_range_and_mean() -> None:
         assert resized.mean() == pytest.approx(batch.mean().item(), abs=0.05)
 
 
+@pytest.mark.parametrize("size", [(180, 100), (250, 100), (180, 1600), (400, 1600), (400, 1800)])
+def test_what_gets_smaller_is_averaged_whatever_the_other_side_does(size: tuple[int, int]) -> None:
+    lines = np.full((1, 180, 1600, 3), 255, np.uint8)
+    lines[:, :, ::2] = 0
+    resized = images.resize_uint8(lines, *size)
+    assert resized.shape == (1, *size, 3)
+    assert (resized.std() < 3) == (size[1] < 1600)
+
+
 @pytest.mark.parametrize(
     ("given", "wanted"), [((480, 640), (256, 341)), ((640, 480), (341, 256)), ((1, 3), (256, 768))]
 )

@@ -11,7 +11,7 @@ from contextlib import closing
 import pytest
 import torch
 
-from beautynet.film.pipeline import ahead, computing
+from beautynet.film.pipeline import ahead, computing, own_cores
 
 
 def test_items_are_made_one_ahead_and_in_order() -> None:
@@ -68,6 +68,22 @@ def test_threads_compute_on_their_share_of_the_cores() -> None:
         assert torch.get_num_threads() == before
     with ThreadPoolExecutor(1) as later:
         assert later.submit(torch.get_num_threads).result() == torch.get_num_threads() == before
+
+
+def test_films_at_once_leave_the_cores_as_they_were() -> None:
+    """The second one begins in a new thread, which finds torch as the first one set it, and ends last."""
+    before = torch.get_num_threads()
+    first, second = computing(1, cores=1), computing(1, cores=1)
+    found = []
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        one.submit(lambda: first.__enter__().submit(torch.get_num_threads).result()).result()
+        other.submit(lambda: second.__enter__().submit(torch.get_num_threads).result()).result()
+        found.append(other.submit(own_cores).result())
+        one.submit(first.__exit__, None, None, None).result()
+        other.submit(second.__exit__, None, None, None).result()
+    with ThreadPoolExecutor(1) as later:
+        found.append(later.submit(torch.get_num_threads).result())
+    assert [*found, own_cores()] == [before] * 3
 
 
 def test_what_has_not_begun_is_left() -> None:

@@ -299,16 +299,32 @@ def test_a_damaged_sample_takes_no_save_with_it(damage: bytes | None, monkeypatc
         ({"minutes": 10}, 0, "cuda", True),
         ({"minutes": 10}, 0, "cpu", False),
         ({"minutes": 10}, 9 * 60, "cuda", False),
-        ({"minutes": training.COMPILED_MINUTES - 0.1}, 0, "cuda", False),
-        ({"steps": training.COMPILED_STEPS}, 0, "cuda", True),
-        ({"steps": training.COMPILED_STEPS - 1}, 0, "cuda", False),
+        ({"minutes": training.COMPILED_MINUTES}, 0, "cuda", False),
+        ({"steps": training.COMPILED_STEPS + 1}, 0, "cuda", True),
+        ({"steps": training.COMPILED_STEPS}, 0, "cuda", False),
     ],
 )
 def test_code_is_made_for_a_gpu_where_time_is_left_to_earn_it_back(
-    settings: dict[str, Any], spent: float, device: str, worth: bool
+    settings: dict[str, Any], spent: float, device: str, worth: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(training, "cores", lambda: training.COMPILED_CORES)
     run = SimpleNamespace(device=torch.device(device), config=TrainConfig(**settings), progress=Progress(seconds=spent))
     assert training.Run._worth_compiling(cast("Any", run)) == worth
+    monkeypatch.setattr(training, "cores", lambda: 1)  # which take many times as long for it
+    assert not training.Run._worth_compiling(cast("Any", run))
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_time_that_getting_ready_took_makes_no_network_of_nothing() -> None:
+    assert small(steps=None, minutes=1e-4).steps == 1
+
+
+def test_a_log_on_a_full_disk_does_not_end_a_run(folder: Path) -> None:
+    command = [sys.executable, "-m", "beautynet", "train", "photos", "--steps", "2", "--size", "64", "--device", "cpu"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*command, "--save-every", "0"], cwd=folder, stderr=full, check=False)
+    assert done.returncode == 0
+    assert checkpoints.read_header(folder / "checkpoints" / "photos" / checkpoints.MODEL)["progress"]["steps"] == 2
 
 
 def test_what_a_run_has_seen_is_noted_for_good(folder: Path) -> None:
@@ -421,7 +437,12 @@ def short_of_memory(error: Exception, largest: int, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("DefaultCPUAllocator: not enough memory"),
+    ],
 )
 def test_out_of_memory_halves_the_batch_for_good(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]

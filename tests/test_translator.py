@@ -5,6 +5,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -245,6 +246,31 @@ def test_a_film_in_stages_is_its_frames_one_after_the_other(
     with pytest.raises(KeyboardInterrupt):
         [*translator.dreams(in_batches(frames))]
     assert (threading.active_count(), torch.get_num_threads()) == (threads, cores)
+
+
+def test_frames_may_be_views_and_lists(translator: Translator) -> None:
+    """OpenCV's colours turned round, at the network's own size, are no array that torch takes as it is."""
+    frame = cv2.resize(load_sample_image("china.jpg"), (120, 80))
+    wanted, _ = translator.dream(frame[None])
+    assert frame.shape[0] == translator.size
+    turned = np.ascontiguousarray(frame[..., ::-1])
+    assert np.array_equal(translator.dream(turned[None, ..., ::-1])[0], wanted)
+    assert np.array_equal(translator.dream([frame])[0], wanted)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="uint8"):
+        translator.dream([1, 2])  # type: ignore[arg-type]
+
+
+def test_what_decides_how_a_film_is_dreamt_is_told_apart(translator: Translator) -> None:
+    other = translator.varied(steady=0.3)
+    before = other.identity
+    assert other.identity == before != translator.identity
+    other.steady = 0.4
+    assert other.identity != before
+
+
+def test_what_is_no_film_is_said_at_once(translator: Translator, tmp_path: Path) -> None:
+    with pytest.raises(BeautyError, match="nothing"):
+        translator.film(tmp_path / "nothing.mp4")
 
 
 def test_what_cannot_be_loaded(checkpoint: Path, tmp_path: Path) -> None:

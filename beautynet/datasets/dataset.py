@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryFile
@@ -28,6 +29,7 @@ from beautynet.datasets.dedup import NEAR, hashes
 from beautynet.decode import Unreadable, decode, decode_with_jpeg, pictures_in
 from beautynet.devices import free_memory
 from beautynet.errors import BeautyError
+from beautynet.machine import cores
 
 AHEAD = 256
 """So many photos are read ahead of what is done with them."""
@@ -36,8 +38,8 @@ FEWEST_TO_SPLIT = 8
 SPLIT = manifest.SPLIT
 """This file in a dataset with a manifest says which of its photos are held out and which are not."""
 MEMORY = 4 << 30
-"""Photos are kept at up to twice the training size, smaller if together they would pass so many bytes. Where that is
-more than half of the free memory, or they pass it even at the training size, they lie on the disk."""
+"""Photos are kept at up to twice the training size, smaller if together they would pass so many bytes. They are on the
+device where half of its free memory does for them, else in the machine's, else on the disk."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ class _Alike:
         self.paths = names
         known = dict(manifest.Rows(folder).kept_files())
         unknown = [name for name in names if not known.get(name)]
-        with progress("photos") as bar, ThreadPoolExecutor(os.cpu_count()) as pool:
+        with progress("photos") as bar, ThreadPoolExecutor(cores()) as pool:
             found = bar.track(pool.map(self._hashes, unknown), len(unknown), description="comparing photos")
             known |= {name: both[0] for name, both in zip(unknown, found, strict=True) if both}
         self.names = [name for name in names if known.get(name)]
@@ -166,24 +168,30 @@ def _kept(folder: Path) -> Iterator[Path]:
 
 
 class Photos:
-    """Photos as uint8 (3, H, W), to draw random squares from: on a device, or on the disk where they are too many."""
+    """Photos as uint8 (3, H, W), to draw random squares from, on a device or where there is room for them."""
 
-    def __init__(self, pictures: Iterable[np.ndarray], device: torch.device, shelf: BinaryIO | None = None) -> None:
-        """Taken over one by one; a `shelf` is an empty file for them, mapped into memory as they are needed."""
+    def __init__(
+        self, pictures: Iterable[np.ndarray], device: torch.device, home: torch.device | BinaryIO | None = None
+    ) -> None:
+        """Taken over one by one, and kept in the `home`: on the device (None), on another one, or in an empty file.
+
+        The file is mapped into memory as they are needed.
+        """
         self.device = device
-        if shelf is None:
-            self.pictures = [_planes(picture).to(device) for picture in pictures]
+        self._at_hand = home is None or home == device
+        if home is None or isinstance(home, torch.device):
+            self.pictures = [_planes(picture).to(home or device) for picture in pictures]
             return
         shapes = []
         for picture in pictures:
             planes = _planes(picture)
             shapes.append(planes.shape)
-            shelf.write(planes.numpy().data)
-        shelf.flush()
+            home.write(planes.numpy().data)
+        home.flush()
         if not shapes:
             self.pictures = []
             return
-        mapped = np.memmap(shelf, np.uint8, "r+")  # its pages go back to the disk when memory is short
+        mapped = np.memmap(home, np.uint8, "r+")  # its pages go back to the disk when memory is short
         parts = np.split(mapped, np.cumsum([math.prod(shape) for shape in shapes])[:-1])
         self.pictures = [torch.from_numpy(part).view(shape) for part, shape in zip(parts, shapes, strict=True)]
 
@@ -192,11 +200,12 @@ class Photos:
         """Read `paths`, scaled so that the shorter side is between `size` and twice that; unreadable ones are named."""
         # whatever else runs, the same photos are of one size: the same seed is to give the same network
         side = min(2 * size, max(size, int((MEMORY / (4 * len(paths))) ** 0.5)))
-        too_many = 4 * len(paths) * side**2 > min(MEMORY, free_memory(device) // 2)
-        if too_many:
-            console.print(f"{len(paths):,} photos are more than the memory holds: they are laid out on the disk")
-        with _shelf() if too_many else nullcontext() as shelf:
-            photos = cls(_readable(paths, size, side), device, shelf)
+        home = _home(4 * len(paths) * side**2, device)
+        if home != device:
+            where = "laid out on the disk" if home is None else "kept in the machine's"
+            console.print(f"{len(paths):,} photos are more than the memory of {device} holds: they are {where}")
+        with _shelf() if home is None else nullcontext(home) as place:
+            photos = cls(_readable(paths, size, side), device, place)
         if not photos.pictures:
             raise BeautyError(f"none of the {len(paths)} photos can be read: gather others")
         return photos
@@ -207,26 +216,22 @@ class Photos:
 
     def crops(self, indices: Sequence[int], size: int, random: Random) -> Tensor:
         """Random squares of half to all of the shorter side, flipped or not: (N, 3, size, size), float in [-1, 1]."""
-        squares = [self._crop(self.pictures[i].to(self.device), size, random) for i in indices]
+        cuts, mirrored = zip(*(_cut(self.pictures[i], random) for i in indices), strict=True)
+        if not self._at_hand:  # copied by several threads, as each may wait for the disk
+            cuts = tuple(_workers().map(torch.Tensor.contiguous, cuts))
+        squares = [_scaled(cut.to(self.device), size) for cut in cuts]
+        squares = [each.flip(3) if flip else each for each, flip in zip(squares, mirrored, strict=True)]
         return torch.cat(squares).div_(127.5).sub_(1)
 
     def centres(self, size: int, most: int | None = None) -> Iterator[Tensor]:
         """The middle square of each photo, or of at most so many, evenly chosen: (1, 3, size, size) in [-1, 1]."""
         for i in evenly(len(self.pictures), most):
-            picture = self.pictures[i].to(self.device)
+            picture = self.pictures[i]
             height, width = picture.shape[1:]
             side = min(height, width)
             top, left = (height - side) // 2, (width - side) // 2
-            yield _square(picture, top, left, side, size).div_(127.5).sub_(1)
-
-    @staticmethod
-    def _crop(picture: Tensor, size: int, random: Random) -> Tensor:
-        height, width = picture.shape[1:]
-        short = min(height, width)
-        side = round(short * random.uniform(0.5, 1))
-        top, left = random.randint(0, height - side), random.randint(0, width - side)
-        square = _square(picture, top, left, side, size)
-        return square.flip(3) if random.random() < 0.5 else square
+            cut = picture[:, top : top + side, left : left + side]
+            yield _scaled(cut.to(self.device), size).div_(127.5).sub_(1)
 
 
 def evenly(count: int, most: int | None = None) -> list[int]:
@@ -236,7 +241,7 @@ def evenly(count: int, most: int | None = None) -> list[int]:
 
 def squares(paths: Sequence[Path], size: int) -> tuple[list[Path], np.ndarray]:
     """The middle squares of the photos that can be read, and which those are: uint8 (N, size, size, 3)."""
-    with progress("photos") as bar, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with progress("photos") as bar, ThreadPoolExecutor(cores()) as pool:
         read = bar.track(pool.map(lambda p: _read(p, size, size), paths), len(paths), description="reading photos")
         found = {
             path: picture for path, picture in zip(paths, read, strict=True) if not isinstance(picture, Unreadable)
@@ -245,6 +250,17 @@ def squares(paths: Sequence[Path], size: int) -> tuple[list[Path], np.ndarray]:
         raise BeautyError(f"none of the {len(paths)} photos can be read: gather others")
     corners = ((p, (p.shape[0] - size) // 2, (p.shape[1] - size) // 2) for p in found.values())
     return list(found), np.stack([p[top : top + size, left : left + size] for p, top, left in corners])
+
+
+def _home(needed: int, device: torch.device) -> torch.device | None:
+    """Where half of the free memory does for so many bytes: on the device, else on the CPU; None is nowhere."""
+    return next((each for each in (device, torch.device("cpu")) if needed <= free_memory(each) // 2), None)
+
+
+@cache
+def _workers() -> ThreadPoolExecutor:
+    """What fetches squares of photos that are not on the device."""
+    return ThreadPoolExecutor(cores())
 
 
 @contextmanager
@@ -259,7 +275,7 @@ def _shelf() -> Iterator[Any]:
 
 def _readable(paths: Sequence[Path], size: int, side: int) -> Iterator[np.ndarray]:
     """One after the other; those that cannot be read are named."""
-    with progress("photos") as bar, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with progress("photos") as bar, ThreadPoolExecutor(cores()) as pool:
         task = bar.add_task("reading photos", total=len(paths))
         for first in range(0, len(paths), AHEAD):
             some = paths[first : first + AHEAD]
@@ -276,9 +292,17 @@ def _planes(picture: np.ndarray) -> Tensor:
     return torch.tensor(picture).permute(2, 0, 1).contiguous()
 
 
-def _square(picture: Tensor, top: int, left: int, side: int, size: int) -> Tensor:
-    crop = picture[None, :, top : top + side, left : left + side].float()
-    return F.interpolate(crop, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+def _cut(picture: Tensor, random: Random) -> tuple[Tensor, bool]:
+    """A random square of half to all of the shorter side, (3, side, side), and whether to mirror it."""
+    height, width = picture.shape[1:]
+    side = round(min(height, width) * random.uniform(0.5, 1))
+    top, left = random.randint(0, height - side), random.randint(0, width - side)
+    return picture[:, top : top + side, left : left + side], random.random() < 0.5
+
+
+def _scaled(cut: Tensor, size: int) -> Tensor:
+    """(3, side, side), uint8 -> (1, 3, size, size), float of the same range."""
+    return F.interpolate(cut[None].float(), size=(size, size), mode="bilinear", antialias=True, align_corners=False)
 
 
 def _read(path: Path, smallest: int, largest: int) -> np.ndarray | Unreadable:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
 from typing import NamedTuple
@@ -11,6 +10,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from beautynet.machine import cores
 
 TRUST = 30.0
 """A pixel of the film that is this much (of 255, in its worst channel) off what was there before trusts it by 1/e."""
@@ -138,7 +139,7 @@ def motion(before: NDArray[np.uint8], frame: NDArray[np.uint8]) -> Motion:
 @cache
 def _threads() -> ThreadPoolExecutor:
     """The same for every film: of each thread that ends some memory is kept."""
-    return ThreadPoolExecutor(os.cpu_count())
+    return ThreadPoolExecutor(cores())
 
 
 def _enlarged(found: Motion, width: int, height: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

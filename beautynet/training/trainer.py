@@ -25,9 +25,9 @@ from beautynet import checkpoint as checkpoints
 from beautynet.backbones import Eyes
 from beautynet.conditions import Condition
 from beautynet.config import TrainConfig
-from beautynet.console import console
+from beautynet.console import console, status
 from beautynet.datasets.dataset import Photos
-from beautynet.devices import autocast
+from beautynet.devices import autocast, layout
 from beautynet.errors import BeautyError
 from beautynet.networks import GROUPS, GROUPS_BEFORE, PRESETS, Discriminator, Generator, depth_for
 from beautynet.replay import Replay
@@ -39,7 +39,7 @@ LENDERS, DULL = 128, 0.2
 """So many training photos lend their colours to what will be painted, but for that share of them, the dullest."""
 SCENES, PRACTICE_FROM, PRACTICE_SHARE = 256, 0.5, 0.25
 """So many made-up scenes there are to practise on; after that share of the budget, they are that share of a step."""
-OUT_OF_MEMORY = re.compile("out of memory|allocate memory|ALLOC_FAILED")
+OUT_OF_MEMORY = re.compile("out of memory|allocate memory|not enough memory|ALLOC_FAILED")
 """How each device says it, where it has no class of its own for it."""
 
 
@@ -75,10 +75,10 @@ class Trainer:
         """What nobody has a photo of: made-up scenes, and everyday pictures."""
         self._epoch, self._order = -1, list[int]()
         torch.manual_seed(config.seed)
-        layout: dict[str, Any] = {"device": device, "memory_format": torch.channels_last}
-        self.generator = Generator(PRESETS[config.preset], depth_for(config.size), groups).to(**layout)
+        there: dict[str, Any] = {"device": device, "memory_format": layout(device)}
+        self.generator = Generator(PRESETS[config.preset], depth_for(config.size), groups).to(**there)
         self.eyes = Eyes().to(device)
-        self.discriminator = Discriminator(self.eyes.channels, mixes=mixes).to(**layout)
+        self.discriminator = Discriminator(self.eyes.channels, mixes=mixes).to(**there)
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.optimisers = [self._adam(self.generator), self._adam(self.discriminator)]
         self.paint: Callable[[Tensor], Tensor] = self.generator
@@ -180,7 +180,9 @@ class Trainer:
         """What this step shows of photos, of scenes, and the photos: (N - S, 3, size, size), S, and N of them."""
         if self.ahead is None:
             return self._crops(photos, random)
-        now = torch.cuda.current_stream()  # beside it, so that they are ready when the step before has been learnt from
+        now = torch.cuda.current_stream(
+            self.device
+        )  # beside it, so that they are ready when the step before has been learnt from
         with torch.cuda.stream(self.ahead):
             pairs = self._crops(photos, random)
         now.wait_stream(self.ahead)
@@ -190,7 +192,7 @@ class Trainer:
 
     def _crops(self, photos: Photos, random: Random) -> tuple[Tensor, Tensor, Tensor]:
         photo = photos.crops(self._indices(len(photos)), self.config.size, random)
-        photo = photo.contiguous(memory_format=torch.channels_last)
+        photo = photo.contiguous(memory_format=layout(self.device))
         recipe = self.condition.randomised(random)
         practises = self.config.scenes and self.progress.fraction(self.config) >= PRACTICE_FROM
         count = int(PRACTICE_SHARE * len(photo) + 0.5) if practises else 0
@@ -263,7 +265,7 @@ class Trainer:
 
         try:
             self.paint, self.look = (torch.compile(network, dynamic=False) for network in (self.generator, self.eyes))
-            with console.status("making code for this GPU, which takes about a minute"):
+            with status("making code for this GPU, which takes about a minute"):
                 self._that_fits(tried)
         except BeautyError:
             raise
@@ -315,11 +317,12 @@ class Trainer:
                 optimiser.zero_grad(set_to_none=True)
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
-            console.print(f"out of memory: going on with batches of {self.batch}", style="yellow")
+            alone = ", which have no room for practice" if self.batch == 1 and self.config.scenes else ""
+            console.print(f"out of memory: going on with batches of {self.batch}{alone}", style="yellow")
 
 
 def _beside(*shown: Tensor) -> Tensor:
-    return torch.cat(shown).contiguous(memory_format=torch.channels_last)
+    return torch.cat(shown).contiguous(memory_format=layout(shown[0].device))
 
 
 def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:

@@ -51,6 +51,7 @@ REPORT, SETTINGS = "drawing.json", "gallery.json"
 FILM_SIDE, FILM_RATE, FILM_SECONDS, FILM_END = 512, 24, 8, 2
 """Of the film of the search, which holds still at its end."""
 TOP = 5
+SIZES = (32, 8192)
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,8 @@ def draw(
         raise UsageError(f"{steps} steps will not do: give 1 or more")
     if method not in METHODS:
         raise UsageError(f"unknown method {method!r}: choose from {', '.join(METHODS)}")
+    if not SIZES[0] <= size <= SIZES[1]:
+        raise UsageError(f"{size} px will not do: give {SIZES[0]} to {SIZES[1]}")
     if not names:
         raise UsageError('say what to draw: `beautynet draw "great white shark"`; --list shows all names')
     chosen = pick_device(device)
@@ -229,11 +232,8 @@ def style_of(
 
 
 def _palette(path: Path) -> tuple[Colour, ...]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise BeautyError(f"{path} is not a text file of colours, one a line, such as #f59d1b") from None
-    inks = tuple(_colour(line.strip(), str(path)) for line in lines if line.strip())
+    lines = files.read_lines(path, "a text file of colours, one a line, such as #f59d1b")
+    inks = tuple(_colour(line, str(path)) for line in lines)
     if not 2 <= len(set(inks)) <= MOST_COLOURS:
         raise BeautyError(f"{path} has {len(set(inks))} colours: a palette has 2 to {MOST_COLOURS}, one a line")
     return inks

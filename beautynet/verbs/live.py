@@ -27,7 +27,7 @@ PAGES = Path(__file__).parent.parent / "pages"
 def live(
     checkpoint: str | Path | None = None,
     *,
-    camera: str | None = None,
+    camera: int | str | None = None,
     films: str | Path = ".",
     host: str = HOST,
     port: int | None = None,
@@ -43,7 +43,9 @@ def live(
     made up if it is not given. Raises BeautyError.
     """
     with tempfile.TemporaryDirectory(prefix="beautynet-", ignore_cleanup_errors=True) as uploads:
-        stage = Stage(checkpoint, Path(uploads), camera=camera, device=device, colors=colors)
+        stage = Stage(
+            checkpoint, Path(uploads), camera=None if camera is None else str(camera), device=device, colors=colors
+        )
         try:
             server = Server(routes(stage, Path(films)), port, host, token)
             console.print(f"{server.url}\nis open until you press Ctrl-C here", soft_wrap=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -23,6 +22,7 @@ from beautynet.datasets import attribution, curation, manifest
 from beautynet.datasets.manifest import Manifest, Record
 from beautynet.decode import Unreadable
 from beautynet.errors import BeautyError
+from beautynet.web.cache import Cache
 from beautynet.web.server import Server
 from beautynet.web.sheet import Entry, entry, served_page, static_page, thumbnail
 
@@ -30,8 +30,6 @@ MOST_IN_FILE = 2000
 """Photos in a page that is one file: some 30 MB."""
 THUMBNAIL, LARGE = (640, 320), (2048, 2048)
 """Width and height in px at most, on the sheet that is served and in its large view."""
-CACHED = 256 << 20
-"""Bytes of thumbnails kept in memory."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +100,8 @@ def look(
 
 def _listed(path: Path) -> list[str]:
     """The names in a list, one a line; empty lines and those that start with # are comments."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise BeautyError(f"{path} is not a text file of names") from None
-    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    lines = files.read_lines(path, "a text file of names")
+    return [line for line in lines if not line.startswith("#")]
 
 
 def _names_out(folder: Path) -> set[str]:
@@ -169,7 +164,7 @@ class _Sheet:
         self._before = before
         self._rows = curation.photos(manifest.latest(folder))
         self._changing = threading.Lock()
-        self._thumbnails = _Cache(CACHED)
+        self._thumbnails = Cache()
         # A decoded photo can take 300 MB: few at a time, however many are asked for.
         self._cores = threading.Semaphore(min(os.cpu_count() or 1, 4))
 
@@ -249,29 +244,6 @@ class _Sheet:
     def _done(self, _: Request) -> Response:
         text = _summary(self._folder, self._before).sentence()
         return PlainTextResponse(text, background=BackgroundTask(self._stop))
-
-
-class _Cache:
-    """Bytes by name, up to `limit` bytes: then those go first that were not asked for the longest."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._size = 0
-        self._items: OrderedDict[str, bytes] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, name: str) -> bytes | None:
-        with self._lock:
-            if name in self._items:
-                self._items.move_to_end(name)
-            return self._items.get(name)
-
-    def put(self, name: str, data: bytes) -> None:
-        with self._lock:
-            self._size += len(data) - len(self._items.pop(name, b""))
-            self._items[name] = data
-            while self._size > self._limit:
-                self._size -= len(self._items.popitem(last=False)[1])
 
 
 def _jpeg(data: bytes | None) -> Response:

@@ -30,6 +30,7 @@ from beautynet.datasets.dedup import digests
 from beautynet.decode import SUFFIXES, Unreadable, decode, decode_for
 from beautynet.devices import peak_memory, pick_device
 from beautynet.errors import BeautyError, UsageError
+from beautynet.machine import cores
 from beautynet.training.examiner import Examiner
 from beautynet.training.health import Finding
 from beautynet.training.panel import TrainPanel
@@ -45,7 +46,9 @@ LOG_SECONDS = 1.0
 EXAMINED_PHOTOS = 8
 """So many photos trained on, and so many held out, are painted now and then to see how the network does."""
 COMPILED_MINUTES, COMPILED_STEPS = 3, 5000
-"""A run with so much before it gains more than the minute that it takes to make code for a GPU."""
+"""A run with more than that before it gains more than the minute that it takes to make code for a GPU."""
+COMPILED_CORES = 16
+"""With so many cores it is a minute."""
 FILM, FILM_RATE = "training.mp4", 12
 
 
@@ -106,7 +109,10 @@ def train(
     dataset = Dataset.open(data)
     watched = [np.asarray(decode_for(path, "to watch")) for path in files.listed(preview)]
     folder = checkpoints.CHECKPOINTS / (name or dataset.name)
-    with checkpoints.alone(folder), torch.random.fork_rng([]):  # whose dice are thrown for each step anew
+    with (
+        checkpoints.alone(folder),
+        torch.random.fork_rng([chosen] if chosen.type == "cuda" else []),
+    ):  # thrown anew for each step
         state = checkpoints.load_state(folder)
         if state is not None:
             for broken in state["unreadable"]:
@@ -204,7 +210,7 @@ class Run:
                 now = time.monotonic()
                 self.progress.seconds = earlier + now - self.clock
                 closing = save_cost + sample_cost + self._film_cost()
-                if finished := self._done(closing):
+                if finished := self.progress.steps > 0 and self._done(closing):  # a network that has seen a photo
                     self.progress.seconds += closing  # what follows belongs to the budget
                 done = finished or stop.signal is not None
                 if done or self._sample_due(now - sampled_at, sample_cost):
@@ -253,7 +259,9 @@ class Run:
             return False
         left = 1 - self.progress.fraction(self.config)
         steps = self.config.steps
-        return left * steps >= COMPILED_STEPS if steps else left * self.config.minutes >= COMPILED_MINUTES
+        slower = max(1.0, COMPILED_CORES / cores())  # with few cores beside it, as Colab has
+        enough = COMPILED_STEPS * slower if steps else COMPILED_MINUTES * slower
+        return left * (steps or self.config.minutes) > enough
 
     def _done(self, closing: float) -> bool:
         if self.config.steps:
@@ -286,9 +294,11 @@ class Run:
         """A disk that is full for an hour must not end a run of a day: say so, and try again the next time."""
         try:
             yield
-        except (BeautyError, OSError) as error:
+        except (BeautyError, OSError, torch.OutOfMemoryError) as error:
             if unless:
                 raise
+            if isinstance(error, torch.OutOfMemoryError):  # another program has the GPU's, for now
+                torch.cuda.empty_cache()
             if str(error) not in self._complaints:
                 self._complaints.add(str(error))
                 console.print(f"{error} (training goes on meanwhile)", style="yellow")
@@ -311,7 +321,7 @@ class Run:
             "progress": asdict(self.progress),
             "dataset": self.dataset.name,
             "photos": photos,
-            "trained_on": torch.cuda.get_device_name() if self.device.type == "cuda" else self.device.type,
+            "trained_on": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type,
         }
         header = checkpoints.save_model(self.folder / checkpoints.MODEL, self.trainer.average, header)
         checkpoints.save_state(self.folder, {**self.trainer.state(), "photos": photos, "header": header})
