@@ -21,15 +21,17 @@ from PIL import Image
 
 from beautynet import checkpoint as checkpoints
 from beautynet import files, images
+from beautynet.config import TrainConfig
 from beautynet.console import console
 from beautynet.decode import decode
 from beautynet.errors import BeautyError
 from beautynet.film.frames import Frame
 from beautynet.film.rendering import writing
+from beautynet.training.trainer import Progress
 from beautynet.translator import Translator
 from beautynet.verbs.image import image
 from beautynet.verbs.pairs import pairs
-from beautynet.verbs.train import FILM, TrainSummary, train
+from beautynet.verbs.train import FILM, train
 from beautynet.verbs.video import video
 from beautynet.web.templates import filled
 
@@ -56,7 +58,7 @@ PAN_SIZE, PAN_RATE, PAN_SECONDS = (480, 320), 20, 7
 GAP, GROUND = 4, 14
 """Px between the pictures of the montage, and the grey there."""
 MARK = ".demo.json"
-"""This file says that a folder is ours to write in, and with what the network in it was trained."""
+"""This file says that a folder is ours to write in, with what the network in it is trained, and if all is finished."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Show:
     training: str | None
 
 
-def demo(minutes: float = 3.0, out: Path = Path("demo"), device: str = "auto") -> Path:
+def demo(minutes: float = 3.0, out: str | Path = "demo", device: str = "auto") -> Path:
     """Train on scikit-learn's dahlia for `minutes`, dream its palace and a pan across it; returns the page in `out`.
 
     A stopped demo goes on with the same call, a finished one starts afresh. A folder with other things in it is
@@ -81,21 +83,19 @@ def demo(minutes: float = 3.0, out: Path = Path("demo"), device: str = "auto") -
     photo, palace = _sample(out, "flower.jpg"), _sample(out, "china.jpg")
     dataset = _write_crops(photo, out / "data" / "dahlia")
     written = pairs(dataset, abstraction=TRAINING["abstraction"], max=PAIRS_SHOWN, out=out / "pairs", device=device)
-    console.print(f"2/4  training on nothing else for {_minutes(60 * minutes)}")
-    summary = _train(dataset, palace, out, settings, device)
+    run = _train(dataset, palace, out, settings, device)
     console.print("3/4  showing it a palace, and the flower again")
-    translator = Translator.load(summary.folder, device=device, size=PICTURE_SIZE)
+    translator = Translator.load(run, device=device, size=PICTURE_SIZE)
     for picture in (palace, photo):
         _write_shown(picture, translator)
     image([palace, photo], translator=translator)
     console.print("4/4  a film across the palace")
     translator.size = FILM_SIZE
     film = video(_write_pan(palace, out / "pan.mp4"), force=True, translator=translator).out
-    show = Show(
-        [f"pairs/{p.name}" for p in sorted(written.folder.glob("*.png"))], film.name, _training_film(summary, out)
-    )
+    show = Show([f"pairs/{p.name}" for p in sorted(written.folder.glob("*.png"))], film.name, _training_film(run, out))
     _write_montage(out, show)
-    files.write_text(out / "index.html", _page(show, summary, translator.header))
+    files.write_text(out / "index.html", _page(show, run, translator.header))
+    files.write_text(out / MARK, json.dumps({"finished": settings}))
     return out / "index.html"
 
 
@@ -132,19 +132,32 @@ def _write_crops(photo: Path, folder: Path) -> Path:
     return folder
 
 
-def _train(dataset: Path, palace: Path, out: Path, settings: dict[str, Any], device: str) -> TrainSummary:
+def _train(dataset: Path, palace: Path, out: Path, settings: dict[str, Any], device: str) -> Path:
+    """The run in `out`, trained now, or already by a demo that was stopped after that."""
+    run = (out / "checkpoint").resolve()  # not in checkpoints/, where `beautynet video` looks for yours
+    if _is_trained(run, settings):
+        console.print("2/4  the network is trained already")
+        return run
+    console.print(f"2/4  training on nothing else for {_minutes(60 * settings['minutes'])}")
     watched = out / "palace.jpg"
     files.write_picture(watched, decode(palace).crop(PALACE), quality=95)
-    name = str((out / "checkpoint").resolve())  # absolute: not in checkpoints/, where `beautynet video` looks for yours
-    summary = train(dataset, name=name, device=device, preview=[watched], **settings)
+    summary = train(dataset, name=str(run), device=device, preview=[watched], **settings)
     if not summary.finished:
         said = "stopped and saved: the same command goes on"
         if summary.stopped_by == signal.SIGTERM:
             console.print(said)
             raise SystemExit(128 + signal.SIGTERM)
         raise KeyboardInterrupt(said)
-    files.write_text(out / MARK, json.dumps({"finished": settings}))
-    return summary
+    return run
+
+
+def _is_trained(run: Path, settings: dict[str, Any]) -> bool:
+    """Whether there is nothing left to train."""
+    try:
+        progress = checkpoints.read_header(run / checkpoints.MODEL)["progress"]
+    except BeautyError:
+        return False
+    return Progress(**progress).fraction(TrainConfig(**settings)) >= 1
 
 
 def _write_shown(picture: Path, translator: Translator) -> None:
@@ -176,12 +189,12 @@ def _windows(size: tuple[int, int], count: int) -> Iterator[tuple[float, float, 
         yield left, top, left + width, top + height
 
 
-def _training_film(summary: TrainSummary, out: Path) -> str | None:
+def _training_film(run: Path, out: Path) -> str | None:
     """The training film, copied beside the page; None if there is none (an old one goes)."""
     (out / FILM).unlink(missing_ok=True)
-    if not (summary.folder / FILM).exists():
+    if not (run / FILM).exists():
         return None
-    shutil.copyfile(summary.folder / FILM, out / FILM)
+    shutil.copyfile(run / FILM, out / FILM)
     return FILM
 
 
@@ -209,16 +222,16 @@ def _strip(pictures: Sequence[Image.Image], width: int = 1200) -> np.ndarray:
 # --- the page -------------------------------------------------------------------------------------------------------
 
 
-def _page(show: Show, summary: TrainSummary, header: dict[str, Any]) -> str:
-    log = checkpoints.read_log(summary.folder)
+def _page(show: Show, run: Path, header: dict[str, Any]) -> str:
+    log, progress = checkpoints.read_log(run), Progress(**header["progress"])
     first, last = log[0]["l1"], log[-1]["l1"]
     notes = (resources.files("sklearn.datasets.images") / "README.txt").read_text(encoding="utf-8")
     page = filled(
         "showcase",
-        minutes=_minutes(summary.seconds),
-        images=f"{summary.images:,}",
-        steps=f"{summary.steps:,}",
-        rate=f"{summary.images_per_second:.1f}",
+        minutes=_minutes(progress.seconds),
+        images=f"{progress.images:,}",
+        steps=f"{progress.steps:,}",
+        rate=f"{log[-1]['images_per_second']:.1f}",
         error_first=f"{first / 2:.0%}",  # of the range from -1 to 1
         error_last=f"{last / 2:.0%}",
         device=html.escape({"cpu": "a CPU", "mps": "an Apple GPU"}.get(header["trained_on"], header["trained_on"])),

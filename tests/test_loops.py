@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_media import make_film, photo
+from test_media import make_film, photo, write
 
 from beautynet.errors import BeautyError
 from beautynet.film.loops import colourfulness, loop, poster
@@ -37,6 +37,12 @@ def test_a_poster_of_one_frame(tmp_path: Path) -> None:
     film = make_film(tmp_path / "film.mp4", [Fraction(0)])
     poster(film, tmp_path / "film.jpg", Fraction(1, 25))
     assert (tmp_path / "film.jpg").stat().st_size > 1000
+
+
+def test_a_poster_has_square_pixels(tmp_path: Path) -> None:
+    frames = write(tmp_path / "film.mp4", pixel_aspect=Fraction(3, 2))
+    poster(tmp_path / "film.mp4", tmp_path / "film.jpg", frames[-1].time)
+    assert Image.open(tmp_path / "film.jpg").size == (240, 96)
 
 
 @pytest.mark.parametrize("duration", [20, 200])

@@ -4,11 +4,13 @@ import os
 import re
 import struct
 import zlib
+from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
 from functools import cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -18,7 +20,7 @@ from sklearn.datasets import load_sample_image
 
 from beautynet.errors import BeautyError
 from beautynet.film.frames import Frame
-from beautynet.film.media import Film
+from beautynet.film.media import Film, open_file
 from beautynet.film.rendering import writing
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -169,6 +171,18 @@ def test_rate_of_television(tmp_path: Path, fps: float, rate: str) -> None:
         assert film.rate == Fraction(rate)
 
 
+def test_a_clock_that_jumps_by_hours(tmp_path: Path) -> None:
+    """It is left as it is, but not filled with frames."""
+    path = make_film(tmp_path / "film.mp4", [Fraction(n, 25) for n in (0, 1, 2, 180_000, 180_001)])
+    with Film(path) as film:
+        assert len(list(film)) == 5
+    says = r"film.mp4 shows one frame for 2.0 hours, from second 0.08 on: cut a part out by --start and --end"
+    with pytest.raises(BeautyError, match=says), Film(path, fps=5) as film:
+        list(film)
+    with Film(path, end=1, fps=5) as film:
+        assert len(list(film)) == 5
+
+
 @pytest.mark.parametrize(
     ("name", "codec", "options"),
     [
@@ -241,6 +255,29 @@ def test_truncated_film(tmp_path: Path) -> None:
     assert 10 < len(read) < 60
     assert read == times[: len(read)]
     assert film.warnings == [f"cut.mp4: {len(read)} of 60 frames; the rest is damaged or missing"]
+
+
+def test_what_the_decoder_holds_where_reading_fails_comes_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Torn:
+        """A film on a disk that fails after 20 packets."""
+
+        def __init__(self, path: Path) -> None:
+            self.file = open_file(path)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.file, name)
+
+        def demux(self, stream: Any) -> Iterator[Any]:
+            yield from islice(self.file.demux(stream), 20)
+            raise av.InvalidDataError(1, "torn")
+
+    times = [Fraction(n, 25) for n in range(40)]
+    monkeypatch.setattr("beautynet.film.media.open_file", Torn)
+    with Film(make_film(tmp_path / "film.mp4", times)) as film:
+        read = [frame.time for frame in film]
+    assert len(read) == 20
+    assert set(read) < set(times)
+    assert film.warnings == ["film.mp4: 20 of 40 frames; the rest is damaged or missing"]
 
 
 @pytest.mark.parametrize(("name", "count"), [("truncated_faststart.mp4", 17), ("corrupted_packets.mp4", 28)])
@@ -332,6 +369,23 @@ def test_delays_of_less_than_a_millisecond(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(data)
     with Film(tmp_path / "a.png") as film:
         assert [frame.time for frame in film] == [Fraction(n, 1000) for n in range(4)]
+
+
+@pytest.mark.parametrize(("suffix", "shown"), [(".gif", 100), (".webp", 100), (".png", 10)])
+def test_delays_that_browsers_do_not_believe(suffix: str, shown: int, tmp_path: Path) -> None:
+    layers = [Image.new("RGB", (32, 32), (60 * n, 0, 0)) for n in range(4)]
+    layers[0].save(tmp_path / f"a{suffix}", save_all=True, append_images=layers[1:], duration=10)
+    with Film(tmp_path / f"a{suffix}") as film:
+        assert [frame.duration for frame in film] == [Fraction(shown, 1000)] * 4
+    assert film.rate == 1000 / shown
+
+
+def test_a_picture_for_those_who_show_no_animations_is_no_frame(tmp_path: Path) -> None:
+    instead, lime, blue = (Image.new("RGB", (8, 8), colour) for colour in ("red", "lime", "blue"))
+    instead.save(tmp_path / "a.png", save_all=True, default_image=True, append_images=[lime, blue], duration=40)
+    with Film(tmp_path / "a.png") as film:
+        assert [tuple(frame.picture[0, 0]) for frame in film] == [(0, 255, 0), (0, 0, 255)]
+    assert (film.expected, film.warnings) == (2, [])
 
 
 def test_animation_is_shown_on_white(tmp_path: Path) -> None:

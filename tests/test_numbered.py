@@ -277,6 +277,17 @@ def test_pictures_of_a_film_are_counted(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.glob("*.png")) == [f"{number}.png" for number in range(1, 6)]
 
 
+def test_it_is_said_how_many_pictures_of_other_numbers_stay(tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", [Fraction(n, 25) for n in range(5)])
+    written(tmp_path, "%d.png", range(1, 10))
+    with pytest.raises(BeautyError, match=r"%d.png exists, and 4 pictures of other numbers will stay: --force"):
+        video(film, tmp_path / "%d.png", translator=Negative())
+    for number in range(6, 10):
+        (tmp_path / f"{number}.png").unlink()
+    with pytest.raises(BeautyError, match=r"%d.png exists: --force"):
+        video(film, tmp_path / "%d.png", translator=Negative())
+
+
 def test_pictures_go_on_where_they_were_interrupted(tmp_path: Path) -> None:
     shown = written(tmp_path / "frames", "%d.png", range(40))
     out = tmp_path / "out" / "%d.png"
@@ -308,6 +319,8 @@ def test_a_part_that_begins_between_two_pictures_begins_with_the_one_that_is_on(
         ("frames/%d.png", "frames/%04d.png"),
         ("frames/%d.png", "elsewhere/../frames/%04d.png"),
         ("frames/1000.png", "frames/%d.png"),
+        ("frames/%d.png", "frames/%d.PNG"),  # the same to macOS and Windows
+        ("frames/1000.png", "frames/%d.PNG"),
         ("linked/%d.png", "frames/%d.png"),
     ],
 )

@@ -9,9 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from browser import wait
 from PIL import Image
 
 from beautynet.errors import BeautyError
+from beautynet.film import reels
 from beautynet.film.frames import Frame
 from beautynet.film.reels import Camera, Projector, Reel
 from beautynet.film.rendering import writing
@@ -33,10 +35,24 @@ class Broken(Reel):
         raise RuntimeError("out of order")
 
 
+class Hiccup(Reel):
+    def _play(self) -> None:
+        self._complain("gone")
+        self._show(np.zeros((2, 2, 3), np.uint8))
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_whatever_ends_it_is_said() -> None:
     with Broken() as reel, pytest.raises(BeautyError, match="out of order"):
         reel.newest(patience=5)
+
+
+def test_with_the_next_picture_trouble_is_over_and_all_is_told() -> None:
+    told: list[int] = []
+    with Hiccup(lambda: told.append(1)) as reel:
+        reel._thread.join(5)
+        assert reel.newest(1, patience=0) is None
+    assert len(told) == 2
 
 
 def exhaust(reel: Reel) -> None:
@@ -108,6 +124,11 @@ def test_no_camera_is_one_line() -> None:
         Camera("77")
 
 
+def test_nobody_reads_a_cameras_password() -> None:
+    with pytest.raises(BeautyError, match=r"camera rtsp://127\.0\.0\.1:9/door cannot be opened"):
+        Camera("rtsp://user:secret@127.0.0.1:9/door")
+
+
 def test_a_camera_is_opened_by_who_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """MacOS asks for permission in the main thread only."""
     openers, really = [], cv2.VideoCapture
@@ -129,3 +150,17 @@ def test_a_camera_by_address(film: Path) -> None:
         assert found[1].shape == (48, 64, 3)
         with pytest.raises(BeautyError, match="shows nothing any more"):
             exhaust(camera)
+
+
+def test_a_camera_that_went_away_is_shown_again(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reels, "REST", 0.05)
+    away = film.with_name("away.mp4")
+    with Camera(str(film)) as camera:
+        film.rename(away)
+        time.sleep(0.5)  # what is open is played to its end
+        found = camera.newest()
+        assert found
+        with pytest.raises(BeautyError, match="shows nothing any more"):
+            camera.newest(found[0])
+        away.rename(film)
+        wait(lambda: camera.newest()[0] > found[0], 5)  # type: ignore[index]

@@ -1,5 +1,6 @@
 """Films out: what goes into a FilmWriter, in one part or many, comes out of any player."""
 
+import gc
 import os
 from fractions import Fraction
 from itertools import pairwise
@@ -9,10 +10,12 @@ import av
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.datasets import load_sample_image
 from test_media import LAST, UNEVEN, decoded, likeness, make_film, packets, pictures, rotate, write
 
 from beautynet.errors import BeautyError
+from beautynet.film import rendering
 from beautynet.film.frames import Frame
 from beautynet.film.media import Film
 from beautynet.film.rendering import FORMATS, LOSSLESS, Part, film_format, join, writing
@@ -51,6 +54,30 @@ def test_the_last_frame_is_shown_for_its_time(tmp_path: Path, suffix: str, count
         last = [*film][-1]
     assert abs(last.duration - 2) <= Fraction(1, 500)
     assert likeness(last.picture, picture) < 8
+
+
+@pytest.mark.parametrize("suffix", [*FORMATS, LOSSLESS])
+def test_a_place_that_looks_like_numbered_pictures(suffix: str, tmp_path: Path) -> None:
+    written = write(tmp_path / "100%done" / f"film{suffix}")
+    with Film(tmp_path / "100%done" / f"film{suffix}") as film:
+        assert len(list(film)) == len(written)
+
+
+@pytest.mark.parametrize(("suffix", "least"), [(".gif", 20), (".webp", 11)])
+def test_no_frame_is_on_too_shortly_for_browsers(suffix: str, least: int, tmp_path: Path) -> None:
+    """Nor in a burst of a film that is slow on the whole; after it all are in time again."""
+    times = [Fraction(ms, 1000) for ms in (0, 8, 16, 24, 500, 900, 905)]
+    with writing(tmp_path / f"film{suffix}", (160, 96)) as writer:
+        for picture, (time, end) in zip(pictures(6, 160, 96), pairwise(times), strict=True):
+            writer.write(Frame(picture, time, end - time))
+    delays = []
+    with Image.open(tmp_path / f"film{suffix}") as image:
+        for number in range(image.n_frames):
+            image.seek(number)
+            image.load()
+            delays.append(image.info["duration"])
+    assert min(delays) == least
+    assert (len(delays), sum(delays[:4]), sum(delays[:5])) == (6, 500, 900)
 
 
 def test_frames_of_another_size_are_refused(tmp_path: Path) -> None:
@@ -298,6 +325,23 @@ def test_parts_are_one_film(suffix: str, cuts: tuple[int, ...], tmp_path: Path) 
         assert abs(a.time - b.time) <= Fraction(1, 1000)
         assert likeness(a.picture, cv2.resize(b.picture, (160, 96))) < 8
     assert len(decoded(tmp_path / f"film{suffix}")) == 12
+
+
+def test_joining_holds_few_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part of twenty seconds without loss may be larger than memory."""
+    held: list[int] = []
+    take = rendering._Sound.take
+
+    def counted(sound: rendering._Sound, until: Fraction | None) -> None:
+        if not held:
+            held.append(sum(type(each) is av.Packet for each in gc.get_objects()))
+        take(sound, until)
+
+    monkeypatch.setattr(rendering._Sound, "take", counted)
+    source = make_film(tmp_path / "tone.mp4", sound="aac")
+    write(tmp_path / "part.mkv", [Fraction(n, 25) for n in range(20)])
+    join([Part(tmp_path / "part.mkv", Fraction(0), Fraction(1))], tmp_path / "film.mkv", source=source)
+    assert 0 < held[0] < 10
 
 
 @pytest.mark.parametrize("suffix", [".webm", ".gif", ".webp"])

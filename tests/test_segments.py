@@ -45,7 +45,7 @@ def test_what_is_whole_is_found_again(tmp_path: Path) -> None:
         assert (segments.frames, segments.end, len(segments.parts)) == (6, Fraction(6, 25), 2)
         assert segments.memory == {"number": 1}
         segments.write(FRAMES[6:], dict)
-        assert segments.join(None, Fraction(0), cut_short=False) == []
+        assert segments.join(None, Fraction(0), sound_for=None) == []
         segments.forget()
     with Film(target) as film:
         made = list(film)
@@ -65,7 +65,7 @@ def test_a_loop_that_a_kill_kept_from_its_name_begins_anew(tmp_path: Path) -> No
     with opened(target) as segments:
         assert not segments.frames
         segments.write(FRAMES, dict)
-        segments.join(None, Fraction(0), cut_short=False)
+        segments.join(None, Fraction(0), sound_for=None)
     with Film(target) as film:
         assert len(list(film)) == len(FRAMES)
 

@@ -128,6 +128,19 @@ def test_stopped_demo_goes_on(
     assert "resuming" in capsys.readouterr().err
 
 
+def test_demo_stopped_after_its_training_does_not_train_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(showcase, "image", stopped)
+    saved = []
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            showcase.demo(1, tmp_path / "demo", "cpu")
+        saved.append((tmp_path / "demo" / "checkpoint" / "model.safetensors").stat().st_mtime_ns)
+    assert saved[0] == saved[1]
+
+
 def test_page_without_training_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("beautynet.verbs.train.Run._film", lambda _: None)
     text = showcase.demo(1, tmp_path / "demo", "cpu").read_text(encoding="utf-8")

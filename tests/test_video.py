@@ -10,7 +10,9 @@ import sys
 import threading
 from collections.abc import Generator
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
+from time import sleep
 
 import av
 import numpy as np
@@ -43,9 +45,9 @@ from beautynet.verbs.video import Skipped, video, videos
 class Negative:
     """Dreams negatives, and keeps what it was asked."""
 
-    def __init__(self, interrupt_at: int | None = None) -> None:
+    def __init__(self, interrupt_at: int | None = None, by: int = signal.SIGINT) -> None:
         self.calls: list[tuple[int, object]] = []
-        self.interrupt_at = interrupt_at
+        self.interrupt_at, self.by = interrupt_at, by
 
     identity = "negative"
     batch = BATCH
@@ -67,7 +69,7 @@ class Negative:
     def dream(self, frames: np.ndarray, memory: object) -> tuple[np.ndarray, int]:
         self.calls.append((len(frames), memory))
         if len(self.calls) == self.interrupt_at:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(self.by)
         return 255 - frames, len(self.calls)
 
 
@@ -100,6 +102,13 @@ def test_sound_of_a_part_is_that_part(tmp_path: Path) -> None:
     whole = {data: time for time, data in packets(source)}
     assert 40 < len(part) < 50
     assert all(abs(whole[data] - 2 - time) < 0.002 for time, data in part)
+
+
+def test_sound_after_the_last_picture_is_in_a_part_too(tmp_path: Path) -> None:
+    times = [Fraction(n, 25) for n in range(26)]
+    source = make_film(tmp_path / "film.mp4", times, sound="aac", sound_from=Fraction(1))
+    sound = packets(video(source, tmp_path / "part.mp4", end=1.5, translator=Negative()).out)
+    assert sound[-1][0] == pytest.approx(1.5, abs=0.05)
 
 
 @pytest.mark.parametrize("fps", [5, 10.0, 60])
@@ -293,6 +302,11 @@ def test_the_film_itself_is_never_written_to(tmp_path: Path) -> None:
     assert (tmp_path / "new folder" / "dream.webm").exists()
 
 
+def test_a_name_without_a_suffix_is_a_folder(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "film.mp4")
+    assert video(source, tmp_path / "dreams", translator=Negative()).out == tmp_path / "dreams" / "film.beauty.mp4"
+
+
 @pytest.mark.skipif(os.name == "nt", reason="no terminal to be had")
 @pytest.mark.parametrize(("answer", "replaced"), [("n", False), ("y", True)])
 def test_on_a_terminal_it_is_asked(
@@ -391,6 +405,42 @@ def test_interrupted_gif_is_what_it_is(tmp_path: Path) -> None:
     with Film(tmp_path / "film.gif") as made:
         assert len(list(made)) == 2 * BATCH
     assert sorted(path.name for path in tmp_path.iterdir()) == ["film.gif", "film.mp4"]
+
+
+@pytest.mark.parametrize(("suffix", "says"), [(".mp4", "; the same command goes on"), (".gif", "")])
+def test_a_film_that_is_terminated_is_complete_up_to_there(
+    suffix: str, says: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = make_film(tmp_path / "film.mp4", [Fraction(i, 25) for i in range(40)])
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as the command line does
+    try:
+        with pytest.raises(SystemExit, match="143"):
+            video(source, tmp_path / f"a{suffix}", "only", translator=Negative(3, signal.SIGTERM))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert f"has the first {2 * BATCH} frames (0.6 s){says}\n" in capfd.readouterr().err
+    with Film(tmp_path / f"a{suffix}") as made:
+        assert len(list(made)) == 2 * BATCH
+
+
+def test_ctrl_c_pressed_twice_waits_for_what_is_being_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = make_film(tmp_path / "film.mp4", [Fraction(i, 25) for i in range(40)])
+    translator, written = Negative(interrupt_at=3), count(1)
+
+    def slowly(original: np.ndarray, *_: object) -> np.ndarray:
+        if next(written) == BATCH + 1:  # the first of the second batch
+            while len(translator.calls) < 3:
+                sleep(0.01)
+            sleep(0.1)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            sleep(0.3)
+        return original
+
+    monkeypatch.setattr("beautynet.verbs.video.compose", slowly)
+    with pytest.raises(KeyboardInterrupt, match=f"has the first {2 * BATCH} frames"):
+        video(source, layout="only", translator=translator)
+    assert len(decoded(tmp_path / "film.beauty.mp4")) == 2 * BATCH
+    assert video(source, layout="only", translator=Negative()).new == 40 - 2 * BATCH
 
 
 def killed(source: Path, frames: int) -> None:

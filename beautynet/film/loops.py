@@ -70,7 +70,7 @@ def poster(film: Path, out: Path, seconds: Fraction) -> None:
     for number in range(POSTER_CANDIDATES):
         try:
             with Film(film, start=float(seconds * Fraction(number, POSTER_CANDIDATES))) as frames:
-                frame = next(iter(frames))
+                frame, aspect = next(iter(frames)), frames.pixel_aspect
         except BeautyError:  # of some formats it is not known how long the last frame is on
             if not number:
                 raise
@@ -78,7 +78,9 @@ def poster(film: Path, out: Path, seconds: Fraction) -> None:
         if best is None or colourfulness(frame.picture) > colourfulness(best.picture):
             best = frame
     assert best is not None
-    write_picture(out, best.picture, quality=POSTER_QUALITY)
+    height, width = best.picture.shape[:2]
+    square = cv2.resize(best.picture, (max(1, round(width * aspect)), height), interpolation=cv2.INTER_CUBIC)
+    write_picture(out, np.asarray(square, np.uint8), quality=POSTER_QUALITY)
 
 
 def colourfulness(picture: NDArray[np.uint8]) -> float:

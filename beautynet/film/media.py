@@ -24,6 +24,8 @@ from beautynet.film.numbered import Numbered
 USUAL_RATE = Fraction(25)  # frames/s, of films that do not say
 MOST_ANIMATED, LOOKED_AT = 20_000_000_000, 25  # pixels of all frames of an animation; frames that tell its rate
 MOST_RATE = 240  # frames/s; a guess above it was made of times in ms
+MOST_HOURS = 1
+"""One frame may be on for so long where it is shown many times a second: longer, and the film's clock has jumped."""
 SUFFIXES = {
     *(".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv", ".3gp", ".mts", ".m2ts")
 }
@@ -85,7 +87,7 @@ class Film:
         """All frames in order; thereafter `warnings` says what was missing."""
         count, end = 0, Fraction(0)
         frames = chain([self._first], self._frames)
-        for frame in frames if self._fps is None else _resampled(frames, self._fps):
+        for frame in frames if self._fps is None else _resampled(self._unbroken(frames), self._fps):
             yield frame
             count, end = count + 1, frame.time + frame.duration
         sure = self._source.surely_until
@@ -94,6 +96,17 @@ class Film:
         if self._source.damaged or self.start + end < sure:
             of = f" of {self.expected}" if self.expected and count < self.expected else ""
             self.warnings.append(f"{self.path.name}: {count}{of} frames; the rest is damaged or missing")
+
+    def _unbroken(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """The same; a BeautyError where one of them is on for hours."""
+        for frame in frames:
+            hours, begin = float(frame.duration) / 3600, float(self.start + frame.time)
+            if hours > MOST_HOURS:
+                raise BeautyError(
+                    f"{self.path} shows one frame for {hours:.1f} hours, from second {begin:g} on: "
+                    "cut a part out by --start and --end"
+                )
+            yield frame
 
     @property
     def number(self) -> int:
@@ -256,6 +269,7 @@ class _Stream:
                 self.damaged = True
                 continue
             for frame in frames:
+                frame.time_base = self.stream.time_base  # which those that a flush brings may lack
                 if not self.has_pts:
                     # AVI stores no presentation times, and those that libav makes up go backwards where there are B
                     # frames. But frames leave the decoder in the order of their decoding times, a constant delay later.
@@ -285,7 +299,9 @@ class _Pillow:
         self.image = image
         self.still = still
         self.damaged = False
-        self.expected: int | None = 1 if still else getattr(image, "n_frames", 1)
+        # the first picture of some PNGs is for those who cannot show the animation
+        self._first = int(getattr(image, "default_image", False))
+        self.expected: int | None = 1 if still else getattr(image, "n_frames", 1) - self._first
         if (self.expected or 1) * image.width * image.height > MOST_ANIMATED:  # a kilobyte may claim as many
             raise BeautyError("too many frames for their size: make a film of it first, such as MP4")
         if not still and (durations := list(islice(self._durations(), LOOKED_AT))):
@@ -303,15 +319,17 @@ class _Pillow:
 
     def _durations(self) -> Iterator[Fraction]:
         """How long each frame is on, in seconds, while `image` is that frame."""
-        for number in range(self.expected or 0):
+        # browsers take no duration, and up to 10 ms in a GIF or WebP, to mean a tenth of a second
+        least = 0 if self.image.format == "PNG" else 10
+        for number in range(self._first, self._first + (self.expected or 0)):
             try:
                 self.image.seek(number)
                 self.image.load()
             except Exception:  # decoders of broken files raise nearly everything
                 self.damaged = True
                 return
-            # browsers take no duration to mean a tenth of a second
-            yield Fraction(max(1, round(self.image.info.get("duration") or 100)), 1000)
+            ms = self.image.info.get("duration") or 0
+            yield Fraction(max(1, round(ms)) if ms > least else 100, 1000)
 
     def close(self) -> None:
         self.image.close()

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from bisect import bisect
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from fractions import Fraction
 from itertools import pairwise
@@ -97,8 +97,10 @@ def are_meant(path: Path) -> bool:
 
 
 def is_one(path: Path, pattern: Path) -> bool:
-    """Whether a file is one of these pictures, or would be."""
-    return path.parent.resolve() == pattern.parent.resolve() and _number(path.name, pattern) is not None
+    """Whether a file is one of these pictures, or would be: to some systems names that differ in case are the same."""
+    folder, other = path.parent.resolve(), pattern.parent.resolve()
+    together = folder == other or (folder.exists() and other.exists() and folder.samefile(other))
+    return together and _number(path.name, pattern, str.casefold) is not None
 
 
 def overlap(pattern: Path, other: Path) -> bool:
@@ -106,9 +108,9 @@ def overlap(pattern: Path, other: Path) -> bool:
     return any(is_one(picture(other, number), pattern) for number in _numbered(pattern))
 
 
-def are_there(pattern: Path) -> bool:
-    """Whether any of these pictures is."""
-    return bool(_numbered(pattern))
+def there(pattern: Path) -> list[int]:
+    """The numbers of the pictures that there are."""
+    return list(_numbered(pattern))
 
 
 def write(frames: Iterable[Frame], pattern: Path, first: int, rate: Fraction | None) -> None:
@@ -173,12 +175,12 @@ def _numbered(pattern: Path) -> dict[int, Path]:
     return {number: pattern.parent / name for number, name in found if number is not None}
 
 
-def _number(name: str, pattern: Path) -> int | None:
-    """The number of a picture of this name; None if it is named otherwise."""
+def _number(name: str, pattern: Path, spelt: Callable[[str], str] = str) -> int | None:
+    """The number of a picture of this name; None if it is named otherwise, where names are compared as `spelt`."""
     place = _PLACE.search(pattern.name)
     if place is None:
         return None
     digits = name[place.start() : len(name) - len(pattern.name) + place.end()]
     if not (digits.isascii() and digits.isdecimal()):
         return None
-    return int(digits) if name == picture(pattern, int(digits)).name else None
+    return int(digits) if spelt(name) == spelt(picture(pattern, int(digits)).name) else None

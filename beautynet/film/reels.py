@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -17,12 +20,15 @@ from beautynet.film.media import Film
 
 PATIENCE = 10.0
 """Seconds that a camera may take for its first picture."""
+REST = 2.0
+"""Seconds after which a camera that shows nothing any more is tried again."""
 
 
 class Reel(ABC):
     """What is to be seen just now; a thread of its own keeps up with it. Used as a context, or closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[], object] = lambda: None) -> None:
+        self._tell = tell
         self._news = threading.Condition()
         self._number = 0
         self._picture: NDArray[np.uint8] | None = None
@@ -34,7 +40,8 @@ class Reel(ABC):
     def newest(self, after: int = 0, patience: float = 0.5) -> tuple[int, NDArray[np.uint8]] | None:
         """The newest picture, uint8 RGB (H, W, 3), and its number, if it is over `after`; waits a little for one.
 
-        BeautyError if there will be no more.
+        BeautyError if there will be no more, or none until its trouble is over. Whenever there is either, `tell` is
+        called, in the reel's own thread.
         """
         with self._news:
             self._news.wait_for(lambda: self._number > after or self._trouble is not None, patience)
@@ -59,21 +66,23 @@ class Reel(ABC):
 
     def _show(self, picture: NDArray[np.uint8]) -> None:
         with self._news:
-            self._number, self._picture = self._number + 1, picture
+            self._number, self._picture, self._trouble = self._number + 1, picture, None
             self._news.notify_all()
+        self._tell()
 
-    def _end(self, trouble: str) -> None:
+    def _complain(self, trouble: str) -> None:
         with self._news:
             self._trouble = trouble
             self._news.notify_all()
+        self._tell()
 
     def _run(self) -> None:
         try:
             self._play()
         except BeautyError as error:
-            self._end(str(error))
+            self._complain(str(error))
         except BaseException as error:  # our own mistake: who waits for pictures has to hear of it, too
-            self._end(str(error) or type(error).__name__)
+            self._complain(str(error) or type(error).__name__)
             raise
 
     @abstractmethod
@@ -82,16 +91,20 @@ class Reel(ABC):
 
 
 class Camera(Reel):
-    """A camera of this machine, by number, or one in the network, by address (rtsp://…)."""
+    """A camera of this machine, by number, or one in the network, by address (rtsp://…).
 
-    def __init__(self, camera: str) -> None:
+    One that goes away later is waited for: it may come back, as after Wi-Fi was lost.
+    """
+
+    def __init__(self, camera: str, tell: Callable[[], object] = lambda: None) -> None:
         self._camera = camera
+        self._name = re.sub("//[^/]*@", "//", camera)  # an address may have a password in it, and visitors read this
         # one of this machine here: macOS asks for permission in the main thread only
         self._device = self._opened() if camera.isdecimal() else None
-        super().__init__()
+        super().__init__(tell)
         try:
             if self.newest(patience=PATIENCE) is None:
-                raise BeautyError(f"camera {camera} shows nothing: is another program using it?")
+                raise BeautyError(f"camera {self._name} shows nothing: is another program using it?")
         except BeautyError:
             self.close()
             raise
@@ -104,17 +117,23 @@ class Camera(Reel):
             if device.isOpened():
                 return device
         raise BeautyError(
-            f"camera {camera} cannot be opened: is it plugged in, is 0 the first one, and may this program use it?"
+            f"camera {self._name} cannot be opened: is it plugged in, is 0 the first one, and may this program use it?"
         )
 
     def _play(self) -> None:
-        device = self._device or self._opened()
+        self._watch(self._device or self._opened())
+        while not self._closed.wait(REST):
+            with suppress(BeautyError):  # not yet
+                self._watch(self._opened())
+
+    def _watch(self, device: cv2.VideoCapture) -> None:
+        """Show what it sees, as long as it sees anything."""
         try:
             device.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest, not what waited
             while not self._closed.is_set():
                 there, picture = device.read()
                 if not there:
-                    return self._end(f"camera {self._camera} shows nothing any more: plug it in and start again")
+                    return self._complain(f"camera {self._name} shows nothing any more: plug it in again")
                 self._show(np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8))
         finally:
             device.release()
@@ -123,10 +142,10 @@ class Camera(Reel):
 class Projector(Reel):
     """A film or picture file, in real time: what comes too late is not shown. Raises BeautyError if it is neither."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tell: Callable[[], object] = lambda: None) -> None:
         Film(path).close()
         self._path = path
-        super().__init__()
+        super().__init__(tell)
 
     def _play(self) -> None:
         while not self._closed.is_set():

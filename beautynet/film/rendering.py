@@ -37,11 +37,12 @@ decoded last, too: by what comes last there, MP4 tells when the film ends."""
 class Format:
     """How films are written under one suffix."""
 
+    container: str  # by libav's name: a .webp with a %d in its path it would take for numbered pictures
     codec: str
     pixels: str  # libav's pixel format
     tick: Fraction  # seconds, the unit of times
     options: dict[str, str]  # of the codec
-    container: dict[str, str] = field(default_factory=dict)  # options of the container
+    container_options: dict[str, str] = field(default_factory=dict)
     copied: tuple[str, ...] = ()  # codecs of sound that are taken over as they are
     sound: str | None = None  # the codec for all others; None for silent formats
     edits: bool = False  # it says that sound begins before what is heard of it: a decoder's lead-in, what was cut off
@@ -50,6 +51,7 @@ class Format:
 
 
 _MP4 = Format(
+    "mp4",
     "libx264",
     "yuv420p",
     Fraction(1, 90_000),
@@ -64,17 +66,19 @@ _MP4 = Format(
 _ALSO_COPIED = (*_MP4.copied, "pcm_s16le", "pcm_s24le")
 FORMATS = {
     ".mp4": _MP4,
-    ".mov": replace(_MP4, copied=_ALSO_COPIED),
+    ".mov": replace(_MP4, container="mov", copied=_ALSO_COPIED),
     ".mkv": replace(
         _MP4,
+        container="matroska",
         tick=Fraction(1, 1000),
         # Matroska does not say when a frame is to be decoded, so none may wait for a later one
         options=_MP4.options | {"x264-params": "subme=1:bframes=0"},
-        container={},
+        container_options={},
         copied=(*_ALSO_COPIED, "opus", "vorbis", "flac"),
         edits=False,
     ),
     ".webm": Format(
+        "webm",
         "libvpx-vp9",
         "yuv420p",
         Fraction(1, 1000),
@@ -82,16 +86,22 @@ FORMATS = {
         copied=("opus", "vorbis"),
         sound="libopus",
     ),
-    # browsers take one hundredth of a second, or none, to mean a tenth
-    ".gif": Format("gif", "pal8", Fraction(1, 100), {}, {"loop": "0"}, most_fps=50),
+    # browsers take up to one hundredth of a second, in both of these, to mean a tenth
+    ".gif": Format("gif", "gif", "pal8", Fraction(1, 100), {}, {"loop": "0"}, most_fps=50),
     # one still WebP per frame: the encoder of whole animations merges like frames and invents the last one's duration
-    ".webp": Format("libwebp", "bgra", Fraction(1, 1000), {"quality": "85"}, {"loop": "0"}),
+    ".webp": Format("webp", "libwebp", "bgra", Fraction(1, 1000), {"quality": "85"}, {"loop": "0"}, most_fps=90),
 }
 
 LOSSLESS = ".nut"
 """The suffix of films of which something else is made: libav's own, nothing is lost, half as quick again as FFV1."""
 _LOSSLESS = replace(
-    _MP4, codec="libx264rgb", pixels="rgb24", options={"qp": "0", "preset": "ultrafast"}, container={}, square=True
+    _MP4,
+    container="nut",
+    codec="libx264rgb",
+    pixels="rgb24",
+    options={"qp": "0", "preset": "ultrafast"},
+    container_options={},
+    square=True,
 )
 
 
@@ -114,12 +124,14 @@ class FilmWriter:
         self._path, self._given = path, size
         self._format = film_format(path)
         self._begin = round(begin / self._format.tick)
-        self._last_tick = -1
+        # ticks that a frame is on at least, also in a burst of a film that is slow on the whole
+        self._least = int(1 / (self._format.tick * self._format.most_fps)) if self._format.most_fps else 1
+        self._last_tick = -self._least
         self._durations: dict[int, int] = {}  # of the frames inside the encoder, by presentation time, in ticks
         self._last_packet = b""
         self._ahead: deque[Any] = deque()
         self._begun = False  # whether the encoder has had the first frame, which it makes a whole one
-        self._file = av.open(str(path.absolute()), "w", container_options=self._format.container)
+        self._file = _opened(path, self._format)
         if self._format.square:
             size, pixel_aspect = (max(1, round(size[0] * pixel_aspect)), size[1]), Fraction(1)
         self._size = width, height = size
@@ -142,8 +154,8 @@ class FilmWriter:
         height, width = picture.shape[:2]
         if (width, height) != self._given:
             raise BeautyError(f"a frame of {width}×{height} in a film of {self._given[0]}×{self._given[1]}")
-        tick = max(round(frame.time / self._format.tick) - self._begin, self._last_tick + 1)
-        self._durations[tick] = max(1, round(frame.duration / self._format.tick))
+        tick = max(round(frame.time / self._format.tick) - self._begin, self._last_tick + self._least)
+        self._durations[tick] = max(self._least, round(frame.duration / self._format.tick))
         self._last_tick = tick
         if self._given != self._size:  # pixels become square
             picture = cv2.resize(picture, self._size, interpolation=cv2.INTER_CUBIC)
@@ -192,6 +204,11 @@ class FilmWriter:
                 if self._palette:
                     self._last_packet = bytes(packet)
                 self._file.mux(packet)
+
+
+def _opened(path: Path, written: Format) -> Any:
+    """A film file to write to."""
+    return av.open(str(path.absolute()), "w", format=written.container, container_options=written.container_options)
 
 
 @contextmanager
@@ -244,16 +261,16 @@ def join(
     *,
     source: Path | None = None,
     sound_from: Fraction = Fraction(0),
-    cut_short: bool = False,
+    sound_for: Fraction | None = None,
 ) -> list[str]:
     """Make one film of parts that follow each other, not encoded anew; the result is what could not be kept.
 
-    Of the film `source` the title and all sound are taken along, the latter from second `sound_from` on, to its end or,
-    if `cut_short`, to that of the frames: untouched where the format takes it, else encoded anew, else not at all.
+    Of the film `source` the title and all sound are taken along, the latter from second `sound_from` on, for
+    `sound_for` seconds or to its end: untouched where the format takes it, else encoded anew, else not at all.
     Formats without sound take one part only.
     """
     written = film_format(path)
-    besides, lost = _besides(source, sound_from, parts[-1].end if cut_short else None)
+    besides, lost = _besides(source, sound_from, sound_for)
     with atomic(path) as temporary, _explained(path):
         if not written.sound:
             if besides.sounds:
@@ -305,7 +322,7 @@ def _joined(
     """See `join`; sound in the codecs `copied` is taken over as it is."""
     lost: list[str] = []
     with ExitStack() as opened:
-        file = opened.enter_context(av.open(str(path.absolute()), "w", container_options=written.container))
+        file = opened.enter_context(_opened(path, written))
         if besides.title:
             file.metadata["title"] = besides.title
         first = opened.enter_context(open_file(parts[0].path)).streams.video[0]
@@ -320,24 +337,28 @@ def _joined(
         last = -(1 << 62)
         for part in parts:
             shift, end = round(part.begin / written.tick), round(part.end / written.tick)
-            with open_file(part.path) as source:
-                packets = [packet for packet in source.demux(source.streams.video[0]) if packet.size]
-                appear = [*sorted(packet.pts + shift for packet in packets), end]
-                until = dict(pairwise(appear))
-                for packet in packets:
-                    packet.stream = stream
-                    packet.pts += shift
-                    # Each part's decoder wants a head start, which the end of the part before it may take away. Where a
-                    # format does not say when to decode a frame, none waits for a later one.
-                    packet.dts = last = max(packet.pts if packet.dts is None else packet.dts + shift, last + 1)
-                    packet.duration = until[packet.pts] - packet.pts
-                    file.mux(packet)
-                    for sound in heard:
-                        sound.take(until=last * written.tick)
+            appear = [*sorted(packet.pts + shift for packet in _packets(part.path)), end]
+            until = dict(pairwise(appear))
+            for packet in _packets(part.path):  # read twice: all of a part without loss may not fit into memory
+                packet.stream = stream
+                packet.pts += shift
+                # Each part's decoder wants a head start, which the end of the part before it may take away. Where a
+                # format does not say when to decode a frame, none waits for a later one.
+                packet.dts = last = max(packet.pts if packet.dts is None else packet.dts + shift, last + 1)
+                packet.duration = until[packet.pts] - packet.pts
+                file.mux(packet)
+                for sound in heard:
+                    sound.take(until=last * written.tick)
         for sound in heard:
             sound.take(until=besides.end)
             lost += sound.warnings
     return lost
+
+
+def _packets(path: Path) -> Iterator[Any]:
+    """The encoded frames of a film, in the order of decoding."""
+    with open_file(path) as file:
+        yield from (packet for packet in file.demux(file.streams.video[0]) if packet.size)
 
 
 class _Sound:

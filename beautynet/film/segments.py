@@ -140,10 +140,10 @@ class Segments:
         self._file.close()
         self.parts.append(Part(self._film(number), self._begin, self.end))
 
-    def join(self, source: Path | None, sound_from: Fraction, *, cut_short: bool) -> list[str]:
+    def join(self, source: Path | None, sound_from: Fraction, *, sound_for: Fraction | None) -> list[str]:
         """Make the film of what there is, see `rendering.join`."""
         self.close_segment()
-        return join(self.parts, self.target, source=source, sound_from=sound_from, cut_short=cut_short)
+        return join(self.parts, self.target, source=source, sound_from=sound_from, sound_for=sound_for)
 
     def forget(self) -> None:
         """Remove the segments: the film is complete, or there is none."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from beautynet import files
 from beautynet.config import STEADY
-from beautynet.console import console, progress
+from beautynet.console import console, progress, status
 from beautynet.errors import BeautyError, UsageError
 from beautynet.files import PICTURES, Paths, dreams_of, listed, named
 from beautynet.film import loops, numbered
@@ -40,6 +40,8 @@ NETWORK = ("checkpoint", "device", "size", "abstraction", "colors", "steady")
 """Arguments of `video` that say which network, and how it works."""
 
 Pictures = NDArray[np.uint8]
+Stopping = KeyboardInterrupt | SystemExit
+"""What is raised on Ctrl-C, and on SIGTERM by the command line."""
 
 
 class Dreamer(Protocol):
@@ -101,17 +103,20 @@ def video(
 ) -> VideoSummary:
     """Dream a film: the same frames at the same times with the same sound, in panels of the film's own size.
 
-    `out` is a name (its suffix chooses the format, see `rendering.FORMATS`), a folder, or None for `film.beauty.mp4`
-    beside the film. `steady` (0..1) is how much a dream leans on the one before it: at 0 only what the network is shown
-    does, and it flickers. `start` and `end` (seconds) dream a part of the film, `fps` that many frames of each second.
-    A `source` such as frames/%04d.png is a film of numbered pictures, `fps` of them a second, 25 if that is None. An
-    `out` such as dreams/%04d.png makes such pictures, with the numbers of the film's if that is of such. `loop` makes a
-    GIF or WebP of at most so many MB of it, `poster` a JPEG of its most colourful moment, beside it or under that name.
+    `out` is a name (its suffix chooses the format, see `rendering.FORMATS`), a folder (what has no suffix is one), or
+    None for `film.beauty.mp4` beside the film. `steady` (0..1) is how much a dream leans on the one before it: at 0
+    only what the network is shown does, and it flickers. `start` and `end` (seconds) dream a part of the film, `fps`
+    that many frames of each second. A `source` such as frames/%04d.png is a film of numbered pictures, `fps` of them a
+    second, 25 if that is None. An `out` such as dreams/%04d.png makes such pictures, with the numbers of the film's if
+    that is of such. `loop` makes a GIF or WebP of at most so many MB of it, `poster` a JPEG of its most colourful
+    moment, beside it or under that name.
+
     What is there already, a film or what is rendered of another one, is replaced if `force` says so, True or a function
     of a sentence that says what it is. A loaded `translator` replaces what chooses and sets one.
 
-    What was rendered when a run ends early is kept, and the same call goes on there. On Ctrl-C the film is completed
-    with the frames so far, too (loops and pictures are not), and KeyboardInterrupt raised with a sentence that says so.
+    What was rendered when a run ends early is kept, and the same call goes on there. On Ctrl-C, and on a SystemExit,
+    which the command line makes of SIGTERM, the film is completed with the frames so far, too (loops and pictures are
+    not), and that is said: by the KeyboardInterrupt which is raised, or before the SystemExit is.
     """
     source = Path(source)
     target = _target(source, None if out is None else Path(out), loop)
@@ -142,7 +147,7 @@ def video(
         still = _poster_of(target) if poster is True else Path(poster) if poster else None
         if still and still.suffix.lower() not in (".jpg", ".jpeg"):
             raise UsageError(f"a poster named {still.name} will not do: it is a .jpg")
-        _may_replace(source, target, film_target, still, settings, force)
+        _may_replace(film, target, film_target, still, settings, force)
         if direct:
             _warn_if_large(film, layout)
         began = time.perf_counter()
@@ -150,24 +155,24 @@ def video(
             film_target, settings, composed_size(film.size, layout), rate=film.rate, pixel_aspect=film.pixel_aspect
         ) as segments:
             already = segments.frames
-            interrupted = _render(film, translator, layout, segments)
-            if interrupted and not segments.frames:
-                raise KeyboardInterrupt
+            stop = _render(film, translator, layout, segments)
+            if stop and not segments.frames:
+                raise stop
             lost = slowed
-            if direct or not interrupted:
-                with console.status("putting it together"):
+            if direct or not stop:
+                with status("putting it together"):
                     lost += segments.join(
                         source if direct and not pictures else None,
                         film.start,
-                        cut_short=interrupted or end is not None,
+                        sound_for=segments.end if stop else film.end and film.end - film.start,
                     )
-            if interrupted:
+            if stop:
                 segments.close_segment()
-                raise _stopped(segments, f"{target} has" if direct else "there are")
+                raise _stopped(stop, segments, f"{target} has" if direct else "there are")
             try:
                 if loop is not None:
                     files.clear_leftover(target)
-                    with console.status("searching for the size"):
+                    with status("searching for the size"):
                         loops.loop(film_target, target, loop * 1e6)
                 elif as_pictures:
                     with Film(film_target) as frames:
@@ -182,13 +187,17 @@ def video(
         return VideoSummary(target, segments.frames, segments.frames - already, seconds, (*film.warnings, *lost))
 
 
-def _stopped(segments: Segments, has: str) -> KeyboardInterrupt:
-    """What is said of a render that was stopped; one that cannot be gone on with is forgotten."""
+def _stopped(stop: Stopping, segments: Segments, has: str) -> Stopping:
+    """What is raised where a render was stopped, and says so; one that cannot be gone on with is forgotten."""
     said = f"stopped: {has} the first {segments.frames} frames ({float(segments.end):.1f} s)"
-    if not segments.many:
+    if segments.many:
+        said += "; the same command goes on"
+    else:
         segments.forget()
+    if isinstance(stop, KeyboardInterrupt):
         return KeyboardInterrupt(said)
-    return KeyboardInterrupt(f"{said}; the same command goes on")
+    _say(said)
+    return stop
 
 
 class Skipped(NamedTuple):
@@ -303,7 +312,7 @@ def _say(what: str) -> None:
 
 
 def _may_replace(
-    source: Path,
+    film: Film,
     target: Path,
     film_target: Path,
     still: Path | None,
@@ -312,17 +321,26 @@ def _may_replace(
 ) -> None:
     """BeautyError if something is there that is no beginning of this very film, and shall stay, as its source shall."""
     for each in filter(None, (target, still)):
-        if _is_of(each, source):
-            raise BeautyError(f"{each} would take the place of {source}: choose another name for the dream")
-    there = numbered.are_there(target) if numbered.are_meant(target) else target.exists()
+        if _is_of(each, film.path):
+            raise BeautyError(f"{each} would take the place of {film.path}: choose another name for the dream")
     if rendered := others(film_target, settings):
         _ask(f"{target} is begun already, {rendered}", force)
-    elif there and not is_resumable(film_target, settings):
-        _ask(f"{target} exists", force)
+    elif (there := _there(target, film)) and not is_resumable(film_target, settings):
+        _ask(there, force)
     if still and still.exists():
         _ask(f"{still} exists", force)
     if rendered:
         _say(f"{target} is begun anew, instead of {rendered}")
+
+
+def _there(target: Path, film: Film) -> str:
+    """That there is something in the place of the dream already, in words; empty if there is nothing."""
+    if not numbered.are_meant(target):
+        return f"{target} exists" if target.exists() else ""
+    numbers = numbered.there(target)
+    left = sum(not 0 <= number - film.number < (film.expected or math.inf) for number in numbers)
+    stay = f", and {left} picture{'s' * (left > 1)} of other numbers will stay" if left else ""
+    return f"{target} exists{stay}" if numbers else ""
 
 
 def _is_of(out: Path, source: Path) -> bool:
@@ -358,7 +376,7 @@ def _titled(source: Path) -> Path:
 
 def _target(source: Path, out: Path | None, loop: float | None) -> Path:
     """Where the dream goes; a BeautyError if that is no film's name."""
-    if out is None or out.is_dir():
+    if out is None or out.is_dir() or not out.suffix:
         (out,) = dreams_of([(_titled(source), Path())], out, partial(_suffix, loop=loop))
     if out.suffix.lower() == LOSSLESS:  # which is for what becomes pictures
         raise BeautyError(f"cannot write a film named {out.name}: end it in {', '.join(FORMATS)}")
@@ -369,8 +387,8 @@ def _target(source: Path, out: Path | None, loop: float | None) -> Path:
     return out
 
 
-def _render(film: Film, translator: Dreamer, layout: str, segments: Segments) -> bool:
-    """Dream every frame that is not there yet; True if Ctrl-C came between.
+def _render(film: Film, translator: Dreamer, layout: str, segments: Segments) -> Stopping | None:
+    """Dream every frame that is not there yet; the result is what came between, as Ctrl-C does.
 
     Dreaming and writing overlap, one batch ahead of the other, in threads: Ctrl-C reaches the calling one, and leaving
     the block waits for the others, so that whatever happens what is written ends between two frames.
@@ -396,13 +414,25 @@ def _render(film: Film, translator: Dreamer, layout: str, segments: Segments) ->
             bar.update(task, completed=segments.frames)
 
         memory = translator.unpack(segments.memory) if already else None
-        try:
-            with closing(translator.dreams(new(), memory)) as dreamt, ThreadPoolExecutor(1) as writing:
-                written = writing.submit(lambda: None)
-                for each in dreamt:
+        with ThreadPoolExecutor(1) as writing:
+            try:
+                with closing(translator.dreams(new(), memory)) as dreamt:
+                    written = writing.submit(lambda: None)
+                    for each in dreamt:
+                        written.result()
+                        written = writing.submit(write, *each)
                     written.result()
-                    written = writing.submit(write, *each)
-                written.result()
-        except KeyboardInterrupt:
-            return True
-        return False
+            except (KeyboardInterrupt, SystemExit) as stop:
+                _finish(writing)
+                return stop
+        return None
+
+
+def _finish(thread: Executor) -> None:
+    """Wait until a thread has done what it was given, however often Ctrl-C is pressed meanwhile."""
+    while True:
+        try:
+            wait([thread.submit(lambda: None)])
+        except (KeyboardInterrupt, SystemExit):
+            continue
+        return
