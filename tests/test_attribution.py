@@ -32,3 +32,12 @@ def test_words_from_the_web_stay_words(tmp_path: Path) -> None:
 def test_a_folder_of_ones_own_is_not_told(tmp_path: Path) -> None:
     (line,) = page(tmp_path, record(1, source="folder", url="file:///home/zoe/secret/rose.jpg"))
     assert "secret" not in line
+
+
+def test_addresses_end_where_they_end(tmp_path: Path) -> None:
+    (line,) = page(tmp_path, record(1, attribution="x", page="https://example.org/a\\)b\tc"))
+    assert "[x](https://example.org/a%5C%29b%09c)" in line
+
+
+def test_what_a_row_does_not_say_is_left_out(tmp_path: Path) -> None:
+    assert len(page(tmp_path, record(1, source=None, page=None), record(2, file=None))) == 1

@@ -97,6 +97,15 @@ def test_one_example_of_each_will_do() -> None:
     assert (features @ head.weight.T + head.bias).argmax(1).tolist() == [0, 1, 2]
 
 
+def test_a_few_pictures_with_one_in_common() -> None:
+    """Their folds may have nothing of a label to train on."""
+    features, _ = clouds(4, apart=3)
+    head = classifier.fit(features, 6, np.eye(2, dtype=bool)[[0, 0, 1, 1]], "ab", [0, 1, 2, 1])
+    assert np.isfinite(head.weight).all()
+    assert head.unseen is not None
+    assert np.isfinite(head.unseen.probabilities).all()
+
+
 def test_several_labels() -> None:
     random = np.random.default_rng(0)
     truth = random.random((80, 2)) < 0.5

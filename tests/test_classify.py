@@ -153,7 +153,7 @@ def test_what_does_worse_on_validation_pictures_is_undone(
 
     losses = iter([2.0, 1.0] if better else [1.0, 2.0])  # without it, and with it
     monkeypatch.setattr(tuning, "finetune", tuned)
-    monkeypatch.setattr(classifier, "loss", lambda *_: next(losses))
+    monkeypatch.setattr(classifier, "tempered", lambda *_: (1.0, next(losses)))
     summary = classify_train(data, labels=table, name=str(tmp_path / "model"), finetune=True)
     assert summary.tuned == better
     assert late

@@ -134,6 +134,13 @@ def test_a_classifier_with_a_label_that_is_wanted(dataset: Path, tmp_path: Path)
         Judge.load(made or "", ("roses",))
 
 
+def test_a_dataset_that_is_being_filled_is_refused_before_the_work(dataset: Path, tmp_path: Path) -> None:
+    crops("china.jpg", tmp_path / "unlike", range(4, 15))
+    with Manifest(dataset), pytest.raises(BeautyError, match="another run is filling"):
+        curate(dataset, unlike=tmp_path / "unlike")
+    assert not (dataset / judge.FEATURES).exists()
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

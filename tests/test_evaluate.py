@@ -242,3 +242,24 @@ def test_what_cannot_be_measured_is_one_line(
     with pytest.raises(BeautyError, match="too few photos to hold out"):
         evaluate(own, data=photos)
     assert not (own / "report").exists()
+
+
+def test_one_picture_is_too_few(own: Path, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "everyday").mkdir()
+    Image.effect_noise((90, 100), 40).save(tmp_path / "everyday" / "0.png")
+    with pytest.raises(BeautyError, match=r"0\.png alone cannot be measured"):
+        evaluate(own, data=photos, everyday=tmp_path / "everyday")
+    _, held_out = Dataset.open(photos).split()
+    for path in held_out[1:]:
+        path.write_bytes(b"damaged")
+    with pytest.raises(BeautyError, match=f"{held_out[0].name} alone cannot be measured"):
+        evaluate(own, data=photos)
+    assert not (own / "report").exists()
+
+
+def test_copies_of_one_picture(own: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (photos / "01.jpg").write_bytes((photos / "00.jpg").read_bytes())
+    monkeypatch.setattr(Dataset, "split", lambda self: (list(self.photos[2:]), list(self.photos[:2])))
+    report = evaluate(own, data=photos)
+    assert list(report["diversity"].values.values()) == pytest.approx([1] * 4, abs=0.1)
+    assert not any("nearly alike" in finding for finding in report.facts["findings"])

@@ -119,6 +119,13 @@ def test_a_folder_is_no_file(checkpoint: Path, tmp_path: Path, monkeypatch: pyte
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dream.safetensors", "mine.txt"]
 
 
+def test_a_checkpoint_where_one_is(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "flowers").mkdir()
+    (tmp_path / "flowers" / checkpoint.name).write_bytes(checkpoint.read_bytes())
+    monkeypatch.chdir(tmp_path / "flowers")
+    assert export(checkpoint.name, format="safetensors").out == Path("flowers.safetensors")
+
+
 def test_an_export_that_differs_is_not_delivered(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

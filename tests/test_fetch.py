@@ -47,6 +47,21 @@ def test_fetch_returns_the_body_through_redirects() -> None:
         assert agent.startswith("beautynet/")
 
 
+def test_redirects_to_names_in_plain_utf8() -> None:
+    with Web() as web, Fetcher(QUICK) as fetcher:
+        web.routes["/to"] = status(302, Location="/花 ç.jpg".encode().decode("latin-1"))  # as headers are written
+        web.routes["/%E8%8A%B1%20%C3%A7.jpg"] = body(DATA)
+        assert fetcher.fetch(f"{web.url}/to") == DATA
+
+
+def test_hosts_are_forgotten() -> None:
+    with Web() as web, Fetcher(QUICK) as fetcher:
+        web.routes["/photo"] = body(DATA)
+        assert fetcher.fetch(f"{web.url}/photo") == DATA
+        assert not fetcher._next_start
+        assert not fetcher._inside
+
+
 @pytest.mark.parametrize(
     "address",
     [
@@ -373,6 +388,24 @@ def test_certificates_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
                 assert not web.log
 
 
+def test_what_the_system_trusts_is_trusted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Schools and companies that look into all that passes add their own authority there."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    for name in ("127.0.0.1", "example.org"):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(name).configure_cert(context)
+        with Web(tls=context) as web, Fetcher(replace(QUICK, attempts=1)) as fetcher:
+            web.routes["/photo"] = body(DATA)
+            if name == "127.0.0.1":
+                assert fetcher.fetch(f"{web.url}/photo") == DATA
+            else:
+                why = reason(fetcher, f"{web.url}/photo")
+                assert why == "no trusted TLS certificate"
+                assert is_transient(why)  # the clock may be wrong, or a hotel's page in the way
+
+
 def test_a_host_of_many_addresses_has_time_for_its_handshake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
@@ -404,6 +437,69 @@ def test_a_proxy_is_used_and_private_numbers_still_refused(monkeypatch: pytest.M
             assert len(proxy.log) == 2
         monkeypatch.undo()
         fetch._proxies.cache_clear()
+
+
+# Where there is no network
+
+
+OUTSIDE = replace(QUICK, attempts=2, private_addresses=False, away_seconds=30)
+
+
+@pytest.fixture
+def away(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """While it is set, nobody can be found; photos.example is on this machine, and gone.example nowhere."""
+    gone, resolve = threading.Event(), socket.getaddrinfo
+
+    def resolved(host: str, *rest: object, **more: object) -> list[object]:
+        if gone.is_set() or host == "gone.example":
+            raise socket.gaierror("no network")
+        return list(resolve("127.0.0.1" if host == "photos.example" else host, *rest, **more))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+    monkeypatch.setattr(fetch, "_check_ip", lambda *_: None)
+    return gone
+
+
+def photo_on(web: Web) -> str:
+    web.routes["/photo"] = body(DATA)
+    return f"http://photos.example:{web.url.rpartition(':')[2]}/photo"
+
+
+def test_a_network_that_is_gone_is_waited_for(away: threading.Event) -> None:
+    with Web() as web, Fetcher(OUTSIDE) as fetcher:
+        url = photo_on(web)
+        start = time.monotonic()
+        away.set()
+        assert reason(fetcher, url) == "cannot connect"  # there has been none
+        away.clear()
+        assert fetcher.fetch(url) == DATA
+        assert reason(fetcher, "http://gone.example/") == "cannot connect"  # but others can be reached
+        assert time.monotonic() - start < 2
+        away.set()
+        threading.Timer(0.3, away.clear).start()
+        assert fetcher.fetch(url) == DATA
+
+
+def test_but_not_for_ever(away: threading.Event) -> None:
+    with Web() as web, Fetcher(replace(OUTSIDE, away_seconds=0.4)) as fetcher:
+        url = photo_on(web)
+        assert fetcher.fetch(url) == DATA
+        away.set()
+        for least, most in ((0.4, 2), (0, 0.3)):  # once
+            start = time.monotonic()
+            assert reason(fetcher, url) == "cannot connect"
+            assert least <= time.monotonic() - start < most
+
+
+def test_stop_ends_waiting_for_the_network(away: threading.Event) -> None:
+    with Web() as web, Fetcher(OUTSIDE) as fetcher:
+        url = photo_on(web)
+        assert fetcher.fetch(url) == DATA
+        away.set()
+        threading.Timer(0.2, fetcher.stop).start()
+        start = time.monotonic()
+        assert reason(fetcher, url).startswith("cut short")
+        assert time.monotonic() - start < 2
 
 
 # Manners

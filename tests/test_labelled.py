@@ -1,5 +1,6 @@
 """Labelled pictures: what is read, what is left out and why, and a split that keeps to its rules."""
 
+import unicodedata
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -126,6 +127,22 @@ def test_a_hostile_zip_writes_nothing_and_says_why(tmp_path: Path, monkeypatch: 
     assert isinstance(damaged["a/1.jpg"], Unreadable)
 
 
+def test_zips_of_other_programs(tmp_path: Path) -> None:
+    pictures = [write(tmp_path / "set" / f"{number}.jpg", number).read_bytes() for number in range(2)]
+    for separator, before in (("/", "./"), ("\\", ""), ("\\", ".\\all of it\\")):
+        with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+            for label, picture in zip(("monet", "renoir"), pictures, strict=True):
+                archive.writestr(f"{before}{label}{separator}1.jpg", picture)
+            archive.writestr("..\\..\\etc\\passwd.jpg", pictures[0])
+            archive.writestr("\\root\\2.jpg", pictures[0])
+        data = Labelled.read(tmp_path / "set.zip")
+        assert [(example.labels, source) for example, source in data.sources()] == [
+            (("monet",), pictures[0]),
+            (("renoir",), pictures[1]),
+        ]
+        assert {reason for _, reason in data.skipped} == {"a path that leads out of the archive"}
+
+
 def test_a_table(tmp_path: Path) -> None:
     for number in range(4):
         write(tmp_path / f"{number}.jpg")
@@ -158,6 +175,16 @@ def test_a_table_beside_its_folder_and_with_open_rows(tmp_path: Path) -> None:
     write(tmp_path / "photos" / "a.jpg")
     (tmp_path / "l.csv").write_text("path;label\na.jpg;sea;sky;sea\n")
     assert of(Labelled.read(tmp_path / "photos", tmp_path / "l.csv")) == {"a.jpg": ("sea", "sky")}
+
+
+def test_a_table_from_windows(tmp_path: Path) -> None:
+    write(tmp_path / "été" / "1.jpg")
+    for form in ("NFC", "NFD"):
+        name = unicodedata.normalize(form, "été\\1.jpg")
+        (tmp_path / "l.csv").write_text(f"path,label\n{name},sea\n", encoding="utf-8")
+        data = Labelled.read(tmp_path / "l.csv")
+        assert of(data) == {name: ("sea",)}
+        assert [source for _, source in data.sources()] == [tmp_path / "été" / "1.jpg"]
 
 
 @pytest.mark.parametrize(

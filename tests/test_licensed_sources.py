@@ -590,6 +590,21 @@ def test_flowers_cut_short(search: Search, web: Web, tmp_path: Path) -> None:
     assert len(list(flowers102(search, base_url=web.url, md5=md5))) == 40
 
 
+def test_flowers_that_another_run_has_got_meanwhile(search: Search, web: Web, tmp_path: Path) -> None:
+    md5 = replay.serve_flowers102(web, pictures(3))
+    whole, theirs = web.routes["/102flowers.tgz"], tmp_path / "cache" / "beautynet" / "flowers102"
+
+    def meanwhile(request: Any) -> None:
+        theirs.mkdir(parents=True)
+        (theirs / "image_00001.jpg").write_bytes(b"theirs")
+        whole(request)
+
+    web.routes["/102flowers.tgz"] = meanwhile
+    found = list(flowers102(search, base_url=web.url, md5=md5))
+    assert [candidate.path for candidate in found] == [theirs / "image_00001.jpg"]
+    assert list(theirs.parent.iterdir()) == [theirs]
+
+
 def test_flowers_in_an_archive_that_ends_early(search: Search, web: Web, tmp_path: Path) -> None:
     for junk in (b"\x1f\x8b\x08\x00" + b"\x00" * 6, b"no archive", b""):
         web.routes["/102flowers.tgz"] = body(junk)

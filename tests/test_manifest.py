@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from beautynet import files
 from beautynet.datasets import manifest
 from beautynet.datasets.manifest import Manifest, Record, Rows
 from beautynet.errors import BeautyError
@@ -251,3 +252,25 @@ def test_full_disk_keeps_what_was_there(tmp_path: Path) -> None:
         check(open_manifest, [record(1)])
         open_manifest.append(record(3))
     assert manifest.read(tmp_path) == [record(1), record(3)]
+
+
+def test_a_hash_that_is_none_is_left_out(tmp_path: Path) -> None:
+    with Manifest(tmp_path) as rows:
+        for number, phash in enumerate(("no hash", "0" * 15, "F" * 16, "f" * 16)):
+            rows.append(record(number, phash=phash))
+        assert [phash for _, phash in rows.kept_files()] == [None, None, None, "f" * 16]
+
+
+def test_a_manifest_that_is_taken_away_while_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As another run does that has just ended with nothing."""
+    ended, lock = [tmp_path / manifest.NAME], files.lock
+
+    def late(descriptor: int) -> bool:
+        while ended:
+            ended.pop().unlink()
+        return lock(descriptor)
+
+    monkeypatch.setattr(files, "lock", late)
+    with Manifest(tmp_path) as rows:
+        rows.append(record(1))
+    assert manifest.read(tmp_path) == [record(1)]

@@ -47,3 +47,19 @@ def test_none_that_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"damaged")
     with pytest.raises(BeautyError, match="none of the 1 photos"):
         pairs(tmp_path, size=32, device="cpu")
+
+
+def test_a_dataset_where_one_is(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(photos)
+    summary = pairs(".", size=32, max=1, device="cpu")
+    assert summary.folder.samefile(photos.with_name("photos.pairs") / "clusters")
+
+
+def test_no_pair_is_written_over_where_case_does_not_count(photos: Path) -> None:
+    for path in sorted(photos.iterdir())[2:]:
+        path.unlink()
+    (photos / "00.jpg").rename(photos / "A.jpg")
+    Image.open(photos / "01.jpg").save(photos / "a.png")
+    (photos / "01.jpg").unlink()
+    summary = pairs(photos, size=32, device="cpu")
+    assert len({path.name.lower() for path in summary.folder.glob("*.png")}) == summary.written == 2

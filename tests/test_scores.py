@@ -30,6 +30,11 @@ def test_the_surest_mistake_comes_first() -> None:
     assert scores([0, 0, 0], [[0.4, 0.6], [0.1, 0.9], [0.9, 0.1]]).mistakes() == [1, 0]
 
 
+def test_it_is_as_sure_as_of_what_it_said() -> None:
+    """However little it gave the true label: of three, a toss between the other two is no sure mistake."""
+    assert scores([0, 0], [[0.02, 0.5, 0.48], [0.05, 0.95, 0]]).mistakes() == [1, 0]
+
+
 def test_a_label_that_nothing_has_or_was_given() -> None:
     c = scores([0, 1], [[0.9, 0.1, 0], [0.1, 0.9, 0]]).by_label[2]
     assert (c.pictures, c.precision, c.recall, c.average_precision) == (0, None, None, None)

@@ -383,6 +383,48 @@ def test_what_was_clicked_out_never_comes_back(monkeypatch: pytest.MonkeyPatch) 
         assert victim.file not in (folder / manifest.ATTRIBUTION).read_text()
 
 
+def test_photos_from_before_under_other_licences_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Web() as web:
+        all_at(web, monkeypatch)
+        replay.serve_commons(web, web.serve_photos(6), ["CC BY-NC 2.0", "CC0 1.0", "CC BY 4.0"])
+        ask = partial(scrape, "dahlia", source="commons", max=6, limits=LIMITS)
+        assert ask().delivered
+        summary = ask(license="free")
+        assert (summary.kept, summary.other_licence, summary.delivered) == (6, 2, False)
+        assert "2 from before have other licences" in summary.sentence()
+        assert scrape("dahlia", source="commons", max=4, license="free", out="free", limits=LIMITS).delivered
+
+
+def test_heif_is_fetched_again_once_there_is_something_to_read_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with Web() as web:
+        web.routes["/x.heic"] = body(b"\0\0\0\x18ftypheic" + bytes(100))
+        Path("list.txt").write_text("\n".join([*web.serve_photos(1), f"{web.url}/x.heic"]))
+        for _ in range(2):
+            assert scrape(origin="list.txt", limits=LIMITS).reasons == {"HEIF needs pillow-heif": 1}
+        assert web.log.count("/x.heic") == 1
+        monkeypatch.setattr(verb, "find_spec", lambda _: True)
+        scrape(origin="list.txt", limits=LIMITS)
+        assert web.log.count("/x.heic") == 2
+
+
+def test_a_manifest_from_elsewhere_may_hold_anything() -> None:
+    write_photos(Path("photos"), 3)
+    folder = scrape(origin="photos", max=2).folder
+    strange: list[dict[str, object]] = [
+        {"status": "kept"},
+        {"status": "kept", "file": 5, "url": {}, "phash": 7},
+        {"status": "kept", "file": "0123456789abcdef.jpg", "url": "u", "phash": "no hash", "page": 5, "source": 7},
+        {"status": "rejected", "file": "0123456789abcdef.jpg", "url": "v", "width": "wide", "author": [], "licence": 1},
+        {"status": "skipped", "url": "w", "reason": 5},
+    ]
+    with (folder / manifest.NAME).open("a") as rows:
+        rows.writelines(json.dumps(row) + "\n" for row in strange)
+    summary = scrape(origin="photos")
+    assert (summary.kept, summary.new) == (3, 1)
+    assert len((folder / manifest.ATTRIBUTION).read_text().splitlines()) == 7 + 3 + 1
+
+
 def test_dry_run_stores_nothing_and_shows_what_it_would() -> None:
     write_photos(Path("photos"), 5)
     Path("photos/readme.txt").write_text("hello")
@@ -399,6 +441,24 @@ def test_dry_run_stores_nothing_and_shows_what_it_would() -> None:
     assert (more.kept, more.new, more.already) == (5, 3, 2)
     assert (sorted(os.listdir(folder)), (folder / manifest.NAME).read_bytes()) == before
     assert more.sentence() == "5 photos would be in data/photos (3 new, 2 from before); not kept: not a picture (1)."
+
+
+def test_a_dry_run_for_a_dataset_inside_its_source() -> None:
+    write_photos(Path("photos"), 4)
+    scrape(origin="photos", out="photos/set", max=2)
+    for dry_run, kept in ((True, 2), (False, 2), (True, 0)):
+        summary = scrape(origin="photos", out="photos/set", dry_run=dry_run)
+        assert (summary.kept, summary.new, summary.reasons) == (4, kept, {})
+
+
+def test_a_dry_run_where_one_is_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_photos(Path("photos"), 1)
+    Path("roses").mkdir()
+    monkeypatch.chdir("roses")
+    summary = scrape(origin="../photos", out=".", dry_run=True)
+    assert summary.page == Path("roses.dry-run.html")
+    assert "roses: what would be kept" in summary.page.read_text()
+    assert os.listdir() == ["roses.dry-run.html"]
 
 
 def test_a_list_of_addresses() -> None:
@@ -440,6 +500,19 @@ def test_an_import_takes_all_there_are_unless_told_otherwise(monkeypatch: pytest
     assert (everything.kept, everything.complete, everything.delivered) == (5, True, True)
     more = scrape(origin="photos", max=9)
     assert (more.kept, more.complete, more.delivered) == (5, True, True)
+
+
+def test_what_failed_is_forgiven_once_it_is_gone() -> None:
+    write_photos(Path("photos"), 2)
+    Path("photos/torn.jpg").write_bytes(b"torn")
+    assert [scrape(origin="photos").delivered for _ in range(2)] == [False, False]
+    Path("photos/torn.jpg").unlink()
+    assert scrape(origin="photos").delivered
+    with Web() as web:
+        good = web.serve_photos(1)
+        for urls, whole in (([*good, f"{web.url}/gone"], False), ([f"{web.url}/gone", *good], False), (good, True)):
+            Path("list.txt").write_text("\n".join(urls))
+            assert scrape(origin="list.txt", limits=LIMITS).delivered == whole
 
 
 @pytest.mark.parametrize("connections", [1, 2])
@@ -510,6 +583,8 @@ def test_mistakes_are_explained() -> None:
     for arguments, sentence in (
         ({}, "say what to gather in words"),
         ({"query": "!?"}, "say what to gather in words"),
+        ({"query": "ros\udce9s"}, "in UTF-8"),
+        ({"query": "roses", "also": ["\udce9"]}, "in UTF-8"),
         ({"query": "roses", "source": "gogle"}, "choose from bing, commons"),
         ({"query": "roses", "source": ["bing", "commons"], "license": "free"}, "bing states no licences"),
         ({"query": "roses", "license": "freeish"}, "choose from any, free"),

@@ -106,6 +106,15 @@ def test_bing_that_breaks_off_has_given_what_it_had() -> None:
             list(candidates)
 
 
+def test_bing_gives_a_page_that_is_one() -> None:
+    pages = (b"5", b"{}", b"null", b"&quot;javascript:alert(1)&quot;")
+    with Web() as web:
+        written = b"&quot;https://example.org/garden&quot;"
+        answers = [bing_page([f"https://e.org/{i}.jpg"]).replace(written, page) for i, page in enumerate(pages)]
+        web.routes["/images/async"] = first(*(body(answer, "text/html") for answer in [*answers, b""]))
+        assert [candidate.page for candidate in searching(web.url)] == [None] * 4
+
+
 def test_bing_out_of_reach_says_so() -> None:
     with Web() as web:
         gone = web.url
@@ -118,7 +127,7 @@ def test_bing_out_of_reach_says_so() -> None:
 
 def test_folder_yields_files_in_order_and_follows_no_link(tmp_path: Path) -> None:
     inside, outside = tmp_path / "inside", tmp_path / "outside"
-    ours = ("manifest.jsonl", "ATTRIBUTION.md")
+    ours = ("manifest.jsonl", "ATTRIBUTION.md", "set.dry-run.html")
     for path in ("b/2.jpg", "a/1 花 #100%.JPG", "c", ".hidden/x.jpg", ".DS_Store", "d.beauty.jpg", *ours, "dir.jpg/3"):
         (inside / path).parent.mkdir(parents=True, exist_ok=True)
         (inside / path).write_bytes(b"x")

@@ -300,24 +300,30 @@ def fit(
     several: bool = False,
     strengths: Sequence[float] = STRENGTHS,
     balanced: bool = False,
+    styles: Sequence[bool] = (True, False),
 ) -> Head:
     """The head that does best on pictures left out: features (N, D), truth (N, L), each label at least once.
 
     The first `things` features of a view are of things, the others of style.
 
-    Logistic regression, of all features or of things only and with one of `strengths`, as cross-validation finds the
-    likeliest; pictures of one group stay on one side. If `balanced`, labels count alike, however many pictures have
-    them. Unless there is but one of `strengths`, it also sets the temperature (Guo et al. 2017), so that of the
-    answers with 0.8 four in five are right.
+    Logistic regression, of all features or of things only (`styles`) and with one of `strengths`, as cross-validation
+    finds the likeliest; pictures of one group stay on one side. If `balanced`, labels count alike, however many
+    pictures have them. Unless there is but one of `strengths`, it also sets the temperature (Guo et al. 2017), so that
+    of the answers with 0.8 four in five are right.
     """
     mean, deviation = features.mean(0), features.std(0) + 1e-6
     standard = (features - mean) / deviation
     view = standard.shape[1] // 2
     columns = {True: np.arange(2 * view), False: np.r_[0:things, view : view + things]}
     folds = _folds(truth, groups, several)
-    best: tuple[float, bool, float, NDArray[np.float64] | None] = (np.inf, True, strengths[len(strengths) // 3], None)
+    best: tuple[float, bool, float, NDArray[np.float64] | None] = (
+        np.inf,
+        styles[0],
+        strengths[len(strengths) // 3],
+        None,
+    )
     turned = {}
-    for with_style, chosen in columns.items():
+    for with_style, chosen in ((each, columns[each]) for each in styles):
         # Turned into the space that the pictures span: the same head, in a fraction of the time where they are few.
         turned[with_style] = _turned(standard[:, chosen])
         for strength in strengths if folds else ():
@@ -335,8 +341,8 @@ def fit(
     warmth = 1.0
     scores = None
     if unseen_logits is not None:
-        tried = np.geomspace(0.2, 5, 65) if len(strengths) > 1 else np.ones(1)
-        warmth = float(tried[int(np.argmin([loss(unseen_logits * each, truth, several) for each in tried]))])
+        if len(strengths) > 1:
+            warmth, _ = tempered(unseen_logits, truth, several)
         scores = Scores(labels, truth, _probabilities(unseen_logits * warmth, several), several)
     whole = np.zeros((truth.shape[1], features.shape[1]))
     whole[:, columns[with_style]] = warmth * weight @ basis
@@ -344,6 +350,14 @@ def fit(
     return Head(
         whole.astype(np.float32), (warmth * bias - whole @ mean).astype(np.float32), strength, with_style, scores
     )
+
+
+def tempered(logits: NDArray[Any], truth: NDArray[np.bool_], several: bool) -> tuple[float, float]:
+    """What to multiply logits (N, L) by so that they are likeliest, and their loss then (Guo et al. 2017)."""
+    tried = np.geomspace(0.2, 5, 65)
+    losses = [loss(logits * each, truth, several) for each in tried]
+    least = int(np.argmin(losses))
+    return float(tried[least]), losses[least]
 
 
 def _turned(values: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -392,6 +406,9 @@ def _regression(
             else:
                 model = fitted(truth[:, i])
                 weight[i], bias[i] = model.coef_[0], model.intercept_[0]
+        return weight, bias
+    if len(kinds := np.unique(truth.argmax(1))) < 2:  # in a fold of a few pictures, some of which are the same
+        bias[kinds] = UNSURE
         return weight, bias
     model = fitted(truth.argmax(1))
     if len(model.classes_) == 2:

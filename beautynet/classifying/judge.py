@@ -78,8 +78,9 @@ def trained(
     """A judge between pictures, by name; written to `path`.
 
     If `mixed`, there is some junk among what is `like`, as there is in a crawl. Then a cautious head learns what was
-    picked out and what was not; what looks half as likely to be picked as what was is on the border (Elkan and Noto
-    2008, section 2), and what is beyond it counts as junk when the judge is trained.
+    picked out and what was not; what looks half as likely to be picked as what was is on the border (after Elkan and
+    Noto 2008, section 2), and what is beyond it counts as junk when the judge is trained. As labels count alike here,
+    however few were picked, shares are an order and no probabilities.
     """
     for title, each in ((LIKE, like), ("junk", unlike)):
         if len(each) < 2:
@@ -95,7 +96,8 @@ def trained(
             like = {name: each for name, each in like.items() if name not in junk}
     head, sure = _between(like, unlike, backbone, classifier.STRENGTHS)
     assert head.unseen is not None  # two of both are enough
-    scores = {"cross_validated": head.unseen.summary()}
+    # of labels that a head of its own gave there is no accuracy
+    scores = {"cross_validated": None if mixed else head.unseen.summary()}
     header = classifier.header({LIKE: len(like), UNLIKE: len(unlike)}, scores)
     model = Classifier(backbone, (LIKE, UNLIKE), head.weight, head.bias, header)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 
@@ -93,8 +93,9 @@ class Labelled:
             yield from ((example, example.path or Unreadable("no file")) for example in self.examples)
             return
         with _archive(self.place) as archive:
+            members = {str(_path(member)): member for member in archive.infolist()}
             for example in self.examples:
-                yield example, _unpacked(archive, example.name)
+                yield example, _unpacked(archive, members.get(example.name, example.name))
 
 
 def _files(place: Path) -> Iterator[PurePosixPath]:
@@ -109,10 +110,16 @@ def _members(place: Path) -> Iterator[PurePosixPath]:
     """The pictures in a zip; a folder around all of them is taken for a part of each label's path, as in a folder."""
     with _archive(place) as archive:
         for member in archive.infolist():
-            name = PurePosixPath(member.filename)
+            name = _path(member)
             hidden = any(part.startswith((".", "__MACOSX")) and part != ".." for part in name.parts)
             if not hidden and not member.is_dir() and name.suffix.lower() in SUFFIXES:
                 yield name
+
+
+def _path(member: ZipInfo) -> PurePosixPath:
+    """Where it would lie; some programs of Windows' write `\\` for `/`."""
+    name = member.filename
+    return PurePosixPath(name if "/" in name else name.replace("\\", "/"))
 
 
 def _archive(place: Path) -> ZipFile:
@@ -127,10 +134,10 @@ def _archive(place: Path) -> ZipFile:
         ) from error
 
 
-def _unpacked(archive: ZipFile, name: str) -> bytes | Unreadable:
+def _unpacked(archive: ZipFile, member: ZipInfo | str) -> bytes | Unreadable:
     try:
-        with archive.open(name) as member:
-            data = member.read(MAX_BYTES + 1)  # what the header claims is not believed
+        with archive.open(member) as file:
+            data = file.read(MAX_BYTES + 1)  # what the header claims is not believed
     except Exception as error:  # encrypted, damaged, of an unknown method: a dozen kinds
         return Unreadable(f"cannot be unpacked ({error})")
     return data if len(data) <= MAX_BYTES else Unreadable(f"over {MAX_BYTES / 1e6:g} MB unpacked")
@@ -197,7 +204,9 @@ def _of_table(table: Path, folder: Path) -> tuple[list[Example], list[tuple[str,
             skipped.append((f"line {number}", "no path"))
             continue
         name = row[header.index("path")].strip()
-        forms = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))  # é in one character, or in two
+        # é is one character or two, and what / is elsewhere Windows writes as a backslash
+        written = (name, name.replace("\\", "/"))
+        forms = (*written, *(unicodedata.normalize(form, each) for each in written for form in ("NFC", "NFD")))
         path = next((found for form in forms if (found := folder / form).is_file()), folder / name)
         cells = [row[column] for column in columns if column < len(row)]
         if columns[-1] == len(header) - 1:

@@ -122,7 +122,8 @@ class Scores:
 
     def mistakes(self) -> list[int]:
         """The pictures that were given something else, the most confident first."""
-        sure = np.where(self.given != self.truth, np.abs(self.probabilities - 0.5), 0).max(1)
+        wrong = self.given != self.truth
+        sure = np.where(wrong, np.abs(self.probabilities - 0.5) if self.several else self.probabilities, 0).max(1)
         return [int(i) for i in np.argsort(-sure, kind="stable") if not self.right[i]]
 
     def summary(self) -> dict[str, Any]:

@@ -24,13 +24,13 @@ def write(folder: Path, records: Iterable[Record]) -> None:
     with files.atomic(folder / ATTRIBUTION) as temporary, open(temporary, "w", encoding="utf-8") as page:
         page.write(_HEAD)
         for record in records:
-            if record.status == "kept":
+            if record.status == "kept" and record.file:
                 licence = _link(record.licence or "none stated", record.licence_url)
                 where = (
                     None if record.source == "folder" else record.page or record.url
                 )  # folders are nobody's business
                 text = _link(record.attribution or ("the page" if where else "a photo of your own"), where)
-                cells = (f"`{record.file}`", record.source, _plain(record.author or ""), licence, text)
+                cells = (f"`{record.file}`", _plain(record.source or ""), _plain(record.author or ""), licence, text)
                 page.write(f"| {' | '.join(cells)} |\n")
 
 
@@ -46,6 +46,4 @@ def _plain(text: str) -> str:
 
 
 _ESCAPED = str.maketrans({c: f"\\{c}" for c in "\\`*_[]|"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})
-_ESCAPED_URL = str.maketrans(
-    {" ": "%20", "(": "%28", ")": "%29", "|": "%7C", "<": "%3C", ">": "%3E", "\n": "", "\r": ""}
-)
+_ESCAPED_URL = str.maketrans({c: f"%{ord(c):02X}" for c in " ()|<>\\\t"} | {"\n": "", "\r": ""})

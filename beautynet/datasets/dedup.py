@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from beautynet.datasets.manifest import PHOTO
+from beautynet.datasets.manifest import PHASH, PHOTO
 
 # Of 64 bits. See tests/test_dedup.py: re-encoded and scaled copies stay within it, different photos stay outside.
 NEAR = 6
@@ -84,8 +84,8 @@ class NearDuplicates:
         self.extend([(name, phash)])
 
     def extend(self, photos: Iterable[tuple[str, str | None]]) -> None:
-        """Remember many (name, hash), as `Manifest.kept_files` gives them; those without a hash are left out."""
-        hashed = ((name, phash) for name, phash in photos if phash)
+        """Remember many (name, hash), as `Manifest.kept_files` gives them; those without one are left out."""
+        hashed = ((name, phash) for name, phash in photos if phash and PHASH.fullmatch(phash))
         while some := list(islice(hashed, _UNSORTED)):
             begin, end = self._length, self._length + len(some)
             if end > len(self._hashes):

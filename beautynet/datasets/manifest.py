@@ -26,8 +26,12 @@ DATA = Path("data")
 """Where datasets are, in folders that are called after them."""
 PAIRS = ".pairs"
 """Ends the name of a folder that the pairs verb writes to, beside the dataset's."""
+TRIED = ".dry-run.html"
+"""Ends the name of the page of a dry run, beside the dataset's folder."""
 PHOTO = re.compile(r"[0-9a-f]{16}\.jpg")
 """What photos are called: by their content."""
+PHASH = re.compile(r"[0-9a-f]{16}")
+"""What their perceptual hashes are."""
 NAME = "manifest.jsonl"
 ATTRIBUTION = "ATTRIBUTION.md"
 SPLIT = "split.json"
@@ -68,6 +72,7 @@ class Record:
 
 
 _FIELDS = tuple(field.name for field in fields(Record))
+_KINDS = {name: int if name in ("width", "height") else str for name in _FIELDS}
 _STORED = (b'"kept"', b'"rejected"')
 _AS_IS: int = getattr(os, "O_BINARY", 0)  # on Windows, where lines would end otherwise
 _BLOCK = 1 << 20  # bytes read at a time
@@ -164,9 +169,10 @@ class Rows:
                     yield tuple(map(_value, row))
 
     def kept_files(self) -> Iterator[tuple[str, str | None]]:
-        """(file, perceptual hash) of the photos in the dataset."""
+        """(file, perceptual hash) of the photos in the dataset; None for what is no hash."""
         values = self.values("file", "phash", "status")
-        return ((file, phash) for file, phash, status in values if status == "kept" and file)
+        kept = ((file, phash) for file, phash, status in values if status == "kept" and file)
+        return ((file, phash if phash and PHASH.fullmatch(phash) else None) for file, phash in kept)
 
     def _records(self) -> Iterator[tuple[int, Record]]:
         place, end = 0, self._end
@@ -209,17 +215,20 @@ class Manifest(Rows):
         """Open or create the manifest in `folder`, and mend what a killed run left. Raises BeautyError."""
         self._made_folder = not folder.exists()
         path = folder / NAME
-        with files.explaining(path):
-            folder.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | _AS_IS, 0o666)
-        try:
-            if not files.lock(self._descriptor):
-                raise BeautyError(f"another run is filling {folder}: wait until it is done, or stop it")
-            super().__init__(folder)
-            self._reader = path.open("rb")
-        except BaseException:
-            os.close(self._descriptor)
-            raise
+        while True:
+            with files.explaining(path):
+                folder.mkdir(parents=True, exist_ok=True)
+                self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | _AS_IS, 0o666)
+            try:
+                if not files.lock(self._descriptor):
+                    raise BeautyError(f"another run is filling {folder}: wait until it is done, or stop it")
+                super().__init__(folder)
+                self._reader = path.open("rb")
+                return
+            except BaseException as error:
+                os.close(self._descriptor)
+                if not isinstance(error, FileNotFoundError):  # else that run has just closed it, and taken it away
+                    raise
 
     def append(self, record: Record) -> None:
         """Add one row, whole or not at all. Raises BeautyError on a full disk."""
@@ -449,5 +458,9 @@ def _value(token: bytes) -> Any:
 def _record(line: bytes) -> Record:
     """One row. Raises ValueError or AttributeError where it is none."""
     row = json.loads(line)
-    # Fields of later versions are left aside, those of earlier ones are None.
-    return Record(*(row.get(name) for name in _FIELDS))
+    # Fields of later versions are left aside; those of earlier ones are None, and so is what is of another kind.
+    return Record(*(_of_kind(row.get(name), _KINDS[name]) for name in _FIELDS))
+
+
+def _of_kind(value: Any, kind: type) -> Any:
+    return value if isinstance(value, kind) else None

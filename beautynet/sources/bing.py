@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from beautynet.errors import BeautyError
-from beautynet.sources.search import Candidate, Search
+from beautynet.sources.search import Candidate, Search, web_address
 
 MOST_RESULTS = 1000  # a query; further ones only repeat earlier ones
 PAGE_STEP = 20
@@ -147,8 +147,16 @@ def _results(page: Any) -> tuple[list[dict[str, Any]], int]:
         except ValueError:
             continue  # counted by the caller: it is in the number of all
         if isinstance(result, dict) and isinstance(result.get("murl"), str):
-            results.append({"murl": result["murl"], "purl": result.get("purl")})
+            results.append({"murl": result["murl"], "purl": _page_of(result)})
     return results, len(links)
+
+
+def _page_of(result: dict[str, Any]) -> str | None:
+    """Where people see it, if that is said."""
+    try:
+        return web_address(result.get("purl"))
+    except ValueError:
+        return None
 
 
 def _no_results(text: str, links: int) -> str:

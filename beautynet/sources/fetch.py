@@ -13,7 +13,7 @@ import threading
 import time
 import urllib.request
 import weakref
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,7 +25,8 @@ from beautynet import __version__, files
 from beautynet.errors import BeautyError
 
 _CHUNK = 1 << 16
-_TRANSIENT = re.compile(r"HTTP (408|429|5\d\d)|too slow|cannot connect|cut short")
+_MOMENTARY = re.compile(r"HTTP (408|429|5\d\d)|too slow|cannot connect|cut short")
+_TRANSIENT = re.compile(rf"{_MOMENTARY.pattern}|no trusted TLS certificate")  # as of a wrong clock, or a hotel's Wi-Fi
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -56,8 +57,9 @@ class Limits:
     `total_seconds` is for the body of one answer, `read_seconds` for a gap in it and for all of its headers.
 
     A host that asks to be left alone (429 or 503 with Retry-After) for longer than `max_wait_seconds` gets its way:
-    its files fail until the next run. `private_addresses` allows this machine and the networks it is in;
-    `ignore_opt_out` also takes photos whose host says that they are not for training.
+    its files fail until the next run. A network that is gone is waited for, up to `away_seconds`.
+    `private_addresses` allows this machine and the networks it is in; `ignore_opt_out` also takes photos whose host
+    says that they are not for training.
     """
 
     connections: int = 16
@@ -70,6 +72,7 @@ class Limits:
     attempts: int = 3
     backoff_seconds: float = 1.0
     max_wait_seconds: float = 60.0
+    away_seconds: float = 300.0
     private_addresses: bool = False
     ignore_opt_out: bool = False
 
@@ -149,6 +152,38 @@ class _Watch:
                         _hang_up(sock)
 
 
+class _Network:
+    """Whether there is one: a laptop that wakes has none for seconds, in which all that it asks for would fail."""
+
+    def __init__(self, limits: Limits, stopping: threading.Event) -> None:
+        self._limits = limits
+        self._stopping = stopping
+        self._alone = threading.Lock()
+        self._last: tuple[tuple[str, int], float] | None = None  # who was reached last, and when
+
+    def reached(self, sock: socket.socket) -> None:
+        """Somebody has answered."""
+        with suppress(OSError):  # and is gone again
+            self._last = sock.getpeername()[:2], time.monotonic()
+
+    def wait(self, began: float) -> None:
+        """Wait until somebody has answered since `began`, or who did last can be connected to; but not for ever.
+
+        At once where nobody has answered yet: a run that begins without a network is told so.
+        """
+        with self._alone:  # one tries for all
+            deadline = time.monotonic() + self._limits.away_seconds
+            while self._last and self._last[1] < began and not self._stopping.is_set():
+                address, _ = self._last
+                try:
+                    socket.create_connection(address, self._limits.connect_seconds).close()
+                    self._last = address, time.monotonic()
+                except OSError:
+                    if time.monotonic() > deadline:
+                        self._last = None
+                    self._stopping.wait(self._limits.backoff_seconds)
+
+
 class Fetcher:
     """Fetches from several threads at once; `stop()` ends what is in flight."""
 
@@ -164,9 +199,11 @@ class Fetcher:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._watch = _Watch(self.limits.read_seconds)
+        self._network = _Network(self.limits, self._stopping)
         self._managers: dict[str | None, Any] = {}  # proxy's URL -> urllib3's pool manager
-        self._rooms: dict[str, threading.Semaphore] = {}
-        self._next_start: dict[str, float] = defaultdict(float)  # host -> time.monotonic() of its next request
+        self._inside: Counter[str] = Counter()  # host -> requests that have a place there
+        self._left = threading.Condition(self._lock)  # one of these places
+        self._next_start: dict[str, float] = {}  # host -> time.monotonic() of its next request
 
     def fetch(self, url: str) -> bytes:
         """The whole body at `url`, after a few attempts if need be. Raises FetchError."""
@@ -222,11 +259,14 @@ class Fetcher:
     def _insist(self, url: str, sink: _Sink) -> None:
         """Attempt, and again where that may help."""
         for attempt in range(self.limits.attempts - 1):
+            began = time.monotonic()
             try:
                 return self._attempt(url, sink)
             except FetchError as error:
-                if not is_transient(str(error)) or self._stopping.is_set():
+                if not _MOMENTARY.match(str(error)) or self._stopping.is_set():
                     raise
+                if not str(error).startswith("HTTP") and not self.limits.private_addresses:
+                    self._network.wait(began)
             self._stopping.wait(self.limits.backoff_seconds * 2**attempt)
         return self._attempt(url, sink)
 
@@ -237,8 +277,9 @@ class Fetcher:
         for _ in range(self.limits.max_redirects + 1):
             check_address(url, self.limits.private_addresses)
             try:
+                manager = self._manager(url)  # first: it may take a while, and the distance of requests is exact
                 with self._turn(host_of(url)):
-                    location = self._request(url, sink)
+                    location = self._request(manager, url, sink)
             except urllib3.exceptions.SSLError as error:
                 raise FetchError("no trusted TLS certificate") from error
             except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.NameResolutionError) as error:
@@ -259,13 +300,13 @@ class Fetcher:
                 raise FetchError("not a web address: where it redirects to") from None
         raise FetchError(f"more than {self.limits.max_redirects} redirects")
 
-    def _request(self, url: str, sink: _Sink) -> str | None:
+    def _request(self, manager: Any, url: str, sink: _Sink) -> str | None:
         """Fill `sink` anew with what is at `url`; or return where it redirects to."""
         import urllib3
 
         limits = self.limits
         deadline = time.monotonic() + sink.seconds
-        response = self._manager(url).urlopen(
+        response = manager.urlopen(
             "GET",
             url.partition("#")[0],  # urllib3 encodes it: a path in per cent, a host in Punycode
             redirect=False,  # each has to be checked first, and its body is not wanted
@@ -274,8 +315,9 @@ class Fetcher:
             timeout=urllib3.Timeout(connect=limits.connect_seconds, read=limits.read_seconds),
         )
         try:
+            self._network.reached(response.awaited_on)
             if response.status in _REDIRECTS:
-                return str(response.headers.get("Location", ""))
+                return _as_written(response.headers.get("Location", ""))
             self._check(response, url)
             too_big = FetchError(f"over {sink.max_bytes / 1e6:g} MB")
             header = response.headers.get("Content-Length", "")
@@ -315,7 +357,7 @@ class Fetcher:
             wait = _seconds(response.headers.get("Retry-After", ""))
             with self._lock:
                 host, until = host_of(url), time.monotonic() + wait
-                self._next_start[host] = max(self._next_start[host], until)
+                self._next_start[host] = max(self._next_start.get(host, 0.0), until)
         if response.status != 200:
             raise FetchError(f"HTTP {response.status}")
         if not self.limits.ignore_opt_out and (how := _opt_out(response.headers)):
@@ -324,16 +366,17 @@ class Fetcher:
     @contextmanager
     def _turn(self, host: str) -> Iterator[None]:
         """Wait until the host wants a request, and hold its place meanwhile."""
-        manners = self._manners.get(host)
-        with self._lock:
-            room = self._rooms.setdefault(host, threading.Semaphore(self.at_once(f"http://{host}")))
-        while not room.acquire(timeout=0.2):
-            if self._stopping.is_set():
-                raise FetchError("cut short: stopped")
+        manners, most = self._manners.get(host), self.at_once(f"http://{host}")
+        with self._left:
+            while self._inside[host] >= most:
+                self._left.wait(0.2)
+                if self._stopping.is_set():
+                    raise FetchError("cut short: stopped")
+            self._inside[host] += 1
         try:
             with self._lock:
                 now = time.monotonic()
-                start = max(now, self._next_start[host])
+                start = max(now, self._next_start.get(host, 0.0))
                 if start - now > self.limits.max_wait_seconds:
                     raise FetchError(f"HTTP 429: the host wants no requests for {start - now:.0f} s")
                 if manners:
@@ -342,7 +385,11 @@ class Fetcher:
                 raise FetchError("cut short: stopped")
             yield
         finally:
-            room.release()
+            with self._left:
+                self._inside[host] -= 1
+                if not self._inside[host]:
+                    del self._inside[host]  # in days there may be millions of hosts
+                self._left.notify_all()
 
     def _manager(self, url: str) -> Any:
         """The connections that lead to `url`: straight, or by the proxy that the system names."""
@@ -449,13 +496,18 @@ def _pool_manager(limits: Limits, agent: str, watch: _Watch, proxy: str | None) 
     import certifi
     import urllib3
 
+    trusted = urllib3.util.create_urllib3_context()
+    trusted.load_default_certs()  # with what a school or a company, which looks into everything, adds to the system
+    trusted.load_verify_locations(certifi.where())
     settings: dict[str, Any] = {
         "num_pools": 4 * limits.connections,
         "maxsize": limits.connections,
         "headers": {"User-Agent": agent, "Accept": "image/*, */*;q=0.5", "Accept-Encoding": "identity"},
-        "ca_certs": certifi.where(),
+        "ssl_context": trusted,
     }
-    manager = urllib3.ProxyManager(proxy, **settings) if proxy else urllib3.PoolManager(**settings)
+    manager = (
+        urllib3.ProxyManager(proxy, proxy_ssl_context=trusted, **settings) if proxy else urllib3.PoolManager(**settings)
+    )
     manager.pool_classes_by_scheme = {
         # Behind a proxy it is the proxy that resolves names; its own address is private more often than not.
         scheme: _guarded(pool, watch, limits.private_addresses or proxy is not None)
@@ -507,6 +559,14 @@ def _guarded(pool: Any, watch: _Watch, private: bool) -> Any:
 def _hang_up(sock: socket.socket) -> None:
     with suppress(OSError):  # closed already
         sock.shutdown(socket.SHUT_RDWR)
+
+
+def _as_written(header: str) -> str:
+    """A header in UTF-8, as most servers write what is not ASCII; http.client reads each byte as a character."""
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeError:
+        return header
 
 
 def _seconds(retry_after: str) -> float:

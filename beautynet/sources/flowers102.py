@@ -57,21 +57,22 @@ def _get(search: Search, url: str, md5: str, folder: Path) -> None:
     if not archive.exists():
         console.print("flowers102: downloading 345 MB, this once")
         search.web.download(url, archive, MOST_BYTES, _told())
-    with open(archive, "rb") as file:
-        found = hashlib.file_digest(file, "md5").hexdigest()  # against accidents: it is what torchvision knows
-    if found != md5:
-        archive.unlink()
-        raise BeautyError(f"{url} is not the set that is known (md5 {found}): try again, or leave this source out")
     unpacking = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     try:
+        with open(archive, "rb") as file:
+            found = hashlib.file_digest(file, "md5").hexdigest()  # against accidents: it is what torchvision knows
+        if found != md5:
+            archive.unlink()
+            raise BeautyError(f"{url} is not the set that is known (md5 {found}): try again, or leave this source out")
         unpacking.mkdir(exist_ok=True)
         _unpack(archive, unpacking, search.web.limits.max_bytes)
         unpacking.rename(folder)
     except OSError as error:
-        raise BeautyError(files.explained(error, folder) or f"cannot unpack {archive}: {error}") from error
+        if not folder.is_dir():  # which another run made meanwhile
+            raise BeautyError(files.explained(error, folder) or f"cannot unpack {archive}: {error}") from error
     finally:
         shutil.rmtree(unpacking, ignore_errors=True)
-    archive.unlink()
+    archive.unlink(missing_ok=True)
 
 
 def _told() -> Callable[[int, int | None], None]:

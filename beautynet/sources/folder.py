@@ -15,7 +15,7 @@ from beautynet.sources.search import Candidate, Search
 def folder(search: Search) -> Iterator[Candidate]:
     """Every file under `origin`, in the order of names, whatever its name: content decides later.
 
-    Hidden files, dreams and what a dataset keeps beside its photos are left out, and no link to a folder is followed.
+    Hidden files, dreams and what goes with a dataset are left out, and no link to a folder is followed.
     """
     origin = search.origin
     if origin is None or not origin.is_dir():
@@ -24,7 +24,8 @@ def folder(search: Search) -> Iterator[Candidate]:
         subfolders[:] = sorted(name for name in subfolders if not is_hidden(name))
         for name in sorted(names):
             path = Path(place, name)
-            if not is_hidden(name) and name not in manifest.OURS and MADE not in path.suffixes:
+            ours = name in manifest.OURS or name.endswith(manifest.TRIED) or MADE in path.suffixes
+            if not ours and not is_hidden(name):
                 yield Candidate(url=path.as_uri(), source="folder", query=search.query, path=path)
 
 

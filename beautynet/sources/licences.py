@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -74,6 +75,7 @@ def licence(*clues: str | None, version: str | None = None) -> Licence:
     return Licence(next((one_line(clue) for clue in said if "://" not in clue), None), url)
 
 
+@lru_cache(1024)
 def openness(name: str | None) -> int:
     """What the licence of this name allows: 3 anything; 2 to use, change and sell; 1 to use and sell; 0 less."""
     found = _read(name.casefold()) if name else None

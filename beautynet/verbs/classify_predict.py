@@ -46,7 +46,7 @@ class Prediction:
 
 
 def classify_predict(
-    model: str | Path | None,
+    model: str | Path | Classifier | None,
     paths: files.Paths,
     *,
     top: int | None = None,
@@ -55,15 +55,15 @@ def classify_predict(
 ) -> list[Prediction]:
     """The `top` likeliest labels (None: all) of pictures, or of all in folders; in `heat`, a folder, where it looked.
 
-    `model` is a file, a folder or a name in `checkpoints/`; None is the newest. What cannot be read has a reason
-    instead. Raises BeautyError.
+    `model` is a file, a folder or a name in `checkpoints/`, or one that is loaded; None is the newest. What cannot be
+    read has a reason instead. Raises BeautyError.
     """
     if top is not None and top < 1:
         raise UsageError("--top has to be at least 1")
     asked = [path for path, _ in files.named(paths, SUFFIXES)]
     if not asked:
         raise BeautyError(f"no pictures in {', '.join(map(str, files.listed(paths)))}")
-    network = Classifier.load(model, device=device)
+    network = model if isinstance(model, Classifier) else Classifier.load(model, device=device)
     found = []
     with progress("pictures") as bar:
         task = bar.add_task("looking", total=len(asked))

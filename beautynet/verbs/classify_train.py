@@ -202,11 +202,12 @@ def _fit(
     names: Sequence[str],
     several: bool,
     strengths: Sequence[float] = classifier.STRENGTHS,
+    styles: Sequence[bool] = (True, False),
 ) -> Head:
     things, _ = classifier.widths(network)
     groups = [pictures.groups[i] for i in training]
     truth = pictures.truth[training]
-    return classifier.fit(pictures.features[training], things, truth, names, groups, several, strengths)
+    return classifier.fit(pictures.features[training], things, truth, names, groups, several, strengths, styles=styles)
 
 
 def _tuned(
@@ -235,16 +236,15 @@ def _tuned(
         [seen.features for _, seen in classifier.look_at(data, network, "looking again") if isinstance(seen, Seen)]
     )
     # Layers that have seen all training pictures make cross-validation on them too sure of itself.
-    new = _fit(pictures, training, network, data.labels, several, (head.strength,))
-    losses = [
-        classifier.loss(features[validation] @ each.weight.T + each.bias, pictures.truth[validation], several)
+    new = _fit(pictures, training, network, data.labels, several, (head.strength,), (head.style,))
+    # both at their best temperature: the new one has had none of its own
+    (_, without), (warmth, tuned) = (
+        classifier.tempered(features[validation] @ each.weight.T + each.bias, pictures.truth[validation], several)
         for features, each in ((frozen, head), (pictures.features, new))
-    ]
-    if losses[1] < losses[0]:
-        return new
-    console.print(
-        f"fine-tuning is left out: {losses[1]:.3f} on validation pictures, {losses[0]:.3f} without (log loss)"
     )
+    if tuned < without:
+        return new._replace(weight=new.weight * np.float32(warmth), bias=new.bias * np.float32(warmth))
+    console.print(f"fine-tuning is left out: {tuned:.3f} on validation pictures, {without:.3f} without (log loss)")
     pictures.features = frozen
     classifier.restore(network, before)
     return None

@@ -74,6 +74,7 @@ def curate(
     photos = [folder / name for name, row in rows.items() if row.status == "kept" and (folder / name).is_file()]
     if not photos:
         raise BeautyError(f"no photos in {folder}: gather some with `beautynet scrape {folder.name}`")
+    Manifest(folder).close()  # refused while another run is filling it: before all the work
     path: Path | None = None
     if model is not None:
         asked = Judge.load(model, files.words(want), device)

@@ -37,6 +37,8 @@ COMPARED, COMPARED_BYTES = 4096, 1 << 30
 """So many, in so many bytes, are looked through for what was painted by heart: a copy has to find its photo."""
 FILM_FRAMES = 100
 BATCH = 8
+SAME = 1e-5
+"""Diversity that copies of one picture count as having, so that paintings of them may be alike too."""
 EXTREMES, NEAREST, SHOWN = 5, 6, 8
 """Rows on the page: best and worst each, outputs nearest to a training photo, everyday pictures and frames."""
 OUTPUT, CONDITION, BLURRED, CHANCE, REAL = "output", "condition", "blurred", "by chance", "real"
@@ -162,7 +164,7 @@ class _Pairs:
             OUTPUT: self.output,
             CONDITION: self.condition,
             BLURRED: smooth(self.real, self.real.shape[-1] / 32),
-            CHANCE: self.output.roll(1, 0),
+            CHANCE: self.output.roll(len(self.output) // 2, 0),  # not the next one: frames, bursts
             REAL: self.real,
         }
 
@@ -191,6 +193,10 @@ def evaluate(
     began = time.perf_counter()
     if backbone == backbones.EYES:
         raise UsageError(f"training looks through {backbone}: measure with another one, such as {backbones.DEFAULT}")
+    if max is not None and max < 2:
+        raise UsageError(f"{max} pictures of each kind will not do: give 2 or more")
+    if translator and (data is None or out is None):
+        raise UsageError("a translator comes without what it was trained on: give data and out, too")
     if everyday is not None and not Path(everyday).is_dir():
         raise BeautyError(f"there is no folder {everyday}: name one with everyday pictures")
     if video is not None:
@@ -209,7 +215,7 @@ def evaluate(
         raise BeautyError(
             f"{dataset.folder} has too few photos to hold out two of them: gather more, or name others with --data"
         )
-    folder = Path(out) if out else (model.parent / "report" if model else Path("report"))
+    folder = Path(out) if out else Path(model or ".").parent / "report"
     which = f"pictures in {everyday}"
     unpractised = [] if everyday is None else _unseen(Dataset.open(everyday).photos, learnt, which, "--everyday")
     eyes = backbones.load(backbone, translator.device)
@@ -265,7 +271,7 @@ def _dataset(data: str | Path | None, learnt: checkpoints.TrainingSet | None, na
 
 
 def _unseen(pictures: Sequence[Path], learnt: checkpoints.TrainingSet | None, which: str, option: str) -> list[Path]:
-    """Those that the network was not trained on; how many others there are is told. BeautyError if it was on all."""
+    """Those that no training saw, byte for byte; how many others there are is told. BeautyError if all were seen."""
     known = digests(pictures) if learnt else {}
     new = [path for path in pictures if not learnt or known.get(path) not in learnt.pictures]
     if left_out := len(pictures) - len(new):
@@ -282,6 +288,8 @@ def _spread(paths: Sequence[Path], most: int | None) -> list[Path]:
 @torch.no_grad()
 def _pairs(translator: Translator, paths: Sequence[Path], recipe: Condition) -> _Pairs:
     readable, pictures = squares(paths, recipe.size)
+    if len(readable) < 2:
+        raise BeautyError(f"{readable[0]} alone cannot be measured: give two pictures of each kind or more")
     shown, painted = [], []
     with progress("pictures") as bar:
         task = bar.add_task("painting", total=len(pictures))
@@ -319,7 +327,7 @@ def _photos(
     alone = {column: sets[column] for column in (OUTPUT, CONDITION, BLURRED, REAL)}  # what pairing does not change
     features = _features(eyes, alone)
     kids = {column: metrics.estimate(1000 * metrics.kid(each, known)) for column, each in features.items()}
-    real_diversity = metrics.diversity(features[REAL])
+    diversity = {column: SAME + metrics.diversity(each) for column, each in features.items()}
     distances = {column: metrics.nearest(features[column], training.features) for column in (OUTPUT, REAL)}
     unlike = {column: metrics.perceptual(eyes, each, pairs.real) for column, each in sets.items() if column != REAL}
     figures = [
@@ -358,7 +366,7 @@ def _photos(
             "near 1",
             "How unlike each other the pictures are, as a share of the photos' own. Near 0 it paints one picture for "
             "every input.",
-            {column: metrics.diversity(each) / real_diversity for column, each in features.items()},
+            {column: each / diversity[REAL] for column, each in diversity.items()},
         ),
         Figure(
             "copying",

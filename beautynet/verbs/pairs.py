@@ -16,7 +16,7 @@ from beautynet.datasets.dataset import Dataset, Photos
 from beautynet.datasets.manifest import PAIRS
 from beautynet.decode import Unreadable, decode
 from beautynet.devices import pick_device
-from beautynet.errors import BeautyError
+from beautynet.errors import BeautyError, UsageError
 
 SHEET_PAIRS, SHEET_COLUMNS = 24, 4
 
@@ -49,9 +49,12 @@ def pairs(
     `dataset` as in `Dataset.open`; `out` is a folder (default: `<dataset>.pairs/<condition>`, beside the dataset).
     Raises BeautyError.
     """
+    if max is not None and max < 1:
+        raise UsageError(f"{max} photos will not do: give 1 or more")
     recipe = Condition(condition, abstraction=abstraction, size=size, k=k, palette=palette)
     source = Dataset.open(dataset)
-    folder = Path(out) if out else source.folder.with_name(source.name + PAIRS) / condition
+    place = source.folder if source.folder.name.strip(".") else source.folder.resolve()  # "." has no name
+    folder = Path(out) if out else place.with_name(source.name + PAIRS) / condition
     where = pick_device(device)
     shown: list[np.ndarray] = []
     names: set[str] = set()
@@ -66,9 +69,9 @@ def pairs(
                 continue
             pair = images.to_uint8(torch.cat([recipe(photo)[0], photo], dim=3))[0]
             name = "-".join(path.relative_to(source.folder).with_suffix("").parts)
-            while name in names:  # a.jpg and a.png
+            while name.lower() in names:  # a.jpg and a.png; A.jpg too, where case does not count
                 name += "_"
-            names.add(name)
+            names.add(name.lower())
             files.write_picture(folder / f"{name}.png", pair)
             if len(shown) < SHEET_PAIRS:
                 shown.append(pair)

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ from beautynet import files
 from beautynet.console import progress
 from beautynet.datasets import attribution, curation
 from beautynet.datasets.dedup import NearDuplicates
-from beautynet.datasets.manifest import DATA, NAME, PHOTO, Manifest, Record, Status
+from beautynet.datasets.manifest import DATA, NAME, PHOTO, TRIED, Manifest, Record, Status
 from beautynet.errors import BeautyError, UsageError
 from beautynet.gathering import quality
 from beautynet.gathering.door import STAGED, Door, Look
@@ -64,18 +65,19 @@ class ScrapeSummary:
     kept: int
     new: int
     already: int
-    failed: int
+    failed: int  # of what came up in this run
     gave: dict[str, int]  # source -> photos kept in this run, for each that was asked
     reasons: dict[str, int]
     troubles: dict[str, str]  # source -> why it stopped early
     complete: bool  # all that was given to import has been looked at, in this run or before
     page: Path | None = None  # of a dry run: what would be kept, to look at
+    other_licence: int = 0  # kept before, under licences that are not asked for now
 
     @property
     def delivered(self) -> bool:
-        """Whether all photos asked for are there; of an import, whether all its files were readable."""
+        """Whether all photos asked for are there, and no others; of an import, whether all its files were readable."""
         enough = self.wanted is not None and self.kept >= self.wanted
-        return enough or (self.complete and not self.failed and not self.troubles)
+        return not self.other_licence and (enough or (self.complete and not self.failed and not self.troubles))
 
     def sentence(self) -> str:
         """All of it in words."""
@@ -88,6 +90,8 @@ class ScrapeSummary:
             text += "; from " + ", ".join(f"{source} {count}" for source, count in self.gave.items())
         if self.reasons:
             text += "; not kept: " + _counted(self.reasons)
+        if self.other_licence:
+            text += f"; {self.other_licence} from before have other licences (another -o makes a dataset without them)"
         text += "".join(f"\n{source}: {trouble}" for source, trouble in self.troubles.items())
         if missing > 0 and not self.troubles:
             text += '. The sources have no more: widen with --also "other words"'
@@ -100,7 +104,7 @@ def scrape(
     source: str | Sequence[str] | None = None,
     origin: str | Path | None = None,
     min_size: int = 256,
-    out: Path | None = None,
+    out: str | Path | None = None,
     *,
     also: str | Sequence[str] = (),
     license: str = "any",
@@ -121,7 +125,8 @@ def scrape(
     a shorter side under `min_size` pixels, an aspect ratio over 3:1, the faults in `reject` (names in
     `quality.FILTERS`), duplicates and near-duplicates, also mirrored, whatever cannot be read; and with `judge`, a
     classifier, what is probably not one of its labels in `want` (none: all but `other`). `contact` is an address of
-    yours, for hosts that want to know whom to ask.
+    yours, for hosts that want to know whom to ask (default: $BEAUTYNET_CONTACT). `limits` (`sources.fetch.Limits`) say
+    how much at once, and whether to fetch from private addresses, or what its host does not want to be trained on.
 
     The same call again continues: what has a row is not fetched again, but for failures that may have passed (a busy
     or unreachable host; files on this machine) and what other settings turned away. A photo that was clicked out or
@@ -131,6 +136,7 @@ def scrape(
     if (max is not None and max < 1) or min_size < 1:
         raise UsageError("the number of photos and the smallest side must be at least 1")
     also, reject, want = files.words(also), files.words(reject), files.words(want)
+    _check_words(query or "", *also)
     quality.check(reject)
     origin = None if origin is None else Path(origin)
     sources = _sources(source, origin, license)
@@ -138,7 +144,7 @@ def scrape(
     folder = _folder(name) if out is None else Path(out)
     if origin is not None and origin.is_dir() and folder.resolve() == origin.resolve():
         raise UsageError(f"{folder} cannot be imported into itself: name another folder with -o")
-    with Fetcher(limits, contact) as fetcher:
+    with Fetcher(limits, contact or os.environ.get("BEAUTYNET_CONTACT")) as fetcher:
         streams = [
             Stream(
                 source=each,
@@ -178,7 +184,7 @@ def _gather(folder: Path, fetcher: Fetcher, streams: Sequence[Stream], wish: _Wi
     with Manifest(folder) as manifest:
         curation.reconcile(manifest)
         _clean(folder)
-        gathering = _Gathering(manifest, fetcher, streams, wish, _numbers(folder))
+        gathering = _Gathering(manifest, fetcher, streams, wish, folder)
         try:
             gathering.run()
         finally:
@@ -189,20 +195,20 @@ def _gather(folder: Path, fetcher: Fetcher, streams: Sequence[Stream], wish: _Wi
 
 def _try_out(folder: Path, fetcher: Fetcher, streams: Sequence[Stream], wish: _Wish) -> ScrapeSummary:
     """A whole run into a folder that is thrown away, but for a page."""
-    parent = folder.parent
+    parent, name = folder.parent, folder.resolve().name
     parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=parent, prefix=f".{folder.name}.") as place:
+    with tempfile.TemporaryDirectory(dir=parent, prefix=f".{name}.") as place:
         if (folder / NAME).exists():
             shutil.copyfile(folder / NAME, Path(place, NAME))
         with Manifest(Path(place)) as manifest:
-            gathering = _Gathering(manifest, fetcher, streams, wish, _numbers(folder))
+            gathering = _Gathering(manifest, fetcher, streams, wish, folder)
             before = len(manifest)
             gathering.run()
             fresh = [row for row in itertools.islice(manifest.rows(), before, None) if row.status == "kept"]
-            page = parent / f"{folder.name}.dry-run.html"
+            page = parent / f"{name}{TRIED}"
             summary = replace(gathering.summary(), folder=folder, page=page)
             entries = [sheet.entry(record, Path(place)) for record in fresh]
-            files.write_text(page, sheet.static_page(f"{folder.name}: what would be kept", entries, summary.sentence()))
+            files.write_text(page, sheet.static_page(f"{name}: what would be kept", entries, summary.sentence()))
     return summary
 
 
@@ -213,14 +219,14 @@ class _Gathering:
     """
 
     def __init__(
-        self, manifest: Manifest, fetcher: Fetcher, streams: Sequence[Stream], wish: _Wish, present: NDArray[np.uint64]
+        self, manifest: Manifest, fetcher: Fetcher, streams: Sequence[Stream], wish: _Wish, dataset: Path
     ) -> None:
-        """`present`: the photos in the dataset's folder, as `_numbers` gives them."""
+        """`dataset`: the folder with the photos that are there, which in a dry run is not the manifest's."""
         self.manifest = manifest
         self.fetcher = fetcher
         self.wish = wish
         self.folder = manifest.folder
-        self._resolved = self.folder.resolve()
+        self._dataset = dataset.resolve()
         self.new = 0
         self.complete = False
         """Whether all that is imported has been looked at."""
@@ -228,9 +234,10 @@ class _Gathering:
         self._door = Door(self.folder, fetcher, wish.min_size, wish.reject, wish.judge)
         self._supply = Supply(streams, fetcher.at_once, self._wake)
         self._near = NearDuplicates()
-        kept = array("Q")
-        self._near.extend(self._known(kept))
-        self.already = int(np.isin(np.array(kept), present).sum())
+        kept, others = array("Q"), array("Q")
+        self._near.extend(self._known(kept, others))
+        present = _numbers(dataset)
+        self.already, self.other_licence = (int(np.isin(np.array(each), present).sum()) for each in (kept, others))
         self._news = threading.Condition()  # guards all that follows, the manifest and the supply
         self._looking = threading.Semaphore(LOOKERS)
         self._looked: queue.SimpleQueue[tuple[int, Look] | None] = queue.SimpleQueue()
@@ -240,7 +247,7 @@ class _Gathering:
         self._early: dict[int, Look] = {}  # number -> looked at before those that come before it
         self._flying: set[str] = set()  # URLs
         self._busy: Counter[str] = Counter()  # host -> candidates being fetched
-        self._failed: set[int] = set()  # hashes of the URLs that failed in this run
+        self._failed: set[int] = set()  # hashes of the URLs that came up in this run, and failed then or before
 
     @property
     def kept(self) -> int:
@@ -285,19 +292,25 @@ class _Gathering:
             kept=self.kept,
             new=self.new,
             already=self.already,
-            failed=self.manifest.counts()["failed"],
+            failed=len(self._failed),
             gave=self.gave,
             reasons=dict(reasons.most_common()),
             troubles={stream.source: stream.trouble for stream in self._supply.streams if stream.trouble},
             complete=self.complete,
+            other_licence=self.other_licence,
         )
 
-    def _known(self, kept: array[int]) -> Iterator[tuple[str, str]]:
-        """(file, perceptual hash) of what is in the dataset or was taken out; the former's numbers go into `kept`."""
-        for file, phash, status in self.manifest.values("file", "phash", "status"):
-            if status in ("kept", "rejected") and PHOTO.fullmatch(file):
+    def _known(self, kept: array[int], others: array[int]) -> Iterator[tuple[str, str | None]]:
+        """(file, perceptual hash) of what is in the dataset or was taken out; the former's numbers go into `kept`.
+
+        And into `others` where the licence is not among those that are wanted.
+        """
+        for file, licence, phash, status in self.manifest.values("file", "licence", "phash", "status"):
+            if status in ("kept", "rejected") and file and PHOTO.fullmatch(file):
                 if status == "kept":
                     kept.append(int(file[:16], 16))
+                    if not licences.allows(licence, self.wish.license):
+                        others.append(kept[-1])
                 yield file, phash
 
     def _take(self) -> Candidate | None:
@@ -319,11 +332,17 @@ class _Gathering:
         """Whether the candidate's fate is still to be decided."""
         if hash(candidate.url) in self._failed or candidate.url in self._flying:
             return False
-        if candidate.path is not None and self._resolved in candidate.path.parents:
+        if candidate.path is not None and self._dataset in candidate.path.parents:
             return False  # the dataset lies in the folder that it is made from
         record = self.manifest.by_url(candidate.url)
-        if record is None:
+        if record is None or self._may_end_otherwise(candidate, record):
             return True
+        if record.status == "failed":
+            self._failed.add(hash(candidate.url))
+        return False
+
+    def _may_end_otherwise(self, candidate: Candidate, record: Record) -> bool:
+        """Whether what became of the candidate before may be something else this time."""
         limits, reason = self.fetcher.limits, record.reason or ""
         match reason.partition(":")[0]:
             case "too small":
@@ -336,6 +355,8 @@ class _Gathering:
                 return limits.private_addresses
             case "judged":
                 return self.wish.judge is None or not reason.endswith(f" by {self.wish.judge.name}")
+            case "HEIF needs pillow-heif" if candidate.path is None:
+                return find_spec("pillow_heif") is not None
             case fault if fault in quality.FILTERS:
                 return fault not in self.wish.reject
         return record.status == "failed" and (candidate.path is not None or is_transient(reason))
@@ -505,6 +526,13 @@ def _sources(asked: str | Sequence[str] | None, origin: Path | None, license: st
     if origin is not None and len(names) > 1:
         raise UsageError("--from is one thing to import: name one --source, or none")
     return names
+
+
+def _check_words(*asked: str) -> None:
+    try:
+        " ".join(asked).encode()
+    except UnicodeEncodeError:
+        raise UsageError("what to gather has to be said in UTF-8") from None
 
 
 def _name(origin: Path | None) -> str:
