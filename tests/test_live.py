@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import gc
 import http.client
 import io
 import json
@@ -16,6 +17,7 @@ import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import cv2
@@ -34,10 +36,10 @@ from beautynet.film.media import Film
 from beautynet.film.reels import Camera
 from beautynet.film.rendering import writing
 from beautynet.translator import Translator
-from beautynet.verbs.live import live, routes
+from beautynet.verbs.live import PAGES, live, routes
 from beautynet.web import viewing
 from beautynet.web.server import Server
-from beautynet.web.viewing import Stage, Wish
+from beautynet.web.viewing import Stage, Viewer, Wish
 
 FLOWER = load_sample_image("flower.jpg")[100:340:2, 200:520:2].copy()
 CHINA = load_sample_image("china.jpg")[::4, ::4].copy()
@@ -62,20 +64,28 @@ def moving(path: Path, frames: int = 30) -> Path:
     return path
 
 
+@contextlib.contextmanager
+def serving(stage: Stage, folder: Path) -> Iterator[Server]:
+    server = Server(routes(stage, folder))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        thread.join(10)
+        stage.close()
+    assert not thread.is_alive()
+
+
 @pytest.fixture(scope="module")
 def served(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Stage]]:
     folder = tmp_path_factory.mktemp("live")
     moving(folder / "a film.beauty.mp4")
     (folder / "secret.mp4").write_text("not a dream")
     stage = Stage(checkpoint, folder, device="cpu")
-    server = Server(routes(stage, folder))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    yield server, stage
-    server.stop()
-    thread.join(10)
-    stage.close()
-    assert not thread.is_alive()
+    with serving(stage, folder) as server:
+        yield server, stage
 
 
 @contextlib.contextmanager
@@ -166,6 +176,29 @@ def test_a_network_that_goes_on_learning_is_shown_as_it_is_now(checkpoint: Path,
         stage.network(None)
 
 
+def test_a_network_that_is_shown_is_not_loaded_again(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in "abc":
+        (tmp_path / "checkpoints" / name).mkdir(parents=True)
+        shutil.copyfile(checkpoint, tmp_path / "checkpoints" / name / checkpoint.name)
+    loaded, load = [], Translator.load
+    monkeypatch.setattr(Translator, "load", lambda *of, **how: loaded.append(of) or load(*of, **how))
+    stage = Stage("a", tmp_path, device="cpu")
+    assert viewing.MOST_NETWORKS < 3
+    with serving(stage, tmp_path) as server, contextlib.ExitStack() as stack:
+        viewers = {name: stack.enter_context(viewer(server, checkpoint=name)) for name in "abc"}
+        for abstraction in (0.5, 0.6):
+            for name, socket in viewers.items():
+                socket.send(json.dumps({"checkpoint": name, "abstraction": abstraction}))
+                socket.send(struct.pack("<I", 1) + png(FLOWER))
+                answer(socket)
+    assert len(loaded) == 3
+    gc.collect()
+    assert len(stage._in_use) == viewing.MOST_NETWORKS
+
+
 def test_frames_are_dropped_never_queued(served: tuple[Server, Stage]) -> None:
     with viewer(served[0]) as socket:
         picture = png(FLOWER)
@@ -190,6 +223,43 @@ def test_many_at_once_and_one_that_vanishes(served: tuple[Server, Stage]) -> Non
                 socket.send(struct.pack("<I", number) + png(FLOWER))
             for socket in (one, other):
                 assert answer(socket)[0]["number"] == number
+
+
+def test_one_thread_paints(served: tuple[Server, Stage], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each that does takes memory of its own, and may be waited for by others."""
+    painters, really = set(), Viewer._dream
+
+    def watched(self: Viewer, *given: Any) -> bytes:
+        painters.add(threading.get_ident())
+        return really(self, *given)
+
+    monkeypatch.setattr(Viewer, "_dream", watched)
+    with contextlib.ExitStack() as stack:
+        viewers = [stack.enter_context(viewer(served[0])) for _ in range(4)]
+        for number in range(3):
+            for socket in viewers:
+                socket.send(struct.pack("<I", number) + png(FLOWER))
+            for socket in viewers:
+                answer(socket)
+    assert len(painters) == 1
+
+
+def test_what_nobody_expected_is_said_and_the_next_frame_is_dreamt(
+    served: tuple[Server, Stage], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("out of memory\nTried to allocate 2 GiB")
+
+    monkeypatch.setattr(viewing, "PAUSE", 0.01)
+    with viewer(served[0]) as socket:
+        with monkeypatch.context() as patch:
+            patch.setattr(Translator, "translate", broken)
+            for number in (1, 2):
+                socket.send(struct.pack("<I", number) + png(FLOWER))
+                assert complaint(socket) == "RuntimeError: out of memory"
+        socket.send(struct.pack("<I", 3) + png(FLOWER))
+        assert answer(socket)[0]["number"] == 3
+    assert capsys.readouterr().err.count("out of memory") == 1
 
 
 def test_what_is_no_frame_is_said_and_the_next_one_is_dreamt(served: tuple[Server, Stage]) -> None:
@@ -344,6 +414,44 @@ def test_only_the_newest_uploads_are_kept(served: tuple[Server, Stage]) -> None:
     assert sum((stage._uploads / name).exists() for name in names) == viewing.MOST_UPLOADS
     with viewer(server, source=names[0]) as socket:
         assert "no longer here" in complaint(socket)
+
+
+def test_what_is_shown_is_kept_however_much_comes_later(
+    served: tuple[Server, Stage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, stage = served
+    monkeypatch.setattr(viewing, "MOST_UPLOADS", 2)
+    film = json.loads(ask(server, "uploads", "POST", moving(tmp_path / "film.mp4", 6).read_bytes())[1])["upload"]
+    with viewer(server, source=film) as socket:
+        answer(socket)
+        later = [json.loads(ask(server, "uploads", "POST", png(FLOWER))[1])["upload"] for _ in range(3)]
+        assert [(stage._uploads / name).exists() for name in (film, *later)] == [True, False, False, True]
+        for _ in range(8):  # it begins anew
+            answer(socket)
+        (stage._uploads / film).unlink()
+        assert complaint(socket) == "this film is no longer here: choose it again"
+
+
+def test_who_looks_at_a_picture_asks_for_no_other(
+    served: tuple[Server, Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each would keep a thread waiting."""
+    asked, really = [], Viewer._of_reel
+    monkeypatch.setattr(Viewer, "_of_reel", lambda self, source: asked.append(source) or really(self, source))
+    upload = json.loads(ask(served[0], "uploads", "POST", png(CHINA))[1])["upload"]
+    with viewer(served[0], source=upload) as socket:
+        answer(socket)
+        time.sleep(0.1)
+        before = len(asked)
+        time.sleep(0.7)
+        assert len(asked) == before > 0
+
+
+def test_a_folder_that_was_tidied_away_is_made_anew(
+    served: tuple[Server, Stage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served[1], "_uploads", tmp_path / "gone" / "uploads")
+    assert ask(served[0], "uploads", "POST", png(FLOWER))[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -549,6 +657,30 @@ def test_the_page_with_a_film_and_without_a_server(checkpoint: Path, tmp_path: P
     finally:
         server.stop()
         thread.join(10)
+
+
+def test_the_page_before_a_network_that_takes_long(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = Viewer._dream
+
+    def slowly(self: Viewer, *given: Any) -> bytes:
+        time.sleep(0.2)
+        return really(self, *given)
+
+    monkeypatch.setattr(Viewer, "_dream", slowly)
+    pages = shutil.copytree(PAGES, tmp_path / "pages")
+    script = (PAGES / "live.js").read_text(encoding="utf-8")
+    assert "STALE = 5000" in script
+    (pages / "live.js").write_text(script.replace("STALE = 5000", "STALE = 50"), encoding="utf-8")
+    monkeypatch.setattr("beautynet.verbs.live.PAGES", pages)
+    film = y4m(tmp_path / "camera.y4m")
+    stage = Stage(checkpoint, tmp_path, device="cpu")
+    with serving(stage, tmp_path) as server, browser(tmp_path, *camera(film)) as page:
+        page.get(server.url)
+        page.until("document.querySelector('#checkpoint').options.length == 1")
+        page.find_element("css selector", "#welcome [data-source=browser]").click()
+        page.until("document.querySelector('#rate').textContent > 0", seconds=15)
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from beautynet.datasets import curation, manifest
 from beautynet.datasets.dataset import Dataset
 from beautynet.datasets.manifest import REJECTED, Manifest, Record
 from beautynet.errors import BeautyError
-from beautynet.verbs.look import _Cache, _Sheet, look
+from beautynet.verbs.look import _Sheet, look
 from beautynet.web import server
 
 HOSTILE = "<img src=x onerror=document.title='owned'>"
@@ -149,16 +149,6 @@ def test_which_dataset(dataset: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "plain").mkdir()
     with pytest.raises(BeautyError, match="import it first, with `beautynet scrape --from plain`"):
         look("plain")
-
-
-def test_the_cache_forgets_what_was_not_asked_for() -> None:
-    cache = _Cache(10)
-    for name in "abc":
-        cache.put(name, b"1234")
-        cache.get("a")
-    assert [cache.get(name) for name in "abc"] == [b"1234", None, b"1234"]
-    cache.put("big", b"x" * 11)
-    assert cache.get("big") is None
 
 
 # --- the server -----------------------------------------------------------------------------------------------------

@@ -23,18 +23,23 @@ async def hello(_: Request) -> Response:
     return PlainTextResponse("hello")
 
 
-async def take(request: Request) -> Response:
+async def take(request: Request, seconds: float = 5) -> Response:
     body = bytearray()
     try:
-        await receive(request, body.extend, 1000, 5)
+        await receive(request, body.extend, 1000, seconds)
     except Refused as refused:
         return refused.answer()
     return JSONResponse(len(body))
 
 
+async def hurry(request: Request) -> Response:
+    return await take(request, 0.3)
+
+
 @contextmanager
 def serving(**given: object) -> Iterator[Server]:
-    server = Server([Route("/", hello), Route("/take", take, methods=["POST"])], **given)  # type: ignore[arg-type]
+    posted = [Route(f"/{each.__name__}", each, methods=["POST"]) for each in (take, hurry)]
+    server = Server([Route("/", hello), *posted], **given)  # type: ignore[arg-type]
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -153,14 +158,19 @@ def test_in_a_notebook_which_has_a_loop_already() -> None:
     assert answers == [(200, "hello")]
 
 
+def begun(server: Server, path: str) -> socket.socket:
+    """A body that is on its way: three bytes of nine."""
+    connection = socket.create_connection(("127.0.0.1", server.port), 5)
+    head = f"POST /{server.token}/{path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Length: 9\r\n\r\nabc"
+    connection.sendall(head.encode())
+    time.sleep(0.02)
+    return connection
+
+
 def test_only_so_many_bodies_at_once() -> None:
     """Each takes memory until it is whole; the others wait."""
     with serving() as server:
-        head = f"POST /{server.token}/take HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Length: 9\r\n\r\nabc"
-        waiting = [socket.create_connection(("127.0.0.1", server.port), 5) for _ in range(MOST_ARRIVING + 1)]
-        for each in waiting:
-            each.sendall(head.encode())
-            time.sleep(0.02)
+        waiting = [begun(server, "take") for _ in range(MOST_ARRIVING + 1)]
         last = waiting.pop()
         last.sendall(b"defghi")
         last.settimeout(0.5)
@@ -173,6 +183,29 @@ def test_only_so_many_bodies_at_once() -> None:
         last.settimeout(5)
         assert last.recv(100).startswith(b"HTTP/1.1 200")
         last.close()
+
+
+def test_the_wait_for_a_turn_does_not_count() -> None:
+    with serving() as server:
+        waiting = [begun(server, "take") for _ in range(MOST_ARRIVING)]
+        last = begun(server, "hurry")
+        last.sendall(b"defghi")
+        time.sleep(0.5)
+        for each in waiting:
+            each.close()
+        assert last.recv(100).startswith(b"HTTP/1.1 200")
+        last.close()
+        late = begun(server, "hurry")
+        assert late.recv(100).startswith(b"HTTP/1.1 408")
+        late.close()
+
+
+def test_who_vanishes_without_a_word_is_noticed() -> None:
+    server = Server([])
+    with server._socket, socket.create_connection(("127.0.0.1", server.port), 5):
+        accepted, _ = server._socket.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 
 def test_what_fails_while_serving_is_heard_of(monkeypatch: pytest.MonkeyPatch) -> None:

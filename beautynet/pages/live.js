@@ -4,11 +4,11 @@ import {$, $$, begin, closeCamera, grab, hush, isRecording, measure, openCamera,
 
 const IN_FLIGHT = 2;          // frames on their way: one is dreamt while the next one travels
 const SHORT_SIDE = 480;       // px of what the camera's frames are sent at
-const STALE = 5000;           // ms after which a frame without an answer is given up
+const STALE = 5000;           // ms after which a frame without an answer is given up; more where answers take long
 const SILENCE = 6000;         // ms after which the server is asked whether it is still there
 
 const wish = {};              // what the viewer wants other than the network’s own; see Wish in web/viewing.py
-let socket = null, ready = false, source = null, number = 0, busy = false, about = {}, heard = 0, complained = false;
+let socket = null, ready = false, source = null, number = 0, busy = false, about = {}, heard = 0, complained = false, stale = STALE;
 const sent = new Map();       // number -> {frame, at}
 
 // --- talking to the server ----------------------------------------------------------------------------------------
@@ -81,16 +81,18 @@ async function dreamt(data) {
     at += size;
     parts[name] = await createImageBitmap(blob);
   }));
-  const mine = sent.get(head.number);
-  if (source === "browser" && !mine) return;     // of before the source was changed
+  const mine = sent.get(head.number), took = mine ? performance.now() - mine.at : head.milliseconds;
+  stale = Math.max(STALE, 3 * took);
+  if (source === "browser" && !mine) return Object.values(parts).forEach((each) => each.close());   // given up, or of another source
   for (const key of sent.keys()) if (key < head.number) drop(key);
   sent.delete(head.number);
   const original = parts.seen ?? parts.original ?? mine.frame;
+  if (parts.seen) parts.original?.close();
   if (mine && original !== mine.frame) mine.frame.close();
   show(original, parts.dream);
   if (complained) hush();
   complained = false;
-  measure(mine ? performance.now() - mine.at : head.milliseconds, head.dropped);
+  measure(took, head.dropped);
 }
 
 function drop(key) {
@@ -117,7 +119,7 @@ function become(wanted) {
 async function sendFrame() {
   requestAnimationFrame(sendFrame);
   const now = performance.now();
-  for (const [key, each] of sent) if (now - each.at > STALE) drop(key);
+  for (const [key, each] of sent) if (now - each.at > stale) drop(key);
   if (source !== "browser" || !ready || busy || sent.size >= IN_FLIGHT || !video.videoWidth || socket.bufferedAmount) return;
   busy = true;
   try {

@@ -35,7 +35,7 @@ function options(select, names, keep = select.value) {
 
 // --- datasets -----------------------------------------------------------------------------------------------------
 
-let dataset = "", photos = 0, page = 60, shown = 0, chosen = 0;
+let dataset = "", shown = 0, last = "", chosen = "";
 
 async function openDatasets() {
   const names = await ask(at("datasets"));
@@ -48,53 +48,50 @@ async function openDatasets() {
 async function showDataset() {
   dataset = $("#dataset").value;
   $("#sheet").replaceChildren();
-  shown = chosen = photos = 0;
-  try {
-    const found = await ask(at("datasets", dataset));
-    photos = found.photos;
-    page = found.page;
-    $("#count").textContent = `${photos.toLocaleString("en")} photos`;
-  } catch (error) {
-    $("#count").textContent = error.message;
-  }
-  $("#pair").hidden = !photos;
-  more();
+  shown = 0;
+  last = chosen = "";
+  await more();
+  $("#pair").hidden = !chosen;
   showPair();
 }
 
-function more() {
-  const until = Math.min(photos, shown + page);
-  for (; shown < until; shown++) {
-    const button = document.createElement("button"), image = new Image(), number = shown;
+async function more() {
+  const asked = dataset, after = last;
+  const found = await ask(`${at("datasets", asked)}?${new URLSearchParams({after})}`).catch((error) => error);
+  if (asked !== dataset || after !== last) return;     // another was chosen meanwhile, or this was asked for twice
+  $("#count").textContent = found.message ?? `${found.photos.toLocaleString("en")} photos`;
+  for (const name of found.names ?? []) {
+    const button = document.createElement("button"), image = new Image();
     image.loading = "lazy";
-    image.alt = `photo ${number + 1}`;
-    image.src = `${at("datasets", dataset, number)}.jpg`;
+    image.alt = `photo ${shown += 1}`;
+    image.src = at("datasets", dataset, "photos", name);
     image.onerror = () => button.remove();
     button.append(image);
-    button.setAttribute("aria-pressed", number === chosen);
+    chosen ||= name;
+    button.setAttribute("aria-pressed", name === chosen);
     button.addEventListener("click", () => {
-      chosen = number;
+      chosen = name;
       for (const each of $$("#sheet button")) each.setAttribute("aria-pressed", each === button);
       showPair();
       $("#pair").scrollIntoView({behavior: still.matches ? "auto" : "smooth", block: "nearest"});
     });
     $("#sheet").append(button);
+    last = name;
   }
-  $("#more").hidden = shown >= photos;
+  $("#more").hidden = !found.names?.length || shown >= found.photos;
 }
 
 let pairing = 0;
 function showPair() {
   const form = $("#pair form"), kind = form.kind.value;
   form.k.closest("label").hidden = form.palette.closest("label").hidden = kind !== "clusters";
-  form.sensitivity.closest("label").hidden = kind !== "edges";
   for (const slider of $$("input", form)) $("b", slider.closest("label")).textContent = slider.value;
-  const asked = new URLSearchParams({kind, abstraction: form.abstraction.value, sensitivity: form.sensitivity.value});
+  const asked = new URLSearchParams({kind, abstraction: form.abstraction.value});
   if (kind === "clusters") { asked.set("k", form.k.value); asked.set("palette", form.palette.value); }
   $("#command").textContent = `beautynet train ${dataset} --condition ${kind} --abstraction ${form.abstraction.value}`
     + (kind === "clusters" ? ` --k ${form.k.value}` + (form.palette.value === "ranked" ? " --palette ranked" : "") : "");
   clearTimeout(pairing);
-  if (photos) pairing = setTimeout(() => { $("#pair img").src = `${at("datasets", dataset, chosen)}/pair.jpg?${asked}`; }, 80);
+  if (chosen) pairing = setTimeout(() => { $("#pair img").src = `${at("datasets", dataset, "pairs", chosen)}?${asked}`; }, 80);
 }
 
 $("#dataset").addEventListener("change", showDataset);
@@ -108,11 +105,20 @@ $("#pair form").addEventListener("input", (event) => {
 // --- runs ---------------------------------------------------------------------------------------------------------
 
 const CURVES = {g: "generator", d: "discriminator", adversarial: "adversarial", perceptual: "perceptual", texture: "texture", scenes: "scenes", l1: "L1"};
-let newest = -1, following = true, run = "";
+let newest = -1, following = true, run = "", looking = false;
 
 async function openRuns() {
   await listRuns();
-  watching = setInterval(() => showRun().catch(() => {}), 2000);
+  if (room !== "runs") return;
+  clearInterval(watching);
+  watching = setInterval(lookAgain, 2000);
+}
+
+async function lookAgain() {
+  if (looking || document.hidden) return;
+  looking = true;
+  await showRun().catch(() => {});
+  looking = false;
 }
 
 async function listRuns() {
@@ -125,6 +131,7 @@ async function listRuns() {
 
 async function showRun() {
   const name = $("#run").value, found = await ask(at("runs", name));
+  if (name !== $("#run").value) return;
   if (run !== name) { run = name; newest = -1; following = true; }
   $("#progress").hidden = false;
   const budget = found.budget, spent = budget ? Math.min(1, budget.steps ? found.steps / budget.steps : found.seconds / budget.seconds) : 0;

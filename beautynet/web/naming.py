@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
-import threading
 import time
 from typing import Any
 
@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from beautynet.classifying.classifier import Classifier
 from beautynet.decode import Unreadable, as_jpeg, decode
-from beautynet.web.server import Refused, receive
+from beautynet.web.server import MOST_ARRIVING, Refused, arrive
 from beautynet.web.templates import data_url, filled, scripted
 
 MAX_BYTES = 30_000_000
@@ -24,26 +24,28 @@ MAX_SECONDS = 60.0
 
 def routes(network: Classifier) -> list[Route]:
     """What is answered."""
-    alone = threading.Lock()  # two at once would take twice as long, and twice the memory
+    room = asyncio.Semaphore(MOST_ARRIVING)  # of its own: elsewhere films are long on their way
+    alone = asyncio.Lock()  # two at once would take twice as long, and twice the memory
 
     def answer(body: bytes, heat: bool) -> dict[str, Any]:
         began = time.perf_counter()
-        with alone:
-            picture = decode(body)
-            labels = network(picture)
-            answered: dict[str, Any] = {"labels": labels}
-            if heat:
-                answered["heat"] = data_url(as_jpeg(network.overlaid(picture, next(iter(labels)))), "image/jpeg")
+        picture = decode(body)
+        labels = network(picture)
+        answered: dict[str, Any] = {"labels": labels}
+        if heat:
+            answered["heat"] = data_url(as_jpeg(network.overlaid(picture, next(iter(labels)))), "image/jpeg")
         return answered | {"seconds": round(time.perf_counter() - began, 3)}
 
     async def classify(request: Request) -> Response:
         body = bytearray()
+        heat = request.query_params.get("heat") == "1"
         try:
-            await receive(request, body.extend, MAX_BYTES, MAX_SECONDS)
+            async with room:  # until it is answered: those that wait take memory
+                await arrive(request, body.extend, MAX_BYTES, MAX_SECONDS)
+                async with alone:
+                    return JSONResponse(await run_in_threadpool(answer, bytes(body), heat))
         except Refused as refused:
             return refused.answer()
-        try:
-            return JSONResponse(await run_in_threadpool(answer, bytes(body), request.query_params.get("heat") == "1"))
         except Unreadable as reason:
             is_form = request.headers.get("content-type", "").startswith("multipart/")
             said = "send the picture alone, not a form: curl --data-binary @photo.jpg" if is_form else str(reason)

@@ -80,6 +80,8 @@ class Server:
             self._socket = socket.create_server((host, port or 0), family=family)  # listens already: who is early waits
             # Those that it accepts inherit it; else the end of an answer waits 40 ms for the beginning's receipt.
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # This, too: else who vanishes without a word, as when Wi-Fi is lost, stays connected for ever.
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         except (OSError, OverflowError) as error:
             is_elsewhere = getattr(error, "errno", None) == errno.EADDRNOTAVAIL
             where = f"host {host}" if is_elsewhere or not port else f"port {port}"
@@ -155,10 +157,16 @@ class Refused(Exception):  # noqa: N818
 
 
 async def receive(request: Request, take: Callable[[bytes], object], most: int, seconds: float) -> None:
+    """As `arrive`, one of MOST_ARRIVING at once; the wait for its turn does not count."""
+    async with request.app.state.room:
+        await arrive(request, take, most, seconds)
+
+
+async def arrive(request: Request, take: Callable[[bytes], object], most: int, seconds: float) -> None:
     """Hand the body of a request to `take`, piece by piece; Refused over `most` bytes or after so many seconds."""
     count = 0
     try:
-        async with asyncio.timeout(seconds), request.app.state.room:
+        async with asyncio.timeout(seconds):
             async for piece in request.stream():
                 count += len(piece)
                 if count > most:

@@ -9,10 +9,12 @@ import struct
 import threading
 import time
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import cv2
 import numpy as np
@@ -29,7 +31,7 @@ from beautynet.conditions import MOST_CLUSTERS
 from beautynet.console import console
 from beautynet.decode import decode
 from beautynet.errors import BeautyError
-from beautynet.files import Paths
+from beautynet.files import Paths, is_text
 from beautynet.film.frames import Cuts
 from beautynet.film.media import Film
 from beautynet.film.reels import Camera, Projector, Reel
@@ -38,13 +40,15 @@ from beautynet.web.server import receive
 
 MAX_UPLOAD, MAX_SECONDS = 100_000_000, 120.0
 """Of a film: as large, and as long on its way."""
-MOST_UPLOADS = 6
-"""So many are kept, the newest ones."""
+MOST_UPLOADS = 30
+"""So many are kept, the newest ones, and those that are shown to somebody."""
 MOST_NETWORKS = 2
-"""So many are kept loaded."""
+"""So many are kept loaded, and those that are shown to somebody."""
 MOST_SIDE = 1280
 """Px of the longer side of what is dreamt and sent; larger frames are scaled down."""
 MOST_ASPECT = 8
+PAUSE = 1.0
+"""Seconds after something that nobody expected, before the next frame is dreamt."""
 QUALITY = 88
 
 
@@ -103,25 +107,34 @@ class Stage:
         self._device, self._colors, self._uploads = device, colors, uploads
         first = checkpoints.find(checkpoint)
         self._first = first.parent.name, first
-        self._networks: OrderedDict[Path, tuple[int, Translator]] = OrderedDict()
-        """By its file, with the moment at which that was written, in ns."""
+        self._networks: OrderedDict[Path, Translator] = OrderedDict()
+        self._in_use: WeakValueDictionary[tuple[Path, int], Translator] = WeakValueDictionary()
+        """Whatever anybody holds, by its file and the moment at which that was written, in ns."""
         self._loading = threading.Lock()
         self._kept: OrderedDict[str, Path] = OrderedDict()
-        self.turn = asyncio.Lock()
-        """Who holds it paints; first come, first served."""
+        self._said: set[str] = set()
+        self.viewers: set[Viewer] = set()
+        self.painter = ThreadPoolExecutor(1, "painter")
+        """Paints, first come, first served, whatever all other threads are busy with."""
         self.network(None)
         self.classifier = _classifier(device)
-        self.camera: Reel | None = None if camera is None else Camera(camera)
+        self.camera: Reel | None = None if camera is None else Camera(camera, self._on_camera)
 
     def close(self) -> None:
-        """Let go of the camera."""
+        """Let go of the camera, and paint no more."""
+        self.painter.shutdown(wait=False, cancel_futures=True)
         if self.camera:
             self.camera.close()
+
+    def _on_camera(self) -> None:
+        for viewer in tuple(self.viewers):
+            viewer.hear("camera")
 
     def _names(self) -> dict[str, Path]:
         """The checkpoints to choose from, the newest first after the one asked for."""
         name, path = self._first
-        return {name: path} | {p.parent.name: p for p in checkpoints.newest_first() if p.parent.name != name}
+        others = {p.parent.name: p for p in checkpoints.newest_first() if p.parent.name != name}
+        return {name: path} | {each: p for each, p in others.items() if is_text(each)}
 
     def about(self) -> dict[str, Any]:
         """What the page offers."""
@@ -138,18 +151,21 @@ class Stage:
         if path is None or not path.exists():
             raise BeautyError("there is no such checkpoint any more: choose another")
         with self._loading:
-            written = path.stat().st_mtime_ns  # a run that goes on writes it anew
-            if path not in self._networks or self._networks[path][0] != written:
-                self._networks[path] = written, Translator.load(path, device=self._device, colors=self._colors)
-                while len(self._networks) > MOST_NETWORKS:
-                    self._networks.popitem(last=False)
+            key = path, path.stat().st_mtime_ns  # a run that goes on writes it anew
+            network = self._in_use.get(key)
+            if network is None:
+                network = Translator.load(path, device=self._device, colors=self._colors)
+            self._in_use[key] = self._networks[path] = network
             self._networks.move_to_end(path)
-            return self._networks[path][1]
+            while len(self._networks) > MOST_NETWORKS:
+                self._networks.popitem(last=False)
+            return network
 
     async def upload(self, request: Request) -> str:
         """Keep the film or picture in a request, under a name of ours. Raises Refused, or BeautyError if it is none."""
         name = secrets.token_hex(8)
         path = self._uploads / name
+        self._uploads.mkdir(0o700, parents=True, exist_ok=True)  # the system may tidy up what was empty for long
         try:
             with open(path, "wb") as file:
                 await receive(request, file.write, MAX_UPLOAD, MAX_SECONDS)
@@ -157,18 +173,28 @@ class Stage:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
+        shown = {viewer.shows for viewer in self.viewers}
+        idle = [each for each in self._kept if each not in shown]
+        for each in idle[: max(0, len(self._kept) + 1 - MOST_UPLOADS)]:
+            with suppress(OSError):  # on Windows, while it is still being closed
+                self._kept.pop(each).unlink()
         self._kept[name] = path
-        while len(self._kept) > MOST_UPLOADS:
-            _, oldest = self._kept.popitem(last=False)
-            with suppress(OSError):  # on Windows, while it is played
-                oldest.unlink()
         return name
 
     def uploaded(self, name: str) -> Path:
         """Raises BeautyError."""
-        if name not in self._kept:
+        path = self._kept.get(name)
+        if path is None or not path.exists():
             raise BeautyError("this film is no longer here: choose it again")
-        return self._kept[name]
+        return path
+
+    def note(self, error: Exception) -> str:
+        """What to tell of an error that nobody expected; the first time, it is said on the console, too."""
+        line = f"{type(error).__name__}: {error}".splitlines()[0]
+        if line not in self._said:
+            self._said.add(line)
+            console.print(f"a frame was not dreamt ({line})", style="yellow", soft_wrap=True)
+        return line
 
 
 def _classifier(device: str) -> Classifier | None:
@@ -196,19 +222,34 @@ class Viewer:
         self._stage, self._socket = stage, socket
         self._wish = Wish()
         self._frame: tuple[int, bytes] | None = None
+        self._loop = asyncio.get_running_loop()
         self._news, self._wished = asyncio.Event(), asyncio.Event()
         self._dropped = 0
         self._after = 0
         """The number of the last picture of a reel that was dreamt as it is wished for now."""
         self._reel: tuple[str, Reel] | None = None
         self._shown: tuple[Wish, Translator] | None = None
+        self._network: Translator | None = None
+        """Of which that is a variety; held, so that others need not load it again."""
         self._memory: Memory | None = None
         self._shape: tuple[int, ...] = ()
         self._is_cut = Cuts()
 
+    @property
+    def shows(self) -> str | None:
+        """The upload that it shows."""
+        return self._reel[0] if self._reel else None
+
+    def hear(self, source: str) -> None:
+        """That there is something new of a source; from its thread."""
+        if self._wish.source == source:
+            with suppress(RuntimeError):  # the server has stopped
+                self._loop.call_soon_threadsafe(self._news.set)
+
     async def run(self) -> None:
         """Until the page is closed."""
         await self._socket.accept()
+        self._stage.viewers.add(self)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._listen())
@@ -216,8 +257,8 @@ class Viewer:
         except* WebSocketDisconnect:
             pass  # which is how it ends
         finally:
-            if self._reel:
-                await run_in_threadpool(self._reel[1].close)
+            self._stage.viewers.remove(self)
+            await run_in_threadpool(self._leave)
 
     async def _listen(self) -> None:
         while True:
@@ -242,10 +283,11 @@ class Viewer:
     async def _perform(self) -> None:
         while True:
             self._wished.clear()
+            self._news.clear()
             wish = self._wish
             try:
-                network = await run_in_threadpool(self._network, wish)
                 if self._shown is None or self._shown[0] != wish:
+                    network = await run_in_threadpool(self._wished_for, wish)
                     self._shown, self._memory, self._after = (wish, network), None, 0
                     await self._say(network=_told(network))
                 found = await self._next(wish)
@@ -255,47 +297,58 @@ class Viewer:
                 continue
             if found is None:
                 continue
-            began = time.perf_counter()
+            network, began = self._shown[1], time.perf_counter()
             try:
-                async with self._stage.turn:
-                    answer = await run_in_threadpool(self._dream, network, *found, wish, began)
+                answer = await self._loop.run_in_executor(
+                    self._stage.painter, self._dream, network, *found, wish, began
+                )
             except BeautyError as error:  # nor of this frame
                 await self._say(error=str(error))
+            except Exception as error:  # a GPU without memory, or our own mistake
+                self._memory, self._after = None, 0
+                await self._say(error=self._stage.note(error))
+                await asyncio.sleep(PAUSE)
             else:
                 await self._socket.send_bytes(answer)
 
-    def _network(self, wish: Wish) -> Translator:
-        if self._shown is not None and self._shown[0] == wish:
-            return self._shown[1]
-        network = self._stage.network(wish.checkpoint)
-        return network.varied(**{name: getattr(wish, name) for name in _LIMITS})
+    def _wished_for(self, wish: Wish) -> Translator:
+        self._network = self._stage.network(wish.checkpoint)
+        return self._network.varied(**{name: getattr(wish, name) for name in _LIMITS})
 
     async def _next(self, wish: Wish) -> tuple[int, bytes | NDArray[np.uint8]] | None:
-        """The newest frame, waited for; None if there was none, or what is wanted has changed."""
+        """The newest frame; None, after there is news, if there was none until then, or what is wanted has changed."""
+        if self._wish != wish:
+            return None
+        found: tuple[int, bytes | NDArray[np.uint8]] | None
         if wish.source is None:
+            found, self._frame = self._frame, None
+        elif found := await run_in_threadpool(self._of_reel, wish.source):
+            self._dropped += max(0, found[0] - self._after - 1) if self._after else 0
+            self._after = found[0]
+        if found is None:
             await self._news.wait()
-            if self._wish != wish:
-                return None
-            self._news.clear()
-            frame, self._frame = self._frame, None
-            return frame
-        newest = await run_in_threadpool(self._of_reel, wish.source)
-        if newest is not None:
-            self._dropped += max(0, newest[0] - self._after - 1) if self._after else 0
-            self._after = newest[0]
-        return newest
+        return found
 
     def _of_reel(self, source: str) -> tuple[int, NDArray[np.uint8]] | None:
         if source == "camera":
             if self._stage.camera is None:
                 raise BeautyError("this machine shows no camera: start it with --camera 0")
-            return self._stage.camera.newest(self._after)
-        if self._reel is None or self._reel[0] != source:
-            if self._reel:
-                self._reel[1].close()
-                self._reel = None
-            self._reel = source, Projector(self._stage.uploaded(source))
-        return self._reel[1].newest(self._after)
+            return self._stage.camera.newest(self._after, patience=0)
+        try:
+            if self._reel is None or self._reel[0] != source:
+                self._leave()
+                self._reel = source, Projector(self._stage.uploaded(source), lambda: self.hear(source))
+            return self._reel[1].newest(self._after, patience=0)
+        except BeautyError:
+            self._leave()
+            self._stage.uploaded(source)  # says it in better words, if it is gone
+            raise
+
+    def _leave(self) -> None:
+        """Close what is open."""
+        if self._reel:
+            self._reel[1].close()
+            self._reel, self._after = None, 0
 
     def _dream(
         self, network: Translator, number: int, picture: bytes | NDArray[np.uint8], wish: Wish, began: float
