@@ -140,6 +140,10 @@ class Seen(NamedTuple):
     maps: list[Tensor]  # five of (N, C, h, w), from fine to coarse; none unless asked for
 
 
+_KEPT = threading.local()
+"""What passed the hooks of the backbone that looks just now; several threads may look at once."""
+
+
 class Backbone(nn.Module):
     """A frozen classifier: pictures (N, 3, H, W) in [-1, 1], of any size, in; features (N, D) float32 out."""
 
@@ -154,7 +158,6 @@ class Backbone(nn.Module):
         # From [-1, 1]: ((x + 1) / 2 - mean) / std
         self.register_buffer("shift", (1 - 2 * torch.tensor(parts.mean)).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("scale", 2 * torch.tensor(parts.std).view(1, 3, 1, 1), persistent=False)
-        self._kept = threading.local()  # what passed the hooks; several threads may look at once
         parts.head.register_forward_pre_hook(self._keep_features)
         for stage in parts.stages:
             stage.register_forward_hook(self._keep_map)
@@ -174,7 +177,7 @@ class Backbone(nn.Module):
 
     def look(self, pictures: Tensor, maps: bool = False) -> Seen:
         """As `see`; gradients pass."""
-        kept = self._kept.__dict__
+        kept = _KEPT.__dict__
         kept["maps"] = [] if maps else None
         with alone(pictures.device):
             logits = self.logits(images.resize(pictures.float(), self.size, self.size))
@@ -220,10 +223,10 @@ class Backbone(nn.Module):
         return next(self.network.parameters()).device
 
     def _keep_features(self, module: nn.Module, given: tuple[Any, ...]) -> None:  # noqa: ARG002
-        self._kept.features = given[0]
+        _KEPT.features = given[0]
 
     def _keep_map(self, module: nn.Module, given: Any, made: Tensor) -> None:  # noqa: ARG002
-        maps: list[Tensor] | None = getattr(self._kept, "maps", None)
+        maps: list[Tensor] | None = getattr(_KEPT, "maps", None)
         if maps is not None:
             # a copy, since the layer after it may work in place; gradients are wanted of what is gone on with
             maps.append(made if made.requires_grad else made.float().clone())
@@ -302,7 +305,7 @@ class Eyes(nn.Module):
             nn.Sequential(*layers)
             for layers in ([network._conv_stem, nn.ReLU6(), blocks[0]], blocks[1:4], blocks[4:7], blocks[7:15])
         )
-        self.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.requires_grad_(False)
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         """The maps, from fine to coarse."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
+from numbers import Real
 from operator import index
 from typing import Any
 
@@ -89,6 +90,9 @@ class TrainConfig:
                     value = index(value)
                 except TypeError:
                     raise UsageError(f"--{f.name} {value!r} will not do: it has to be a whole number") from None
+            elif isinstance(value, Real) and not isinstance(value, int | float):
+                value = float(value)
+            if value is not getattr(self, f.name):
                 object.__setattr__(self, f.name, value)
             if choices and value not in choices and value != f.default:
                 raise UsageError(f"{f.name} {value!r} is not one of {', '.join(choices)}")

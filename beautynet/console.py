@@ -21,8 +21,12 @@ class _Console(Console):
 
     def print(self, *objects: Any, **how: Any) -> None:
         """As rich's."""
-        with suppress(OSError):  # a log on a full disk, a terminal that was closed: work goes on
-            super().print(*(printable(each) if isinstance(each, str) else each for each in objects), **how)
+        super().print(*(printable(each) if isinstance(each, str) else each for each in objects), **how)
+
+    def _check_buffer(self) -> None:
+        """Where all of rich writes. A log on a full disk, a terminal that was closed: work goes on."""
+        with suppress(OSError):
+            super()._check_buffer()
 
     def on_broken_pipe(self) -> None:
         """Nobody listens any more."""

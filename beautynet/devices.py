@@ -16,8 +16,8 @@ from beautynet.console import console
 from beautynet.errors import BeautyError
 
 _MPS = threading.RLock()
-_FILLED = 0.95
-"""Share of what is free of a GPU that may be used where its driver would go on in the machine's memory."""
+_FILLED = 0.9
+"""Share of a GPU's memory that may be used where its driver would go on in the machine's: screens need some, too."""
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -26,7 +26,7 @@ def pick_device(name: str = "auto") -> torch.device:
     _keep_to_cores()
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if name == "auto":
-        if cuda and (trouble := _trouble(torch.device("cuda"))):
+        if cuda and (trouble := _trouble(torch.cuda.current_device())):
             console.print(f"computing on the CPU, as this torch cannot on the GPU ({trouble})", style="yellow")
             return torch.device("cpu")
         return torch.device("cuda" if cuda else "mps" if mps else "cpu")
@@ -37,7 +37,7 @@ def pick_device(name: str = "auto") -> torch.device:
     if device.type == "cuda" and (not cuda or (device.index or 0) >= torch.cuda.device_count()):
         found = f"{torch.cuda.device_count()} found" if cuda else "none found by torch"
         raise BeautyError(f"no CUDA device {name!r} here ({found}): use --device cpu, or install a CUDA build of torch")
-    if device.type == "cuda" and (trouble := _trouble(device)):
+    if device.type == "cuda" and (trouble := _trouble(device.index or 0)):
         raise BeautyError(
             f"this torch cannot compute on {name} ({trouble}): use --device cpu, or install another build"
         )
@@ -49,16 +49,21 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 @cache
-def _trouble(device: torch.device) -> str | None:
-    """Why nothing can be computed on a GPU that is there: torch is built for newer ones, or others have all of it."""
+def _trouble(number: int) -> str | None:
+    """Why nothing can be computed on a GPU that is there, as where torch is built for newer ones.
+
+    BeautyError where others have all of its memory: that passes.
+    """
     try:
-        torch.ones(1, device=device).add_(1).item()
+        torch.ones(1, device=f"cuda:{number}").add_(1).item()
     except RuntimeError as error:
-        return str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0]
+        if "out of memory" in reason:
+            raise BeautyError(f"the GPU is full ({reason}): wait for what uses it, or use --device cpu") from error
+        return reason
     if os.name == "nt" or "microsoft" in platform.release().lower():  # Windows, and Linux in it
-        # they never run out, but go on many times slower: as it is, halving the batch is the better way
-        free, total = torch.cuda.mem_get_info(device)
-        torch.cuda.set_per_process_memory_fraction(_FILLED * free / total, device)
+        # they never run out, but go on many times slower, where halving the batch is the better way
+        torch.cuda.set_per_process_memory_fraction(_FILLED, number)
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -26,9 +27,10 @@ def memory() -> int:
 
 def cores() -> int:
     """On how many cores this process may compute."""
-    # not process_cpu_count: Python 3.13's
-    ours = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return max(1, min([ours, *map(round, quotas())]))
+    ours = os.cpu_count() or 1
+    if sys.platform == "linux":  # process_cpu_count is Python 3.13's
+        ours = len(os.sched_getaffinity(0))
+    return max(1, min([ours, *map(math.ceil, quotas())]))
 
 
 def memory_left(memberships: Path = MEMBERSHIPS, groups: Path = GROUPS) -> Iterator[int]:
@@ -60,7 +62,10 @@ def _groups(kind: str, memberships: Path, groups: Path) -> Iterator[tuple[int, P
 
     In a container its own group is the root, whatever it is called.
     """
-    lines = memberships.read_text(encoding="utf-8").splitlines() if memberships.exists() else []
+    try:
+        lines = memberships.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return
     for _, kinds, place in (line.split(":", 2) for line in lines):
         if kinds and kind not in kinds.split(","):
             continue

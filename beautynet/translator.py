@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -32,9 +32,6 @@ from beautynet.film.pipeline import ahead, computing, own_cores
 from beautynet.film.steady import Movement, View, lean, watch
 from beautynet.replay import Replay
 from beautynet.tiles import tiled
-
-if TYPE_CHECKING:
-    from beautynet.film.media import Film
 
 FEWEST_PIXELS = 256**2
 """However little memory there seems to be, so many are painted at once: of smaller squares nothing can be made out."""
@@ -234,13 +231,14 @@ class Translator:
         """
         from beautynet.film.media import Film
 
-        return self._film(Film(path, start, end, rate=fps))
+        def read() -> Generator[Frame]:
+            with Film(path, start, end, rate=fps) as film, closing(self.dreams(in_batches(film, self.batch))) as dreamt:
+                for frames, dreams, _ in dreamt:
+                    for frame, dream in zip(frames, dreams, strict=True):
+                        yield frame._replace(picture=dream)
 
-    def _film(self, opened: Film) -> Generator[Frame]:
-        with opened as film, closing(self.dreams(in_batches(film, self.batch))) as dreamt:
-            for frames, dreams, _ in dreamt:
-                for frame, dream in zip(frames, dreams, strict=True):
-                    yield frame._replace(picture=dream)
+        Film(path, start, end, rate=fps).close()  # what is no film is said now
+        return read()
 
     def dreams(self, batches: Generator[Batch], memory: Memory | None = None) -> Generator[Dreamt]:
         """As `dream` of one batch after the other, which are at hand when they are asked for.
@@ -389,7 +387,8 @@ class Translator:
             return zip(torch.split(shown, size), torch.split(where, size), strict=True)
 
         def at_once(shown: Tensor, places: np.ndarray | None) -> Callable[[], Tensor]:
-            painted = torch.cat([work(*each) for each in parts(shown, places, together)])
+            with alone(self.device):
+                painted = torch.cat([work(*each) for each in parts(shown, places, together)])
             return lambda: painted
 
         if hands == 1:
@@ -407,17 +406,18 @@ class Translator:
     @torch.inference_mode()
     def _paint(self, shown: Tensor, places: Tensor | None) -> Tensor:
         height, width = shown.shape[-2:]
-        with alone(self.device), autocast(self.device, self.precision):
+        with autocast(self.device, self.precision):
             padded = images.pad_to_multiple(shown, self.generator.multiple)
             painted: Tensor = self.generator(padded.contiguous(memory_format=layout(self.device)), places)
-            painted = painted[:, :, :height, :width].float()
-            # what follows is done in other threads
-            return painted.cpu() if self.device.type == "mps" else painted
+            return painted[:, :, :height, :width].float()
 
     def _hold(
         self, painted: Tensor, moved: Movement | None, before: np.ndarray | None
     ) -> tuple[Tensor, np.ndarray | None]:
         """What was painted for the frames of a film, (N, 3, h, w), held still; what the next frame needs."""
+        if self.device.type == "mps":  # which is painting the next ones meanwhile
+            with alone(self.device):
+                painted = painted.cpu()
         if moved is None:
             return painted, None
         if painted.is_cuda:

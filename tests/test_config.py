@@ -67,8 +67,8 @@ def test_a_bad_value_is_named(name: str, value: object) -> None:
 
 
 def test_numbers_of_numpy_become_pythons() -> None:
-    config = TrainConfig(batch=np.int64(8), seed=np.uint8(3))  # type: ignore[arg-type]
-    assert json.loads(json.dumps(asdict(config))) == asdict(TrainConfig(batch=8, seed=3))
+    config = TrainConfig(batch=np.int64(8), seed=np.uint8(3), l1=np.float32(2))  # type: ignore[arg-type]
+    assert json.loads(json.dumps(asdict(config))) == asdict(TrainConfig(batch=8, seed=3, l1=2))
     with pytest.raises(UsageError, match=r"--batch 8\.5 will not do: it has to be a whole number"):
         TrainConfig(batch=8.5)  # type: ignore[arg-type]
 

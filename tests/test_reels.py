@@ -126,7 +126,7 @@ def test_no_camera_is_one_line() -> None:
 
 def test_nobody_reads_a_cameras_password() -> None:
     with pytest.raises(BeautyError, match=r"camera rtsp://127\.0\.0\.1:9/door cannot be opened"):
-        Camera("rtsp://user:secret@127.0.0.1:9/door")
+        Camera("rtsp://user:secret@127.0.0.1:9/door?pwd=secret")
 
 
 def test_a_camera_is_opened_by_who_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -319,6 +319,7 @@ def test_a_time_that_getting_ready_took_makes_no_network_of_nothing() -> None:
     assert small(steps=None, minutes=1e-4).steps == 1
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="of Linux")
 def test_a_log_on_a_full_disk_does_not_end_a_run(folder: Path) -> None:
     command = [sys.executable, "-m", "beautynet", "train", "photos", "--steps", "2", "--size", "64", "--device", "cpu"]
     with open("/dev/full", "w") as full:

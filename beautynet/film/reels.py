@@ -20,8 +20,8 @@ from beautynet.film.media import Film
 
 PATIENCE = 10.0
 """Seconds that a camera may take for its first picture."""
-REST = 2.0
-"""Seconds after which a camera that shows nothing any more is tried again."""
+REST, LONGEST_REST = 2.0, 30.0
+"""Seconds after which a camera that shows nothing any more is tried again, at first and in the long run."""
 
 
 class Reel(ABC):
@@ -98,7 +98,9 @@ class Camera(Reel):
 
     def __init__(self, camera: str, tell: Callable[[], object] = lambda: None) -> None:
         self._camera = camera
-        self._name = re.sub("//[^/]*@", "//", camera)  # an address may have a password in it, and visitors read this
+        self._name = re.sub(
+            "//.*@", "//", camera.partition("?")[0]
+        )  # an address may have a password in it, and visitors read this
         # one of this machine here: macOS asks for permission in the main thread only
         self._device = self._opened() if camera.isdecimal() else None
         super().__init__(tell)
@@ -122,9 +124,13 @@ class Camera(Reel):
 
     def _play(self) -> None:
         self._watch(self._device or self._opened())
-        while not self._closed.wait(REST):
+        cv2.utils.logging.setLogLevel(0)  # or it tells of each try, in ten lines
+        rest = REST
+        while not self._closed.wait(rest):
+            rest = min(2 * rest, LONGEST_REST)
             with suppress(BeautyError):  # not yet
                 self._watch(self._opened())
+                rest = REST
 
     def _watch(self, device: cv2.VideoCapture) -> None:
         """Show what it sees, as long as it sees anything."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -339,7 +339,8 @@ def _joined(
             shift, end = round(part.begin / written.tick), round(part.end / written.tick)
             appear = [*sorted(packet.pts + shift for packet in _packets(part.path)), end]
             until = dict(pairwise(appear))
-            for packet in _packets(part.path):  # read twice: all of a part without loss may not fit into memory
+            packets = opened.enter_context(closing(_packets(part.path)))
+            for packet in packets:  # read twice: all of a part without loss may not fit into memory
                 packet.stream = stream
                 packet.pts += shift
                 # Each part's decoder wants a head start, which the end of the part before it may take away. Where a
@@ -355,7 +356,7 @@ def _joined(
     return lost
 
 
-def _packets(path: Path) -> Iterator[Any]:
+def _packets(path: Path) -> Generator[Any]:
     """The encoded frames of a film, in the order of decoding."""
     with open_file(path) as file:
         yield from (packet for packet in file.demux(file.streams.video[0]) if packet.size)

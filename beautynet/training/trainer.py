@@ -77,7 +77,7 @@ class Trainer:
         torch.manual_seed(config.seed)
         there: dict[str, Any] = {"device": device, "memory_format": layout(device)}
         self.generator = Generator(PRESETS[config.preset], depth_for(config.size), groups).to(**there)
-        self.eyes = Eyes().to(device)
+        self.eyes = Eyes().to(**there)
         self.discriminator = Discriminator(self.eyes.channels, mixes=mixes).to(**there)
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.optimisers = [self._adam(self.generator), self._adam(self.discriminator)]
@@ -180,9 +180,8 @@ class Trainer:
         """What this step shows of photos, of scenes, and the photos: (N - S, 3, size, size), S, and N of them."""
         if self.ahead is None:
             return self._crops(photos, random)
-        now = torch.cuda.current_stream(
-            self.device
-        )  # beside it, so that they are ready when the step before has been learnt from
+        # beside it, so that they are ready when the step before has been learnt from
+        now = torch.cuda.current_stream(self.device)
         with torch.cuda.stream(self.ahead):
             pairs = self._crops(photos, random)
         now.wait_stream(self.ahead)

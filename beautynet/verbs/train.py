@@ -48,7 +48,7 @@ EXAMINED_PHOTOS = 8
 COMPILED_MINUTES, COMPILED_STEPS = 3, 5000
 """A run with more than that before it gains more than the minute that it takes to make code for a GPU."""
 COMPILED_CORES = 16
-"""With so many cores it is a minute."""
+"""With so many cores it is a minute; with two, as Colab has, it was not measured."""
 FILM, FILM_RATE = "training.mp4", 12
 
 
@@ -259,7 +259,7 @@ class Run:
             return False
         left = 1 - self.progress.fraction(self.config)
         steps = self.config.steps
-        slower = max(1.0, COMPILED_CORES / cores())  # with few cores beside it, as Colab has
+        slower = max(1.0, (1 + COMPILED_CORES / cores()) / 2)  # half of it is one core's work, as we take it
         enough = COMPILED_STEPS * slower if steps else COMPILED_MINUTES * slower
         return left * (steps or self.config.minutes) > enough
 

@@ -376,7 +376,7 @@ def _titled(source: Path) -> Path:
 
 def _target(source: Path, out: Path | None, loop: float | None) -> Path:
     """Where the dream goes; a BeautyError if that is no film's name."""
-    if out is None or out.is_dir() or not out.suffix:
+    if out is None or out.is_dir() or not (out.suffix or out.name.startswith(".") or "%" in out.name):
         (out,) = dreams_of([(_titled(source), Path())], out, partial(_suffix, loop=loop))
     if out.suffix.lower() == LOSSLESS:  # which is for what becomes pictures
         raise BeautyError(f"cannot write a film named {out.name}: end it in {', '.join(FORMATS)}")
