@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from beautynet import images
+from beautynet import images, metrics
 from beautynet.datasets import manifest
 from beautynet.datasets.dataset import SPLIT, Dataset, Photos, squares
 from beautynet.datasets.dedup import hashes
@@ -286,3 +286,10 @@ def test_squares_are_the_middles(tmp_path: Path) -> None:
     assert pictures[0, :, 2:-2].min() > 250
     with pytest.raises(BeautyError, match="none of the 1 photos"):
         squares([tmp_path / "b.png"], 32)
+
+
+def test_what_is_learnt_from_is_as_sharp_as_what_it_is_measured_against(photos: Path) -> None:
+    paths = Dataset.open(photos).photos
+    taught = images.to_uint8(torch.cat([*Photos.load(paths, 64, CPU).centres(64)]))
+    _, measured = squares(paths, 64)
+    assert 0.9 < metrics.sharpness(taught) / metrics.sharpness(measured) < 1.05
