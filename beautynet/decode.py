@@ -22,6 +22,8 @@ MAX_PIXELS = 100_000_000
 HASHABLE = 128
 """Shorter side in px that a picture has at least when it is decoded to be hashed: of 32×32 (see `dedup.hashes`)."""
 PAPER = (255, 255, 255)
+NO_HEIF = "HEIF needs pillow-heif"
+"""Begins the reason why HEIF cannot be read, up to its colon."""
 _ORIENTATION = 0x0112  # EXIF tag
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -197,7 +199,7 @@ def _refuse_or_prepare(head: bytes) -> None:
         try:
             from pillow_heif import register_heif_opener  # type: ignore[import-not-found, unused-ignore]
         except ImportError:
-            raise Unreadable("HEIF needs pillow-heif: pip install pillow-heif") from None
+            raise Unreadable(f"{NO_HEIF}: pip install pillow-heif") from None
         register_heif_opener()
 
 

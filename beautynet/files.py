@@ -97,9 +97,8 @@ def dreams_of(sources: Sequence[tuple[Path, Path]], out: Path | None, suffix: Ca
     """
 
     def known(path: Path) -> str:
-        return str(
-            path.parent.resolve() / path.name
-        ).lower()  # some systems hold names that differ in case for the same
+        # some systems hold names that differ in case for the same
+        return str(path.parent.resolve() / path.name).lower()
 
     taken = {known(source) for source, _ in sources}
     for source, inside in sources:
@@ -122,6 +121,11 @@ def folder_name(words: str) -> str:
         elif not name.endswith("-"):
             name += "-"
     return name.strip("-_")[:60]
+
+
+def with_a_name(path: Path) -> Path:
+    """The path; resolved if it ends in "." or "..", which are no names. A link keeps its own."""
+    return path if path.name.strip(".") else path.resolve()
 
 
 _MANY = 4
@@ -324,11 +328,11 @@ def held(place: Path, refusal: str, named: Path | None = None) -> Iterator[None]
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Make `folder`, whose only writer is the caller, and remove the temporary files that a killed one left in it."""
+    """Make `folder`, and remove the temporary files that killed programs left in it, but nobody's who is at work."""
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.rglob(".*.part.*"):
         owner = re.search(r"\.(\d+)\.part\.", leftover.name)
-        if owner is None or not _is_others(int(owner[1])):  # an export into it, or a film, may be at work
+        if owner is None or not _is_others(int(owner[1])):
             leftover.unlink()
 
 

@@ -153,11 +153,16 @@ def test_what_does_worse_on_validation_pictures_is_undone(
 
     losses = iter([2.0, 1.0] if better else [1.0, 2.0])  # without it, and with it
     monkeypatch.setattr(tuning, "finetune", tuned)
-    monkeypatch.setattr(classifier, "tempered", lambda *_: (1.0, next(losses)))
+    monkeypatch.setattr(classifier, "tempered", lambda *_: (5.0, next(losses)))
+    heads, fit = [], classifier.fit
+    monkeypatch.setattr(classifier, "fit", lambda *of, **how: heads.append(fit(*of, **how)) or heads[-1])
     summary = classify_train(data, labels=table, name=str(tmp_path / "model"), finetune=True)
     assert summary.tuned == better
     assert late
     assert all(torch.equal(now, before) != better for now, before in late)
+    # as it was fitted: a picture or two, all of them right, would make it five times as sure of itself
+    wanted = np.asarray(heads[better].weight)
+    assert np.allclose(np.asarray(Classifier.load(summary.model).weight), wanted)
 
 
 @pytest.mark.parametrize(

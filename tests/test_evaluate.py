@@ -244,11 +244,13 @@ def test_what_cannot_be_measured_is_one_line(
     assert not (own / "report").exists()
 
 
-def test_one_picture_is_too_few(own: Path, photos: Path, tmp_path: Path) -> None:
+def test_one_picture_is_too_few(own: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "everyday").mkdir()
     Image.effect_noise((90, 100), 40).save(tmp_path / "everyday" / "0.png")
-    with pytest.raises(BeautyError, match=r"0\.png alone cannot be measured"):
-        evaluate(own, data=photos, everyday=tmp_path / "everyday")
+    with monkeypatch.context() as early:
+        early.setattr(module, "_pairs", lambda *_: pytest.fail("painted"))
+        with pytest.raises(BeautyError, match=r"0\.png alone cannot be measured"):
+            evaluate(own, data=photos, everyday=tmp_path / "everyday")
     _, held_out = Dataset.open(photos).split()
     for path in held_out[1:]:
         path.write_bytes(b"damaged")

@@ -124,6 +124,8 @@ def test_a_checkpoint_where_one_is(checkpoint: Path, tmp_path: Path, monkeypatch
     (tmp_path / "flowers" / checkpoint.name).write_bytes(checkpoint.read_bytes())
     monkeypatch.chdir(tmp_path / "flowers")
     assert export(checkpoint.name, format="safetensors").out == Path("flowers.safetensors")
+    (tmp_path / "latest").symlink_to(tmp_path / "flowers")
+    assert export("../latest", format="safetensors").out == Path("../latest/latest.safetensors")
 
 
 def test_an_export_that_differs_is_not_delivered(

@@ -1,6 +1,7 @@
 import datetime
 import email.utils
 import gzip
+import itertools
 import json
 import os
 import socket
@@ -58,6 +59,10 @@ def test_hosts_are_forgotten() -> None:
     with Web() as web, Fetcher(QUICK) as fetcher:
         web.routes["/photo"] = body(DATA)
         assert fetcher.fetch(f"{web.url}/photo") == DATA
+        web.routes["/busy"] = first(status(503), body(DATA))
+        assert fetcher.fetch(f"{web.url}/busy") == DATA
+        web.routes["/later"] = first(status(503, Retry_After="1"), body(DATA))
+        assert fetcher.fetch(f"{web.url}/later") == fetcher.fetch(f"{web.url}/photo") == DATA
         assert not fetcher._next_start
         assert not fetcher._inside
 
@@ -406,6 +411,22 @@ def test_what_the_system_trusts_is_trusted_too(tmp_path: Path, monkeypatch: pyte
                 assert is_transient(why)  # the clock may be wrong, or a hotel's page in the way
 
 
+def test_a_broken_certificate_of_the_system_spoils_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows' are read one by one, and the first that cannot be read ends it."""
+
+    def broken(*_: object) -> None:
+        raise ssl.SSLError("not enough data")
+
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    monkeypatch.setattr("certifi.where", lambda: str(tmp_path / "ca.pem"))
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", broken)
+    with Web(tls=context) as web, Fetcher(replace(QUICK, attempts=1)) as fetcher:
+        web.routes["/photo"] = body(DATA)
+        assert fetcher.fetch(f"{web.url}/photo") == DATA
+
+
 def test_a_host_of_many_addresses_has_time_for_its_handshake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
@@ -457,6 +478,7 @@ def away(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 
     monkeypatch.setattr(socket, "getaddrinfo", resolved)
     monkeypatch.setattr(fetch, "_check_ip", lambda *_: None)
+    monkeypatch.setattr(fetch, "APART", 0.1)
     return gone
 
 
@@ -478,6 +500,27 @@ def test_a_network_that_is_gone_is_waited_for(away: threading.Event) -> None:
         away.set()
         threading.Timer(0.3, away.clear).start()
         assert fetcher.fetch(url) == DATA
+
+
+@pytest.mark.usefixtures("away")
+def test_who_answered_is_not_bothered_with_the_dead_addresses_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "APART", 0.3)
+    asked, connect = [time.monotonic()], socket.create_connection
+
+    def connected(*where: object) -> socket.socket:
+        asked.append(time.monotonic())
+        return connect(*where)  # type: ignore[arg-type]
+
+    with Web() as web, Fetcher(replace(OUTSIDE, attempts=3)) as fetcher:
+        assert fetcher.fetch(photo_on(web)) == DATA
+        monkeypatch.setattr(socket, "create_connection", connected)
+        dead = [threading.Thread(target=reason, args=(fetcher, "http://gone.example/")) for _ in range(20)]
+        for each in dead:
+            each.start()
+        for each in dead:
+            each.join()
+    assert 2 <= len(asked) <= 4
+    assert min(later - earlier for earlier, later in itertools.pairwise(asked)) > 0.2
 
 
 def test_but_not_for_ever(away: threading.Event) -> None:

@@ -33,6 +33,17 @@ def test_a_word_is_no_list_of_letters() -> None:
     assert files.words(("roses", "tulips")) == ["roses", "tulips"]
 
 
+def test_what_has_no_name_gets_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "big" / "flowers").mkdir(parents=True)
+    (tmp_path / "roses").symlink_to(tmp_path / "big" / "flowers")
+    monkeypatch.chdir(tmp_path / "big" / "flowers")
+    for own in ("../../roses", "new", "a.b"):
+        assert files.with_a_name(Path(own)) == Path(own)
+    here = tmp_path.resolve() / "big"
+    for none, name in ((".", here / "flowers"), ("..", here), ("a/..", here / "flowers")):
+        assert files.with_a_name(Path(none)) == name
+
+
 def test_success_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "new" / "ü.txt"
     write_text(path, "before")

@@ -187,6 +187,14 @@ def test_a_table_from_windows(tmp_path: Path) -> None:
         assert [source for _, source in data.sources()] == [tmp_path / "été" / "1.jpg"]
 
 
+def test_a_picture_that_is_spelt_in_two_ways_is_one(tmp_path: Path) -> None:
+    write(tmp_path / "a" / "1.jpg")
+    (tmp_path / "l.csv").write_text("path,label\na/1.jpg,sea\na\\1.jpg,sky\n")
+    data = Labelled.read(tmp_path / "l.csv")
+    assert of(data) == {"a/1.jpg": ("sea",)}
+    assert data.skipped == [("a\\1.jpg", "a second time, in line 3")]
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -33,7 +33,7 @@ from websockets.sync.client import ClientConnection, connect
 from beautynet.errors import BeautyError
 from beautynet.film.frames import Frame
 from beautynet.film.media import Film
-from beautynet.film.reels import Camera
+from beautynet.film.reels import Camera, Projector
 from beautynet.film.rendering import writing
 from beautynet.translator import Translator
 from beautynet.verbs.live import PAGES, live, routes
@@ -247,8 +247,8 @@ def test_one_thread_paints(served: tuple[Server, Stage], monkeypatch: pytest.Mon
 def test_what_nobody_expected_is_said_and_the_next_frame_is_dreamt(
     served: tuple[Server, Stage], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(*_: object) -> None:
-        raise RuntimeError("out of memory\nTried to allocate 2 GiB")
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError(f"out of memory at {time.monotonic()}\nTried to allocate 2 GiB")
 
     monkeypatch.setattr(viewing, "PAUSE", 0.01)
     with viewer(served[0]) as socket:
@@ -256,9 +256,17 @@ def test_what_nobody_expected_is_said_and_the_next_frame_is_dreamt(
             patch.setattr(Translator, "translate", broken)
             for number in (1, 2):
                 socket.send(struct.pack("<I", number) + png(FLOWER))
-                assert complaint(socket) == "RuntimeError: out of memory"
+                assert complaint(socket) == "this was not dreamt (RuntimeError): trying again …"
         socket.send(struct.pack("<I", 3) + png(FLOWER))
         assert answer(socket)[0]["number"] == 3
+        with monkeypatch.context() as patch:  # nor the network loaded
+            patch.setattr(Translator, "varied", broken)
+            socket.send('{"abstraction": 0.3}')
+            assert "RuntimeError" in complaint(socket)
+        while "network" not in str(socket.recv(timeout=20)):
+            pass
+        socket.send(struct.pack("<I", 4) + png(FLOWER))
+        assert answer(socket)[0]["number"] == 4
     assert capsys.readouterr().err.count("out of memory") == 1
 
 
@@ -406,12 +414,11 @@ def test_what_drips_is_given_up(served: tuple[Server, Stage], monkeypatch: pytes
     assert time.monotonic() - began < 5
 
 
-def test_only_the_newest_uploads_are_kept(served: tuple[Server, Stage]) -> None:
+def test_only_the_newest_uploads_are_kept(served: tuple[Server, Stage], monkeypatch: pytest.MonkeyPatch) -> None:
     server, stage = served
-    names = [
-        json.loads(ask(server, "uploads", "POST", png(FLOWER))[1])["upload"] for _ in range(viewing.MOST_UPLOADS + 2)
-    ]
-    assert sum((stage._uploads / name).exists() for name in names) == viewing.MOST_UPLOADS
+    monkeypatch.setattr(viewing, "MOST_BYTES", 3 * len(png(FLOWER)))
+    names = [json.loads(ask(server, "uploads", "POST", png(FLOWER))[1])["upload"] for _ in range(5)]
+    assert [(stage._uploads / name).exists() for name in names] == [False, False, True, True, True]
     with viewer(server, source=names[0]) as socket:
         assert "no longer here" in complaint(socket)
 
@@ -420,8 +427,8 @@ def test_what_is_shown_is_kept_however_much_comes_later(
     served: tuple[Server, Stage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, stage = served
-    monkeypatch.setattr(viewing, "MOST_UPLOADS", 2)
     film = json.loads(ask(server, "uploads", "POST", moving(tmp_path / "film.mp4", 6).read_bytes())[1])["upload"]
+    monkeypatch.setattr(viewing, "MOST_BYTES", (stage._uploads / film).stat().st_size + len(png(FLOWER)))
     with viewer(server, source=film) as socket:
         answer(socket)
         later = [json.loads(ask(server, "uploads", "POST", png(FLOWER))[1])["upload"] for _ in range(3)]
@@ -430,6 +437,41 @@ def test_what_is_shown_is_kept_however_much_comes_later(
             answer(socket)
         (stage._uploads / film).unlink()
         assert complaint(socket) == "this film is no longer here: choose it again"
+
+
+def test_a_film_that_its_viewer_has_left_ends(served: tuple[Server, Stage], tmp_path: Path) -> None:
+    server, stage = served
+    upload = json.loads(ask(server, "uploads", "POST", moving(tmp_path / "film.mp4").read_bytes())[1])["upload"]
+    with viewer(server, source=upload) as socket:
+        answer(socket)
+        (watching,) = stage.viewers
+        assert watching._reel
+        film = watching._reel[1]
+        socket.send('{"source": null}')  # another source, or a page out of sight
+        wait(lambda: film._closed.is_set() and watching.shows is None)
+        socket.send(json.dumps({"source": upload}))
+        answer(socket)
+
+
+def test_a_film_that_is_opened_while_its_page_is_closed_ends(
+    served: tuple[Server, Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, films = threading.Event(), []
+
+    class Slow(Projector):
+        def __init__(self, *given: Any) -> None:
+            films.append(self)
+            gate.wait(20)
+            super().__init__(*given)
+
+    server, stage = served
+    monkeypatch.setattr(viewing, "Projector", Slow)
+    upload = json.loads(ask(server, "uploads", "POST", png(CHINA))[1])["upload"]
+    with viewer(server, source=upload):
+        wait(lambda: films)
+    wait(lambda: not stage.viewers)
+    gate.set()
+    wait(lambda: hasattr(films[0], "_closed") and films[0]._closed.is_set(), seconds=10)
 
 
 def test_who_looks_at_a_picture_asks_for_no_other(
@@ -681,6 +723,32 @@ def test_the_page_before_a_network_that_takes_long(
         page.until("document.querySelector('#checkpoint').options.length == 1")
         page.find_element("css selector", "#welcome [data-source=browser]").click()
         page.until("document.querySelector('#rate').textContent > 0", seconds=15)
+
+
+def test_the_page_after_frames_that_were_not_dreamt(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really, fails = Viewer._dream, [1, 2, 3]
+
+    def broken(self: Viewer, *given: Any) -> bytes:
+        if fails:
+            raise RuntimeError(f"{fails.pop()}")
+        return really(self, *given)
+
+    monkeypatch.setattr(viewing, "PAUSE", 0.01)
+    monkeypatch.setattr(Viewer, "_dream", broken)
+    pages = shutil.copytree(PAGES, tmp_path / "pages")
+    script = (PAGES / "live.js").read_text(encoding="utf-8")
+    (pages / "live.js").write_text(script.replace("STALE = 5000", "STALE = 180000"), encoding="utf-8")
+    monkeypatch.setattr("beautynet.verbs.live.PAGES", pages)
+    film = y4m(tmp_path / "camera.y4m")
+    stage = Stage(checkpoint, tmp_path, device="cpu")
+    with serving(stage, tmp_path) as server, browser(tmp_path, *camera(film)) as page:
+        page.get(server.url)
+        page.until("document.querySelector('#checkpoint').options.length == 1")
+        page.find_element("css selector", "#welcome [data-source=browser]").click()
+        page.until("document.querySelector('#rate').textContent > 0", seconds=15)
+        assert not fails
 
 
 @pytest.mark.slow

@@ -274,3 +274,25 @@ def test_a_manifest_that_is_taken_away_while_it_is_opened(tmp_path: Path, monkey
     with Manifest(tmp_path) as rows:
         rows.append(record(1))
     assert manifest.read(tmp_path) == [record(1)]
+
+
+def test_a_manifest_that_is_taken_away_and_made_anew_while_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by another run that has ended with nothing, and a third that has begun."""
+    path, lock, others = tmp_path / "new" / manifest.NAME, files.lock, [False, True]
+
+    def late(descriptor: int) -> bool:
+        if others:
+            path.unlink()
+            if others.pop():
+                path.touch()
+            else:
+                path.parent.rmdir()
+        return lock(descriptor)
+
+    path.parent.mkdir()
+    monkeypatch.setattr(files, "lock", late)
+    with Manifest(path.parent), pytest.raises(BeautyError, match="another run is filling"):
+        Manifest(path.parent)
+    assert not path.parent.exists()

@@ -53,6 +53,8 @@ def test_a_dataset_where_one_is(photos: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(photos)
     summary = pairs(".", size=32, max=1, device="cpu")
     assert summary.folder.samefile(photos.with_name("photos.pairs") / "clusters")
+    (photos.parent / "link").symlink_to(photos)
+    assert pairs("../link", size=32, max=1, device="cpu").folder == Path("../link.pairs/clusters")
 
 
 def test_no_pair_is_written_over_where_case_does_not_count(photos: Path) -> None:

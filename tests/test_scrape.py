@@ -456,9 +456,17 @@ def test_a_dry_run_where_one_is_has_a_name(monkeypatch: pytest.MonkeyPatch) -> N
     Path("roses").mkdir()
     monkeypatch.chdir("roses")
     summary = scrape(origin="../photos", out=".", dry_run=True)
-    assert summary.page == Path("roses.dry-run.html")
+    assert summary.page
+    assert summary.page.samefile("../roses.dry-run.html")
     assert "roses: what would be kept" in summary.page.read_text()
-    assert os.listdir() == ["roses.dry-run.html"]
+    assert not os.listdir()
+
+
+def test_a_dry_run_for_a_link_has_its_name() -> None:
+    write_photos(Path("photos"), 1)
+    Path("big/flowers").mkdir(parents=True)
+    Path("roses").symlink_to("big/flowers")
+    assert scrape(origin="photos", out="roses", dry_run=True).page == Path("roses.dry-run.html")
 
 
 def test_a_list_of_addresses() -> None:

@@ -116,6 +116,24 @@ def test_a_dataset_that_grows_is_not_looked_at_all_the_time(
         shutil.rmtree(growing)
 
 
+def test_the_datasets_of_a_class_are_looked_at_once(
+    served: Server, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = [workplace / "data" / f"of group {number}" for number in range(3)]
+    looked, really = [], studio.Dataset.open
+    monkeypatch.setattr(studio.Dataset, "open", lambda folder: looked.append(folder) or really(folder))
+    try:
+        for place in places:
+            place.mkdir()
+            Image.new("RGB", (40, 30)).save(place / "a.jpg")
+        for place in (*places, *places):
+            assert told(served, f"datasets/{place.name.replace(' ', '%20')}") == {"photos": 1, "names": ["a.jpg"]}
+        assert len(looked) == 3
+    finally:
+        for place in places:
+            shutil.rmtree(place)
+
+
 @pytest.mark.parametrize("asked", ["pair", "hand"])
 def test_dreams_go_on_whatever_else_is_asked_for(served: Server, monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
     gate = threading.Event()
@@ -242,6 +260,30 @@ def test_films(served: Server) -> None:
     assert told(served, "films") == ["walk.beauty.mp4"]
     status, body = ask(served, "studio/films/walk.beauty.mp4", Range="bytes=0-9")
     assert (status, len(body)) == (206, 10)
+
+
+def test_photos_that_did_not_come_can_be_asked_for_again(
+    served: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(studio, "PAGE", 8)
+    with browser(tmp_path) as page:
+        page.get(served.url)
+        page.until("document.querySelector('#checkpoint').options.length == 1")
+        page.run("(window.really = fetch, window.photos = 0)")
+        page.run("(window.fetch = (path) => really(path.includes('?after') ? 'nothing' : path))")
+        page.find_element("css selector", "[data-room=datasets]").click()
+        more = page.find_element("id", "more")
+        for count in (8, 12):
+            page.until("document.querySelector('#count').textContent && !document.querySelector('#more').hidden")
+            page.run("(window.failing = fetch, window.fetch = really)")
+            more.click()
+            page.until("document.querySelectorAll('#sheet button').length == arguments[0]", count)
+            page.until("document.querySelector('#pair img').naturalWidth > 0")
+            page.run("(window.fetch = failing)")
+            if count == 8:
+                more.click()
+                page.until("!document.querySelector('#count').textContent.endsWith('photos')")
+        assert page.run("document.querySelector('#more').hidden")
 
 
 def test_the_rooms_in_a_browser(served: Server, tmp_path: Path) -> None:

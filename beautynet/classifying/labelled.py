@@ -196,7 +196,7 @@ def _of_table(table: Path, folder: Path) -> tuple[list[Example], list[tuple[str,
         raise BeautyError(
             f"{table} needs a first line such as `path,label` or `path,label,label,split`, not `{first.strip()[:80]}`"
         )
-    examples, skipped, seen = [], [], set[str]()
+    examples, skipped, seen = [], [], set[Path]()
     for number, row in rows[1:]:
         if not any(cell.strip() for cell in row):
             continue
@@ -219,12 +219,12 @@ def _of_table(table: Path, folder: Path) -> tuple[list[Example], list[tuple[str,
             skipped.append((name, "no label"))
         elif split and split not in _SPLIT_NAMES:
             skipped.append((name, f"its split {split!r} is none of {', '.join(SPLITS)}"))
-        elif name in seen:
+        elif path in seen:  # however it is spelt
             skipped.append((name, f"a second time, in line {number}"))
         elif not path.is_file():
             skipped.append((name, "no such file"))
         else:
-            seen.add(name)
+            seen.add(path)
             examples.append(Example(name, labels, _SPLIT_NAMES.get(split), path))
     return examples, skipped
 

@@ -213,22 +213,29 @@ class Manifest(Rows):
 
     def __init__(self, folder: Path) -> None:
         """Open or create the manifest in `folder`, and mend what a killed run left. Raises BeautyError."""
-        self._made_folder = not folder.exists()
         path = folder / NAME
         while True:
             with files.explaining(path):
+                self._made_folder = not folder.exists()
                 folder.mkdir(parents=True, exist_ok=True)
                 self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | _AS_IS, 0o666)
             try:
                 if not files.lock(self._descriptor):
                     raise BeautyError(f"another run is filling {folder}: wait until it is done, or stop it")
-                super().__init__(folder)
-                self._reader = path.open("rb")
-                return
-            except BaseException as error:
+                if self._is_at(path):
+                    super().__init__(folder)
+                    self._reader = path.open("rb")
+                    return
+            except BaseException:
                 os.close(self._descriptor)
-                if not isinstance(error, FileNotFoundError):  # else that run has just closed it, and taken it away
-                    raise
+                raise
+            os.close(self._descriptor)  # another run has just ended with nothing, and has taken it away
+
+    def _is_at(self, path: Path) -> bool:
+        """Whether what is open is the file there, and no longer one that was taken away."""
+        with suppress(FileNotFoundError):
+            return os.path.samestat(os.fstat(self._descriptor), path.stat())
+        return False
 
     def append(self, record: Record) -> None:
         """Add one row, whole or not at all. Raises BeautyError on a full disk."""

@@ -60,7 +60,10 @@ document.addEventListener("visibilitychange", say);
 
 function told(message) {
   complained = Boolean(message.error);
-  if (complained) return trouble(message.error);
+  if (complained) {
+    forget();                 // a frame that could not be dreamt gets no answer
+    return trouble(message.error);
+  }
   hush();
   const network = message.network;
   for (const field of $$("#controls [data-for]")) {

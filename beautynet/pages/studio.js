@@ -51,8 +51,6 @@ async function showDataset() {
   shown = 0;
   last = chosen = "";
   await more();
-  $("#pair").hidden = !chosen;
-  showPair();
 }
 
 async function more() {
@@ -78,7 +76,10 @@ async function more() {
     $("#sheet").append(button);
     last = name;
   }
-  $("#more").hidden = !found.names?.length || shown >= found.photos;
+  $("#more").hidden = !found.message && (!found.names.length || shown >= found.photos);   // it can be asked again
+  if (after) return;
+  $("#pair").hidden = !chosen;
+  showPair();
 }
 
 let pairing = 0;

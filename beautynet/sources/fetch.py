@@ -9,6 +9,7 @@ import ipaddress
 import json
 import re
 import socket
+import ssl
 import threading
 import time
 import urllib.request
@@ -28,6 +29,8 @@ _CHUNK = 1 << 16
 _MOMENTARY = re.compile(r"HTTP (408|429|5\d\d)|too slow|cannot connect|cut short")
 _TRANSIENT = re.compile(rf"{_MOMENTARY.pattern}|no trusted TLS certificate")  # as of a wrong clock, or a hotel's Wi-Fi
 _REDIRECTS = (301, 302, 303, 307, 308)
+APART = 3.0
+"""Seconds from one sign of a network to the next that is asked for: as the shyest host of `MANNERS` wants requests."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,9 @@ class Limits:
     `total_seconds` is for the body of one answer, `read_seconds` for a gap in it and for all of its headers.
 
     A host that asks to be left alone (429 or 503 with Retry-After) for longer than `max_wait_seconds` gets its way:
-    its files fail until the next run. A network that is gone is waited for, up to `away_seconds`.
-    `private_addresses` allows this machine and the networks it is in; `ignore_opt_out` also takes photos whose host
-    says that they are not for training.
+    its files fail until the next run. A network that is gone is waited for, up to `away_seconds`; but not with
+    `private_addresses`, which allows this machine and the networks it is in: those answer without any other.
+    `ignore_opt_out` also takes photos whose host says that they are not for training.
     """
 
     connections: int = 16
@@ -169,12 +172,15 @@ class _Network:
     def wait(self, began: float) -> None:
         """Wait until somebody has answered since `began`, or who did last can be connected to; but not for ever.
 
-        At once where nobody has answered yet: a run that begins without a network is told so.
+        At once where nobody has answered yet: a run that begins without a network is told so. Who answered last may
+        have nothing to do with what fails, and is asked seldom, however much of it there is.
         """
         with self._alone:  # one tries for all
             deadline = time.monotonic() + self._limits.away_seconds
-            while self._last and self._last[1] < began and not self._stopping.is_set():
-                address, _ = self._last
+            while self._last and self._last[1] < began and not self._stopping.wait(0.05):
+                address, seen = self._last
+                if time.monotonic() < seen + APART:
+                    continue
                 try:
                     socket.create_connection(address, self._limits.connect_seconds).close()
                     self._last = address, time.monotonic()
@@ -265,6 +271,7 @@ class Fetcher:
             except FetchError as error:
                 if not _MOMENTARY.match(str(error)) or self._stopping.is_set():
                     raise
+                # who was reached last may be of this machine's own network, and says nothing of the others then
                 if not str(error).startswith("HTTP") and not self.limits.private_addresses:
                     self._network.wait(began)
             self._stopping.wait(self.limits.backoff_seconds * 2**attempt)
@@ -353,8 +360,7 @@ class Fetcher:
 
     def _check(self, response: Any, url: str) -> None:
         """Whether a final response brings what was asked for, and for such as us."""
-        if response.status in (429, 503):
-            wait = _seconds(response.headers.get("Retry-After", ""))
+        if response.status in (429, 503) and (wait := _seconds(response.headers.get("Retry-After", ""))):
             with self._lock:
                 host, until = host_of(url), time.monotonic() + wait
                 self._next_start[host] = max(self._next_start.get(host, 0.0), until)
@@ -381,6 +387,8 @@ class Fetcher:
                     raise FetchError(f"HTTP 429: the host wants no requests for {start - now:.0f} s")
                 if manners:
                     self._next_start[host] = start + manners.interval
+                elif start <= now:
+                    self._next_start.pop(host, None)  # in days there may be millions of hosts
             if self._stopping.wait(start - now) or self._stopping.is_set():
                 raise FetchError("cut short: stopped")
             yield
@@ -388,7 +396,7 @@ class Fetcher:
             with self._left:
                 self._inside[host] -= 1
                 if not self._inside[host]:
-                    del self._inside[host]  # in days there may be millions of hosts
+                    del self._inside[host]  # likewise
                 self._left.notify_all()
 
     def _manager(self, url: str) -> Any:
@@ -497,7 +505,10 @@ def _pool_manager(limits: Limits, agent: str, watch: _Watch, proxy: str | None) 
     import urllib3
 
     trusted = urllib3.util.create_urllib3_context()
-    trusted.load_default_certs()  # with what a school or a company, which looks into everything, adds to the system
+    # With what a school or a company, which looks into everything, adds to Linux' or Windows' own; macOS' keychain is
+    # not read. One broken certificate there spoils all of them.
+    with suppress(ssl.SSLError):
+        trusted.load_default_certs()
     trusted.load_verify_locations(certifi.where())
     settings: dict[str, Any] = {
         "num_pools": 4 * limits.connections,

@@ -237,13 +237,14 @@ def _tuned(
     )
     # Layers that have seen all training pictures make cross-validation on them too sure of itself.
     new = _fit(pictures, training, network, data.labels, several, (head.strength,), (head.style,))
-    # both at their best temperature: the new one has had none of its own
-    (_, without), (warmth, tuned) = (
+    # Compared at their best temperature, as the new one has had none of its own; but a picture or two are too few to
+    # give it that for good.
+    (_, without), (_, tuned) = (
         classifier.tempered(features[validation] @ each.weight.T + each.bias, pictures.truth[validation], several)
         for features, each in ((frozen, head), (pictures.features, new))
     )
     if tuned < without:
-        return new._replace(weight=new.weight * np.float32(warmth), bias=new.bias * np.float32(warmth))
+        return new
     console.print(f"fine-tuning is left out: {tuned:.3f} on validation pictures, {without:.3f} without (log loss)")
     pictures.features = frozen
     classifier.restore(network, before)

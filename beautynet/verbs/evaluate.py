@@ -218,6 +218,8 @@ def evaluate(
     folder = Path(out) if out else Path(model or ".").parent / "report"
     which = f"pictures in {everyday}"
     unpractised = [] if everyday is None else _unseen(Dataset.open(everyday).photos, learnt, which, "--everyday")
+    if everyday is not None:
+        _check_count(unpractised)  # before minutes are spent on photos
     eyes = backbones.load(backbone, translator.device)
 
     photos = _pairs(translator, _spread(held_out, max), recipe.own)
@@ -285,11 +287,15 @@ def _spread(paths: Sequence[Path], most: int | None) -> list[Path]:
     return [paths[i] for i in evenly(len(paths), most)]
 
 
+def _check_count(paths: Sequence[Path]) -> None:
+    if len(paths) < 2:
+        raise BeautyError(f"{paths[0]} alone cannot be measured: give two pictures of each kind or more")
+
+
 @torch.no_grad()
 def _pairs(translator: Translator, paths: Sequence[Path], recipe: Condition) -> _Pairs:
     readable, pictures = squares(paths, recipe.size)
-    if len(readable) < 2:
-        raise BeautyError(f"{readable[0]} alone cannot be measured: give two pictures of each kind or more")
+    _check_count(readable)
     shown, painted = [], []
     with progress("pictures") as bar:
         task = bar.add_task("painting", total=len(pictures))

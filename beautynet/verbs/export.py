@@ -207,7 +207,7 @@ def web(model: Exportable, out: Path) -> Run:
     for name in PAGES:
         (out / name).write_bytes((resources.files("beautynet") / "pages" / name).read_bytes())
     about = {
-        "name": model.source.parent.resolve().name,  # "." has none
+        "name": files.with_a_name(model.source.parent).name,
         "networks": list(runs),
         "size": model.size,
         "multiple": model.multiple,
@@ -331,7 +331,7 @@ def export(
     if format not in EXPORTERS:
         raise UsageError(f"unknown format {format!r}: choose from {', '.join(EXPORTERS)}")
     source, kind = checkpoints.find_any(checkpoint)
-    out = Path(out) if out else source.with_name(f"{source.parent.resolve().name}.{format}")
+    out = Path(out) if out else source.with_name(f"{files.with_a_name(source.parent).name}.{format}")
     if out.is_dir():
         if format != "web":
             raise BeautyError(f"{out} is a folder, and {format} is one file: choose another name with -o")

@@ -53,8 +53,8 @@ def pairs(
         raise UsageError(f"{max} photos will not do: give 1 or more")
     recipe = Condition(condition, abstraction=abstraction, size=size, k=k, palette=palette)
     source = Dataset.open(dataset)
-    place = source.folder if source.folder.name.strip(".") else source.folder.resolve()  # "." has no name
-    folder = Path(out) if out else place.with_name(source.name + PAIRS) / condition
+    place = files.with_a_name(source.folder)
+    folder = Path(out) if out else place.with_name(place.name + PAIRS) / condition
     where = pick_device(device)
     shown: list[np.ndarray] = []
     names: set[str] = set()

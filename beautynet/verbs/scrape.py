@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from beautynet import files
+from beautynet import decode, files
 from beautynet.console import progress
 from beautynet.datasets import attribution, curation
 from beautynet.datasets.dedup import NearDuplicates
@@ -195,9 +195,13 @@ def _gather(folder: Path, fetcher: Fetcher, streams: Sequence[Stream], wish: _Wi
 
 def _try_out(folder: Path, fetcher: Fetcher, streams: Sequence[Stream], wish: _Wish) -> ScrapeSummary:
     """A whole run into a folder that is thrown away, but for a page."""
-    parent, name = folder.parent, folder.resolve().name
-    parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=parent, prefix=f".{name}.") as place:
+    named = files.with_a_name(folder)
+    parent, name = named.parent, named.name
+    page = parent / f"{name}{TRIED}"
+    with files.explaining(page):
+        parent.mkdir(parents=True, exist_ok=True)
+        trial = tempfile.TemporaryDirectory(dir=parent, prefix=f".{name}.")
+    with trial as place:
         if (folder / NAME).exists():
             shutil.copyfile(folder / NAME, Path(place, NAME))
         with Manifest(Path(place)) as manifest:
@@ -205,7 +209,6 @@ def _try_out(folder: Path, fetcher: Fetcher, streams: Sequence[Stream], wish: _W
             before = len(manifest)
             gathering.run()
             fresh = [row for row in itertools.islice(manifest.rows(), before, None) if row.status == "kept"]
-            page = parent / f"{name}{TRIED}"
             summary = replace(gathering.summary(), folder=folder, page=page)
             entries = [sheet.entry(record, Path(place)) for record in fresh]
             files.write_text(page, sheet.static_page(f"{name}: what would be kept", entries, summary.sentence()))
@@ -355,7 +358,7 @@ class _Gathering:
                 return limits.private_addresses
             case "judged":
                 return self.wish.judge is None or not reason.endswith(f" by {self.wish.judge.name}")
-            case "HEIF needs pillow-heif" if candidate.path is None:
+            case decode.NO_HEIF if candidate.path is None:
                 return find_spec("pillow_heif") is not None
             case fault if fault in quality.FILTERS:
                 return fault not in self.wish.reject

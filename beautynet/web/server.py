@@ -80,7 +80,8 @@ class Server:
             self._socket = socket.create_server((host, port or 0), family=family)  # listens already: who is early waits
             # Those that it accepts inherit it; else the end of an answer waits 40 ms for the beginning's receipt.
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # This, too: else who vanishes without a word, as when Wi-Fi is lost, stays connected for ever.
+            # This, too: who vanishes without a word, as when Wi-Fi is lost, is gone in the end also where uvicorn is of
+            # a version that sends WebSockets no pings.
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         except (OSError, OverflowError) as error:
             is_elsewhere = getattr(error, "errno", None) == errno.EADDRNOTAVAIL

@@ -122,7 +122,7 @@ class _Photos:
         return path.relative_to(self._folder).as_posix().encode(errors="replace").decode()  # which JSON takes
 
 
-_opened = lru_cache(maxsize=2)(_Photos)
+_opened = lru_cache(maxsize=32)(_Photos)
 _thumbnails = Cache()
 
 

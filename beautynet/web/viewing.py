@@ -40,8 +40,8 @@ from beautynet.web.server import receive
 
 MAX_UPLOAD, MAX_SECONDS = 100_000_000, 120.0
 """Of a film: as large, and as long on its way."""
-MOST_UPLOADS = 30
-"""So many are kept, the newest ones, and those that are shown to somebody."""
+MOST_BYTES = 1_000_000_000
+"""Of uploads that are kept, the newest ones, and those that are shown to somebody: in memory, where /tmp is."""
 MOST_NETWORKS = 2
 """So many are kept loaded, and those that are shown to somebody."""
 MOST_SIDE = 1280
@@ -111,8 +111,9 @@ class Stage:
         self._in_use: WeakValueDictionary[tuple[Path, int], Translator] = WeakValueDictionary()
         """Whatever anybody holds, by its file and the moment at which that was written, in ns."""
         self._loading = threading.Lock()
-        self._kept: OrderedDict[str, Path] = OrderedDict()
-        self._said: set[str] = set()
+        self._kept: dict[str, tuple[Path, int]] = {}
+        """Uploads and their bytes, by their names, the oldest first."""
+        self._said: set[type[Exception]] = set()
         self.viewers: set[Viewer] = set()
         self.painter = ThreadPoolExecutor(1, "painter")
         """Paints, first come, first served, whatever all other threads are busy with."""
@@ -173,28 +174,33 @@ class Stage:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        shown = {viewer.shows for viewer in self.viewers}
-        idle = [each for each in self._kept if each not in shown]
-        for each in idle[: max(0, len(self._kept) + 1 - MOST_UPLOADS)]:
-            with suppress(OSError):  # on Windows, while it is still being closed
-                self._kept.pop(each).unlink()
-        self._kept[name] = path
+        size = path.stat().st_size
+        self._make_room(size)
+        self._kept[name] = path, size
         return name
+
+    def _make_room(self, size: int) -> None:
+        """For so many bytes: let go of the oldest uploads that nobody is shown."""
+        shown = {viewer.shows for viewer in self.viewers}
+        for name in [each for each in self._kept if each not in shown]:
+            if size + sum(each for _, each in self._kept.values()) <= MOST_BYTES:
+                return
+            with suppress(OSError):  # on Windows, while it is still being closed
+                self._kept.pop(name)[0].unlink()
 
     def uploaded(self, name: str) -> Path:
         """Raises BeautyError."""
-        path = self._kept.get(name)
-        if path is None or not path.exists():
+        if name not in self._kept or not self._kept[name][0].exists():
             raise BeautyError("this film is no longer here: choose it again")
-        return path
+        return self._kept[name][0]
 
     def note(self, error: Exception) -> str:
-        """What to tell of an error that nobody expected; the first time, it is said on the console, too."""
-        line = f"{type(error).__name__}: {error}".splitlines()[0]
-        if line not in self._said:
-            self._said.add(line)
+        """What to tell of an error that nobody expected; the first of its kind is said on the console, in its words."""
+        if type(error) not in self._said:  # its words may have figures in them, others each time
+            self._said.add(type(error))
+            line = f"{type(error).__name__}: {error}".splitlines()[0]
             console.print(f"a frame was not dreamt ({line})", style="yellow", soft_wrap=True)
-        return line
+        return f"this was not dreamt ({type(error).__name__}): trying again …"
 
 
 def _classifier(device: str) -> Classifier | None:
@@ -228,6 +234,9 @@ class Viewer:
         self._after = 0
         """The number of the last picture of a reel that was dreamt as it is wished for now."""
         self._reel: tuple[str, Reel] | None = None
+        self._gone = False
+        self._at_reel = threading.RLock()
+        """Held while a reel is opened or closed: a page may be closed meanwhile."""
         self._shown: tuple[Wish, Translator] | None = None
         self._network: Translator | None = None
         """Of which that is a variety; held, so that others need not load it again."""
@@ -258,6 +267,7 @@ class Viewer:
             pass  # which is how it ends
         finally:
             self._stage.viewers.remove(self)
+            self._gone = True
             await run_in_threadpool(self._leave)
 
     async def _listen(self) -> None:
@@ -295,6 +305,11 @@ class Viewer:
                 await self._say(error=str(error))
                 await self._wished.wait()
                 continue
+            except WebSocketDisconnect:
+                raise
+            except Exception as error:
+                await self._excuse(error)
+                continue
             if found is None:
                 continue
             network, began = self._shown[1], time.perf_counter()
@@ -304,14 +319,20 @@ class Viewer:
                 )
             except BeautyError as error:  # nor of this frame
                 await self._say(error=str(error))
-            except Exception as error:  # a GPU without memory, or our own mistake
-                self._memory, self._after = None, 0
-                await self._say(error=self._stage.note(error))
-                await asyncio.sleep(PAUSE)
+            except Exception as error:
+                await self._excuse(error)
             else:
                 await self._socket.send_bytes(answer)
 
+    async def _excuse(self, error: Exception) -> None:
+        """For a GPU without memory, or our own mistake; then it is tried again."""
+        self._memory, self._after = None, 0
+        await self._say(error=self._stage.note(error))
+        await asyncio.sleep(PAUSE)
+
     def _wished_for(self, wish: Wish) -> Translator:
+        if self.shows != wish.source:
+            self._leave()  # so the film of a page that was out of sight begins anew
         self._network = self._stage.network(wish.checkpoint)
         return self._network.varied(**{name: getattr(wish, name) for name in _LIMITS})
 
@@ -334,21 +355,25 @@ class Viewer:
             if self._stage.camera is None:
                 raise BeautyError("this machine shows no camera: start it with --camera 0")
             return self._stage.camera.newest(self._after, patience=0)
-        try:
-            if self._reel is None or self._reel[0] != source:
+        with self._at_reel:
+            if self._gone:
+                return None
+            try:
+                if self._reel is None or self._reel[0] != source:
+                    self._leave()
+                    self._reel = source, Projector(self._stage.uploaded(source), lambda: self.hear(source))
+                return self._reel[1].newest(self._after, patience=0)
+            except BeautyError:
                 self._leave()
-                self._reel = source, Projector(self._stage.uploaded(source), lambda: self.hear(source))
-            return self._reel[1].newest(self._after, patience=0)
-        except BeautyError:
-            self._leave()
-            self._stage.uploaded(source)  # says it in better words, if it is gone
-            raise
+                self._stage.uploaded(source)  # says it in better words, if it is gone
+                raise
 
     def _leave(self) -> None:
         """Close what is open."""
-        if self._reel:
-            self._reel[1].close()
-            self._reel, self._after = None, 0
+        with self._at_reel:
+            if self._reel:
+                self._reel[1].close()
+                self._reel, self._after = None, 0
 
     def _dream(
         self, network: Translator, number: int, picture: bytes | NDArray[np.uint8], wish: Wish, began: float
