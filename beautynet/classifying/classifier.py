@@ -7,7 +7,6 @@ of five of its layers (style: what tells painters apart; Huang and Belongie 2017
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,6 +32,7 @@ from beautynet.datasets.dedup import hashes
 from beautynet.decode import Unreadable, as_shown, decode
 from beautynet.devices import pick_device
 from beautynet.errors import UsageError
+from beautynet.machine import cores
 
 VIEWS = 3
 BATCH = 8
@@ -255,7 +255,7 @@ def look(
         for each in read:
             yield each if isinstance(each, Unreadable) else Seen(next(features), each[1])
 
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool:
+    with ThreadPoolExecutor(min(cores(), 4)) as pool:
         waiting: deque[Future[Any]] = deque()
         for source in sources:
             waiting.append(pool.submit(read, source))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,7 @@ from beautynet.datasets.manifest import PHASH, PHOTO
 
 # Of 64 bits. See tests/test_dedup.py: re-encoded and scaled copies stay within it, different photos stay outside.
 NEAR = 6
+READERS = 8
 _UNSORTED = 1 << 14  # photos that are compared one by one before they are sorted in
 _QUARTERS = np.arange(4)[:, None]
 _VALUES = 1 << 16  # that a quarter may have
@@ -29,12 +31,16 @@ def sha256(data: bytes) -> str:
 
 
 def digests(paths: Iterable[Path]) -> dict[Path, str]:
-    """SHA-256 of each file that can be read."""
-    found = {}
-    for path in paths:
+    """SHA-256 of each file that can be read; several at once, as on a drive in the network each waits."""
+
+    def digest(path: Path) -> str | None:
         with suppress(OSError):
-            found[path] = sha256(path.read_bytes())
-    return found
+            return sha256(path.read_bytes())
+        return None
+
+    names = list(paths)
+    with ThreadPoolExecutor(READERS) as pool:
+        return {path: found for path, found in zip(names, pool.map(digest, names), strict=True) if found}
 
 
 def hashes(picture: Image.Image) -> tuple[str, str]:

@@ -98,9 +98,8 @@ class Camera(Reel):
 
     def __init__(self, camera: str, tell: Callable[[], object] = lambda: None) -> None:
         self._camera = camera
-        self._name = re.sub(
-            "//.*@", "//", camera.partition("?")[0]
-        )  # an address may have a password in it, and visitors read this
+        # an address may have a password in it, and visitors read this
+        self._name = re.sub("//.*@", "//", camera.partition("?")[0])
         # one of this machine here: macOS asks for permission in the main thread only
         self._device = self._opened() if camera.isdecimal() else None
         super().__init__(tell)

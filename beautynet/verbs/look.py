@@ -22,6 +22,7 @@ from beautynet.datasets import attribution, curation, manifest
 from beautynet.datasets.manifest import Manifest, Record
 from beautynet.decode import Unreadable
 from beautynet.errors import BeautyError
+from beautynet.machine import cores
 from beautynet.web.cache import Cache
 from beautynet.web.server import Server
 from beautynet.web.sheet import Entry, entry, served_page, static_page, thumbnail
@@ -145,7 +146,7 @@ def _with_thumbnails(folder: Path, rows: list[Record]) -> Iterator[Entry]:
         except Unreadable as reason:
             return f"skipped {row.file}: {reason}"
 
-    with progress("photos") as bar, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with progress("photos") as bar, ThreadPoolExecutor(cores()) as pool:
         task = bar.add_task("making thumbnails", total=len(rows))
         for one in pool.map(made, rows):
             bar.advance(task)
@@ -166,7 +167,7 @@ class _Sheet:
         self._changing = threading.Lock()
         self._thumbnails = Cache()
         # A decoded photo can take 300 MB: few at a time, however many are asked for.
-        self._cores = threading.Semaphore(min(os.cpu_count() or 1, 4))
+        self._cores = threading.Semaphore(min(cores(), 4))
 
     def serve(self, browser: bool) -> None:
         """Serve until Ctrl-C or the page's Done."""

@@ -29,6 +29,7 @@ from beautynet.datasets.manifest import DATA, NAME, PHOTO, TRIED, Manifest, Reco
 from beautynet.errors import BeautyError, UsageError
 from beautynet.gathering import quality
 from beautynet.gathering.door import STAGED, Door, Look
+from beautynet.machine import cores
 from beautynet.sources import DEFAULT, SOURCES, Candidate, Search, licences
 from beautynet.sources.fetch import Fetcher, Limits, host_of, is_transient
 from beautynet.sources.supply import Stream, Supply
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 WANTED = 1000
 """Photos of the web, unless somebody says how many."""
-LOOKERS = min(os.cpu_count() or 1, 8)
+LOOKERS = min(cores(), 8)
 """Photos that are decoded at once: one for each core, as more would only pass Python's lock around, up to where memory
 would be the limit."""
 IN_FLIGHT = 8

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import threading
 import time
 from collections import deque
@@ -34,6 +33,7 @@ from beautynet.decode import as_jpeg, decode
 from beautynet.errors import BeautyError
 from beautynet.files import MADE, is_text
 from beautynet.film.rendering import FORMATS
+from beautynet.machine import cores
 from beautynet.training import health
 from beautynet.web.cache import Cache
 from beautynet.web.sheet import thumbnail
@@ -49,7 +49,7 @@ steps are noisy."""
 ALIVE = 20.0
 """A run that has logged nothing for so many seconds is not running."""
 CURVES = ("g", "d", "adversarial", "perceptual", "texture", "scenes", "l1")
-AT_ONCE = min(os.cpu_count() or 1, 4)
+AT_ONCE = min(cores(), 4)
 """Requests that are answered at once, however many wait: a decoded photo can take 300 MB, and dreams need threads."""
 FRESH = 10.0
 """Seconds for which a dataset that grows is shown as it was: to look at a million rows takes a few."""
