@@ -701,6 +701,22 @@ def test_the_page_with_a_film_and_without_a_server(checkpoint: Path, tmp_path: P
         thread.join(10)
 
 
+def dreams_in_the_end(stale: int, checkpoint: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That a page which gives frames up after so many ms shows dreams of the browser's camera."""
+    pages = shutil.copytree(PAGES, folder / "pages")
+    script = (PAGES / "live.js").read_text(encoding="utf-8")
+    assert "STALE = 5000" in script
+    (pages / "live.js").write_text(script.replace("STALE = 5000", f"STALE = {stale}"), encoding="utf-8")
+    monkeypatch.setattr("beautynet.verbs.live.PAGES", pages)
+    film = y4m(folder / "camera.y4m")
+    stage = Stage(checkpoint, folder, device="cpu")
+    with serving(stage, folder) as server, browser(folder, *camera(film)) as page:
+        page.get(server.url)
+        page.until("document.querySelector('#checkpoint').options.length == 1")
+        page.find_element("css selector", "#welcome [data-source=browser]").click()
+        page.until("document.querySelector('#rate').textContent > 0", seconds=15)
+
+
 def test_the_page_before_a_network_that_takes_long(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -711,18 +727,7 @@ def test_the_page_before_a_network_that_takes_long(
         return really(self, *given)
 
     monkeypatch.setattr(Viewer, "_dream", slowly)
-    pages = shutil.copytree(PAGES, tmp_path / "pages")
-    script = (PAGES / "live.js").read_text(encoding="utf-8")
-    assert "STALE = 5000" in script
-    (pages / "live.js").write_text(script.replace("STALE = 5000", "STALE = 50"), encoding="utf-8")
-    monkeypatch.setattr("beautynet.verbs.live.PAGES", pages)
-    film = y4m(tmp_path / "camera.y4m")
-    stage = Stage(checkpoint, tmp_path, device="cpu")
-    with serving(stage, tmp_path) as server, browser(tmp_path, *camera(film)) as page:
-        page.get(server.url)
-        page.until("document.querySelector('#checkpoint').options.length == 1")
-        page.find_element("css selector", "#welcome [data-source=browser]").click()
-        page.until("document.querySelector('#rate').textContent > 0", seconds=15)
+    dreams_in_the_end(50, checkpoint, tmp_path, monkeypatch)
 
 
 def test_the_page_after_frames_that_were_not_dreamt(
@@ -737,18 +742,8 @@ def test_the_page_after_frames_that_were_not_dreamt(
 
     monkeypatch.setattr(viewing, "PAUSE", 0.01)
     monkeypatch.setattr(Viewer, "_dream", broken)
-    pages = shutil.copytree(PAGES, tmp_path / "pages")
-    script = (PAGES / "live.js").read_text(encoding="utf-8")
-    (pages / "live.js").write_text(script.replace("STALE = 5000", "STALE = 180000"), encoding="utf-8")
-    monkeypatch.setattr("beautynet.verbs.live.PAGES", pages)
-    film = y4m(tmp_path / "camera.y4m")
-    stage = Stage(checkpoint, tmp_path, device="cpu")
-    with serving(stage, tmp_path) as server, browser(tmp_path, *camera(film)) as page:
-        page.get(server.url)
-        page.until("document.querySelector('#checkpoint').options.length == 1")
-        page.find_element("css selector", "#welcome [data-source=browser]").click()
-        page.until("document.querySelector('#rate').textContent > 0", seconds=15)
-        assert not fails
+    dreams_in_the_end(180_000, checkpoint, tmp_path, monkeypatch)
+    assert not fails
 
 
 @pytest.mark.slow
