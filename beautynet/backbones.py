@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from beautynet import images
 from beautynet.console import console
-from beautynet.devices import alone, layout
+from beautynet.devices import alone, layout, placed
 from beautynet.errors import BeautyError, UsageError
 
 DEFAULT = "efficientnet-lite0"
@@ -254,7 +254,7 @@ def load(name: str = DEFAULT, device: torch.device | str = "cpu") -> Backbone:
         ) from error
     there = torch.device(device)
     with alone(there):
-        return Backbone(name, parts).to(there, memory_format=layout(there))  # type: ignore[call-overload,no-any-return]
+        return Backbone(name, parts).to(**placed(there))
 
 
 def here() -> list[str]:

@@ -20,7 +20,7 @@ from typing import Any, get_args, get_type_hints
 import click
 
 from beautynet.config import CONDITION_NAMES, PALETTE_NAMES, PRESET_NAMES, STEADY, TrainConfig
-from beautynet.errors import BeautyError, UsageError
+from beautynet.errors import OUT_OF_MEMORY, BeautyError, UsageError
 
 STARTED = time.monotonic()
 MISUSED, PARTLY = 2, 3
@@ -75,7 +75,7 @@ def _one_line(error: Exception) -> str | None:
         return f"{error.name} is missing: `pip install .` in the folder of beautynet installs what every command needs"
     if isinstance(error, ImportError) and (library := re.match(r"(lib\S+): cannot open shared object", str(error))):
         return f"{library[1]} is missing, which OpenCV needs: `apt-get install libgl1 libglib2.0-0` on Debian, Ubuntu"
-    if isinstance(error, RuntimeError) and re.search("out of memory|allocate memory|not enough memory", str(error)):
+    if isinstance(error, RuntimeError) and OUT_OF_MEMORY.search(str(error)):
         return "out of memory: try a smaller --batch, --size or --preset"
     if isinstance(error, MemoryError):
         return "out of memory: try a smaller --size"

@@ -8,12 +8,13 @@ import sys
 import threading
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cache
+from typing import Any
 
 import torch
 
 from beautynet import machine, memory
 from beautynet.console import console
-from beautynet.errors import BeautyError
+from beautynet.errors import OUT_OF_MEMORY, BeautyError
 
 _MPS = threading.RLock()
 _FILLED = 0.9
@@ -58,7 +59,7 @@ def _trouble(number: int) -> str | None:
         torch.ones(1, device=f"cuda:{number}").add_(1).item()
     except RuntimeError as error:
         reason = str(error).partition("\n")[0]
-        if "out of memory" in reason:
+        if OUT_OF_MEMORY.search(reason):
             raise BeautyError(f"the GPU is full ({reason}): wait for what uses it, or use --device cpu") from error
         return reason
     if os.name == "nt" or "microsoft" in platform.release().lower():  # Windows, and Linux in it
@@ -87,6 +88,12 @@ def layout(device: torch.device) -> torch.memory_format:
     return torch.contiguous_format if device.type == "mps" else torch.channels_last
 
 
+def placed(device: torch.device) -> dict[str, Any]:
+    """What a network's `to` takes to move it there."""
+    return {"device": device, "memory_format": layout(device)}
+
+
+@cache
 def has_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 is quicker than float32 on this device, not merely emulated."""
     if device.type == "cuda":

@@ -294,10 +294,8 @@ else:
         """Whether there is such a process."""
         try:
             os.kill(process, 0)
-        except ProcessLookupError:
-            return False
-        except (PermissionError, OverflowError):
-            pass
+        except (OSError, OverflowError) as error:  # it may be somebody else's
+            return not isinstance(error, ProcessLookupError)
         return True
 
     def lock(descriptor: int) -> bool:

@@ -23,7 +23,7 @@ from beautynet import conditions, images, networks
 from beautynet.conditions import Condition
 from beautynet.config import STEADY
 from beautynet.decode import as_shown, decode_for
-from beautynet.devices import alone, autocast, free_memory, layout, pick_device
+from beautynet.devices import alone, autocast, free_memory, layout, pick_device, placed
 from beautynet.errors import BeautyError, UsageError
 from beautynet.files import Paths, listed
 from beautynet.film import steady_gpu
@@ -129,7 +129,7 @@ class Translator:
             raise UsageError(f"precision {precision!r} will not do: it has to be auto or float32")
         self.device, self.precision = torch.device(device), precision
         with alone(self.device):
-            self.generator = generator.to(self.device, memory_format=layout(self.device)).eval()  # type: ignore[call-overload]
+            self.generator = generator.to(**placed(self.device)).eval()
         self.condition = condition
         self.size = condition.size
         """Shorter side in px at which the network works; pictures are scaled to it and the dream back."""

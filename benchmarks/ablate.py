@@ -56,7 +56,7 @@ def _no_randomisation() -> None:
 def _no_noise() -> None:
     from beautynet import networks
 
-    _replace(networks.Up, with_noise=lambda self, x, places=None: x)  # noqa: ARG005
+    _replace(networks.Up, with_noise=lambda _self, x, _places=None: x)
 
 
 def _no_adversary() -> None:

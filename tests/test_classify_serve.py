@@ -16,7 +16,7 @@ from browser import browser
 from PIL import Image
 from selenium.webdriver.common.by import By
 from sklearn.datasets import load_sample_image
-from web import drip
+from web import drip, running
 
 from beautynet import backbones
 from beautynet.classifying import classifier
@@ -47,12 +47,8 @@ def network() -> Classifier:
 
 @pytest.fixture(scope="module")
 def port(network: Classifier) -> Iterator[int]:
-    server = Server(routes(network), found := free_port(), token="")
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    yield found
-    server.stop()
-    thread.join(10)
+    with running(Server(routes(network), found := free_port(), token="")):
+        yield found
 
 
 def ask(port: int, body: object, path: str = "/classify", **headers: str) -> tuple[int, dict[str, object]]:

@@ -67,10 +67,10 @@ def test_a_bad_value_is_named(name: str, value: object) -> None:
 
 
 def test_numbers_of_numpy_become_pythons() -> None:
-    config = TrainConfig(batch=np.int64(8), seed=np.uint8(3), l1=np.float32(2))  # type: ignore[arg-type]
+    config = TrainConfig(batch=np.int64(8), seed=np.uint8(3), l1=np.float32(2))
     assert json.loads(json.dumps(asdict(config))) == asdict(TrainConfig(batch=8, seed=3, l1=2))
     with pytest.raises(UsageError, match=r"--batch 8\.5 will not do: it has to be a whole number"):
-        TrainConfig(batch=8.5)  # type: ignore[arg-type]
+        TrainConfig(batch=8.5)
 
 
 def test_a_word_is_no_number() -> None:

@@ -474,7 +474,7 @@ def away(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     def resolved(host: str, *rest: object, **more: object) -> list[object]:
         if gone.is_set() or host == "gone.example":
             raise socket.gaierror("no network")
-        return list(resolve("127.0.0.1" if host == "photos.example" else host, *rest, **more))  # type: ignore[arg-type]
+        return list(resolve("127.0.0.1" if host == "photos.example" else host, *rest, **more))
 
     monkeypatch.setattr(socket, "getaddrinfo", resolved)
     monkeypatch.setattr(fetch, "_check_ip", lambda *_: None)
@@ -509,7 +509,7 @@ def test_who_answered_is_not_bothered_with_the_dead_addresses_of_others(monkeypa
 
     def connected(*where: object) -> socket.socket:
         asked.append(time.monotonic())
-        return connect(*where)  # type: ignore[arg-type]
+        return connect(*where)
 
     with Web() as web, Fetcher(replace(OUTSIDE, attempts=3)) as fetcher:
         assert fetcher.fetch(photo_on(web)) == DATA

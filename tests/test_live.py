@@ -26,7 +26,7 @@ import pytest
 from browser import Browser, browser, camera, wait
 from PIL import Image
 from sklearn.datasets import load_sample_image
-from web import drip
+from web import drip, running
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -66,16 +66,11 @@ def moving(path: Path, frames: int = 30) -> Path:
 
 @contextlib.contextmanager
 def serving(stage: Stage, folder: Path) -> Iterator[Server]:
-    server = Server(routes(stage, folder))
-    thread = threading.Thread(target=server.run)
-    thread.start()
     try:
-        yield server
+        with running(Server(routes(stage, folder))) as server:
+            yield server
     finally:
-        server.stop()
-        thread.join(10)
         stage.close()
-    assert not thread.is_alive()
 
 
 @pytest.fixture(scope="module")
@@ -523,17 +518,10 @@ def test_a_name_in_an_upload_is_not_used(served: tuple[Server, Stage]) -> None:
 def test_the_machines_camera(checkpoint: Path, tmp_path: Path) -> None:
     stage = Stage(checkpoint, tmp_path, device="cpu", camera=str(moving(tmp_path / "camera.mp4", 200)))
     assert isinstance(stage.camera, Camera)
-    server = Server(routes(stage, tmp_path))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
+    with serving(stage, tmp_path) as server:
         assert json.loads(ask(server, "about")[1])["camera"]
         with viewer(server, source="camera") as socket:
             assert answer(socket)[1]["original"].shape == (120, 160, 3)
-    finally:
-        server.stop()
-        thread.join(10)
-        stage.close()
 
 
 def test_a_broken_classifier_is_left_out(

@@ -163,4 +163,4 @@ def test_a_camera_that_went_away_is_shown_again(film: Path, monkeypatch: pytest.
         with pytest.raises(BeautyError, match="shows nothing any more"):
             camera.newest(found[0])
         away.rename(film)
-        wait(lambda: camera.newest()[0] > found[0], 5)  # type: ignore[index]
+        wait(lambda: camera.newest()[0] > found[0], 5)

@@ -13,6 +13,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from web import running
 
 from beautynet.errors import BeautyError
 from beautynet.web import server as module
@@ -39,15 +40,8 @@ async def hurry(request: Request) -> Response:
 @contextmanager
 def serving(**given: object) -> Iterator[Server]:
     posted = [Route(f"/{each.__name__}", each, methods=["POST"]) for each in (take, hurry)]
-    server = Server([Route("/", hello), *posted], **given)  # type: ignore[arg-type]
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
+    with running(Server([Route("/", hello), *posted], **given)) as server:
         yield server
-    finally:
-        server.stop()
-        thread.join(10)
-    assert not thread.is_alive()
 
 
 def ask(server: Server, path: str, method: str = "GET", body: bytes | None = None, **headers: str) -> tuple[int, str]:

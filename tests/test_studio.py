@@ -21,6 +21,7 @@ from PIL import Image
 from starlette.routing import BaseRoute
 from test_live import FLOWER, answer, ask, png, viewer
 from torch import Tensor
+from web import running
 
 from beautynet import checkpoint as checkpoints
 from beautynet import images
@@ -60,12 +61,8 @@ def workplace(crops: Tensor, named: Path, tmp_path_factory: pytest.TempPathFacto
 def served(workplace: Path) -> Iterator[Server]:
     stage = Stage(None, workplace, device="cpu")
     found: list[BaseRoute] = routes(stage, workplace)
-    server = Server(found)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    yield server
-    server.stop()
-    thread.join(10)
+    with running(Server(found)) as server:
+        yield server
 
 
 def told(server: Server, path: str) -> object:

@@ -255,9 +255,9 @@ def test_frames_may_be_views_and_lists(translator: Translator) -> None:
     assert frame.shape[0] == translator.size
     turned = np.ascontiguousarray(frame[..., ::-1])
     assert np.array_equal(translator.dream(turned[None, ..., ::-1])[0], wanted)
-    assert np.array_equal(translator.dream([frame])[0], wanted)  # type: ignore[arg-type]
+    assert np.array_equal(translator.dream([frame])[0], wanted)
     with pytest.raises(UsageError, match="uint8"):
-        translator.dream([1, 2])  # type: ignore[arg-type]
+        translator.dream([1, 2])
 
 
 def test_what_decides_how_a_film_is_dreamt_is_told_apart(translator: Translator) -> None:

@@ -19,6 +19,8 @@ from urllib.parse import parse_qs, urlsplit
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from beautynet.web.server import Server
+
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -192,3 +194,16 @@ def drip(pieces: int = 60) -> Iterator[bytes]:
     for _ in range(pieces):
         time.sleep(0.1)
         yield b"x"
+
+
+@contextlib.contextmanager
+def running(server: Server) -> Iterator[Server]:
+    """One of ours, in a thread; it ends with the block."""
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        thread.join(10)
+    assert not thread.is_alive()

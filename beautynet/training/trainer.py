@@ -9,7 +9,6 @@ whatever is shown, where there are everyday pictures to practise on.
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -27,8 +26,8 @@ from beautynet.conditions import Condition
 from beautynet.config import TrainConfig
 from beautynet.console import console, status
 from beautynet.datasets.dataset import Photos
-from beautynet.devices import autocast, layout
-from beautynet.errors import BeautyError
+from beautynet.devices import autocast, layout, placed
+from beautynet.errors import OUT_OF_MEMORY, BeautyError
 from beautynet.networks import GROUPS, GROUPS_BEFORE, PRESETS, Discriminator, Generator, depth_for
 from beautynet.replay import Replay
 from beautynet.training import losses
@@ -39,8 +38,6 @@ LENDERS, DULL = 128, 0.2
 """So many training photos lend their colours to what will be painted, but for that share of them, the dullest."""
 SCENES, PRACTICE_FROM, PRACTICE_SHARE = 256, 0.5, 0.25
 """So many made-up scenes there are to practise on; after that share of the budget, they are that share of a step."""
-OUT_OF_MEMORY = re.compile("out of memory|allocate memory|not enough memory|ALLOC_FAILED")
-"""How each device says it, where it has no class of its own for it."""
 
 
 @dataclass
@@ -75,7 +72,7 @@ class Trainer:
         """What nobody has a photo of: made-up scenes, and everyday pictures."""
         self._epoch, self._order = -1, list[int]()
         torch.manual_seed(config.seed)
-        there: dict[str, Any] = {"device": device, "memory_format": layout(device)}
+        there = placed(device)
         self.generator = Generator(PRESETS[config.preset], depth_for(config.size), groups).to(**there)
         self.eyes = Eyes().to(**there)
         self.discriminator = Discriminator(self.eyes.channels, mixes=mixes).to(**there)
@@ -316,8 +313,8 @@ class Trainer:
                 optimiser.zero_grad(set_to_none=True)
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
-            alone = ", which have no room for practice" if self.batch == 1 and self.config.scenes else ""
-            console.print(f"out of memory: going on with batches of {self.batch}{alone}", style="yellow")
+            without = ", which have no room for practice" if self.batch == 1 and self.config.scenes else ""
+            console.print(f"out of memory: going on with batches of {self.batch}{without}", style="yellow")
 
 
 def _beside(*shown: Tensor) -> Tensor:
