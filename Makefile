@@ -5,8 +5,9 @@ PYTHON ?= python3
 demo: .venv/runtime
 	.venv/bin/beautynet demo
 
+# several at once, each on one core: with a thread for each core they would wait for each other
 test: .venv/dev
-	.venv/bin/pytest
+	OMP_NUM_THREADS=1 .venv/bin/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: .venv/dev
 	.venv/bin/ruff check

@@ -3,7 +3,8 @@
 model.safetensors   the generator's moving average; its header is JSON and rebuilds everything
 state.pt            both networks, optimisers and the moving average, to resume from; state.previous.pt before it
 log.jsonl           every figure
-training_set.json   which pictures it has learnt from, and where they were; not in the model, which may be given away
+training_set.json   which pictures it has learnt from, which were held out, and where they were; not in the model,
+                    which may be given away
 samples/            grids of condition | output | photo
 training.mp4        the samples as a film
 """
@@ -107,7 +108,7 @@ def checksum(metadata: dict[str, str], weights: dict[str, Tensor]) -> str:
     crc = zlib.crc32(metadata[HEADER].encode())
     for name, tensor in sorted(weights.items()):
         crc = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), crc)
-        crc = zlib.crc32(tensor.contiguous().view(-1).view(torch.uint8).numpy().data, crc)
+        crc = zlib.crc32(tensor.view(-1).view(torch.uint8).numpy().data, crc)
     return f"{crc:08x}"
 
 
@@ -178,8 +179,7 @@ def fill(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
 
 
 def read_weights(path: Path, kind: Kind = GENERATOR) -> dict[str, Tensor]:
-    """The weights in `path` as they were written; a BeautyError if they are not."""
-    read_header(path, kind)
+    """The weights in `path`, whose header was read, as they were written; a BeautyError if they are not."""
     with _opened(path) as file:
         # a copy: Windows lets nobody write a file anew whose bytes are in use
         weights = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a dict)
@@ -206,19 +206,26 @@ def load_state(folder: Path) -> dict[str, Any] | None:
     for path in (folder / STATE, folder / PREVIOUS_STATE):
         try:
             with ZipFile(path) as archive:  # torch.load would not look whether the tensors are as they were written
-                if damaged := archive.testzip():
-                    raise BadZipFile(damaged)
+                if archive.testzip():
+                    unreadable.append(f"{path.name} (its checksum is wrong)")
+                    continue
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except FileNotFoundError:
             continue
         except Exception as error:  # a damaged archive raises any of a dozen kinds
-            unreadable.append(f"{path.name} ({type(error).__name__})")
+            unreadable.append(f"{path.name} ({_why_unreadable(error)})")
             continue
         state["unreadable"] = unreadable
         return state
     if unreadable:
         raise BeautyError(f"cannot resume {folder}: {' and '.join(unreadable)} cannot be read; start anew with --name")
     return None
+
+
+def _why_unreadable(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or "the disk does not give it"
+    return "not a whole file" if isinstance(error, BadZipFile) else "not what a run saves"
 
 
 def alone(folder: Path) -> AbstractContextManager[None]:
@@ -243,26 +250,30 @@ def mend(folder: Path, state: dict[str, Any]) -> bool:
 
 
 class TrainingSet(NamedTuple):
-    """What a run has learnt from."""
+    """What a run has learnt from, and what not."""
 
-    place: str
+    place: str = ""
     """The folder of the photos."""
-    pictures: frozenset[str]
-    """SHA-256 of each of them, and of what else it has seen: in practice, or as the run that it began from."""
+    pictures: frozenset[str] = frozenset()
+    """SHA-256 of each that it has seen: of the photos, in practice, or as the run that it began from."""
+    held_out: frozenset[str] = frozenset()
+    """And of each photo that was held out."""
 
 
 def read_training_set(folder: Path) -> TrainingSet | None:
     """What the run in `folder` has learnt from; None where it does not say. The first told of practice only."""
     try:
         found = json.loads((folder / TRAINING_SET).read_text(encoding="utf-8"))
-        return TrainingSet(str(found["place"]), frozenset(map(str, found.get("pictures", found.get("practised")))))
+        seen, held_out = found.get("pictures", found.get("practised")), found.get("held_out", ())  # since 2026-11-28
+        return TrainingSet(str(found["place"]), frozenset(map(str, seen)), frozenset(map(str, held_out)))
     except (OSError, ValueError, LookupError, TypeError):
         return None
 
 
 def write_training_set(folder: Path, seen: TrainingSet) -> None:
     """Say what the run in `folder` has learnt from."""
-    write_text(folder / TRAINING_SET, json.dumps({"place": seen.place, "pictures": sorted(seen.pictures)}, indent=0))
+    lists = {"pictures": sorted(seen.pictures), "held_out": sorted(seen.held_out)}
+    write_text(folder / TRAINING_SET, json.dumps({"place": seen.place, **lists}, indent=0))
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 failed, with one line that says why; 2 wrong usage; 3 done
 
 from __future__ import annotations
 
+import errno
 import re
 import signal
 import sys
@@ -33,6 +34,7 @@ FAULTS = ("blurred", "drawing", "collage", "watermark")
 BACKBONE_NAMES = ("efficientnet-lite0", "efficientnet-lite1", "resnet18", "vgg16", "inception_v3", "dinov2")
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+PATH = click.Path(path_type=Path)
 
 
 class Commands(click.Group):
@@ -81,12 +83,15 @@ def _one_line(error: Exception) -> str | None:
         return "out of memory: try a smaller --size"
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
-    if isinstance(error, OSError) and error.errno == 28:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return "disk full: free some space and run the same command again"
     return None
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True},
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(package_name="beautynet")
 def main(debug: bool) -> None:  # debug is read by Commands.invoke
@@ -102,6 +107,13 @@ def main(debug: bool) -> None:  # debug is read by Commands.invoke
     Or see it all at once, with no photos and nothing trained before, in some four minutes:
       beautynet demo
     """
+
+
+def say(text: str, **style: Any) -> None:
+    """Print what may hold words of strangers: labels, rows of manifests, headers of networks, names of files."""
+    from beautynet.console import printable
+
+    click.secho(printable(text), **style)
 
 
 def options(*decorators: Decorator) -> Decorator:
@@ -139,16 +151,19 @@ def side_or_frame(text: str) -> int | tuple[int, int]:
     raise click.BadParameter(f"{text!r} is neither a side of 32 to 4096 px nor a frame such as 640x360")
 
 
-device = click.option("--device", default="auto", metavar="auto|cuda|mps|cpu", show_default=True, help="Where to run.")
+device = click.option("--device", default="auto", metavar="auto|cuda|mps|cpu", help="Where to run.")
 abstraction = click.option(
     "--abstraction", type=click.FloatRange(0, 1), help="0..1, how little of the picture is kept; default: as trained."
 )
+condition = click.option("--condition", type=click.Choice(CONDITION_NAMES), default="clusters", help="What is shown.")
+want = click.option(
+    "--want", multiple=True, metavar="LABEL", help="Its labels that are wanted.  [default: all but `other`]"
+)
+labels = click.option("--labels", type=PATH, help="A CSV (`path,label`) with the labels of DATA's files.")
+no_browser = click.option("--no-browser", is_flag=True, help="Print the address only.")
 serving = options(
     click.option(
-        "--host",
-        default="127.0.0.1",
-        show_default=True,
-        help="Who can reach it: 0.0.0.0 is everybody in this network who has the token.",
+        "--host", default="127.0.0.1", help="Who can reach it: 0.0.0.0 is everybody in this network who has the token."
     ),
     click.option("--token", help="What others are asked for, 8 characters or more.  [default: made up]"),
 )
@@ -156,24 +171,18 @@ serving = options(
 
 def looking_through(help: str) -> Decorator:
     """The option that names a backbone."""
-    return click.option(
-        "--backbone", type=click.Choice(BACKBONE_NAMES), default=BACKBONE_NAMES[0], show_default=True, help=help
-    )
+    return click.option("--backbone", type=click.Choice(BACKBONE_NAMES), default=BACKBONE_NAMES[0], help=help)
 
 
 checkpoint = click.option("-c", "--checkpoint", help="A run's folder, its name or a model file.  [default: the newest]")
 colors = click.option(
     "--colors",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="A picture to borrow the colours of, instead of the training photos'; repeats.",
 )
 dreaming = options(
-    click.option("-o", "--out", type=click.Path(path_type=Path), help="Where to write."),
-    checkpoint,
-    abstraction,
-    colors,
-    device,
+    click.option("-o", "--out", type=PATH, help="Where to write."), checkpoint, abstraction, colors, device
 )
 
 
@@ -207,15 +216,13 @@ def settings_of(config: type) -> Decorator:
     help=f"Where from; repeats: {', '.join(SOURCE_NAMES)}.  [default: {DEFAULTS}]",
 )
 @click.option("--also", multiple=True, metavar="WORDS", help="Further words, asked when QUERY has run dry; repeats.")
-@click.option("--from", "origin", type=click.Path(path_type=Path), help="A folder of pictures, or a .txt of URLs.")
-@click.option(
-    "--license", type=click.Choice(LICENCE_FILTERS), default="any", show_default=True, help="Which photos may be taken."
-)
-@click.option("--min-size", type=click.IntRange(1), default=256, show_default=True, help="Shorter side in px.")
+@click.option("--from", "origin", type=PATH, help="A folder of pictures, or a .txt of URLs.")
+@click.option("--license", type=click.Choice(LICENCE_FILTERS), default="any", help="Which photos may be taken.")
+@click.option("--min-size", type=click.IntRange(1), default=256, help="Shorter side in px.")
 @click.option("--reject", multiple=True, type=click.Choice(FAULTS), help="Also leave such pictures out; repeats.")
 @click.option("--judge", metavar="MODEL", help="A classifier; what it says is something else is left out.")
-@click.option("--want", multiple=True, metavar="LABEL", help="Its labels that are wanted.  [default: all but `other`]")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="The dataset's folder.  [default: data/QUERY]")
+@want
+@click.option("-o", "--out", type=PATH, help="The dataset's folder.  [default: data/QUERY]")
 @click.option("--dry-run", is_flag=True, help="Store nothing; write a page with what would be kept.")
 @click.option("--contact", envvar="BEAUTYNET_CONTACT", help="Your e-mail or page, for hosts that ask who visits them.")
 @click.option("--allow-private", is_flag=True, help="Fetch from this machine and its own network, too.")
@@ -239,7 +246,7 @@ def scrape(query: str | None, allow_private: bool, ignore_opt_out: bool, **given
 
     limits = Limits(private_addresses=allow_private, ignore_opt_out=ignore_opt_out)
     summary = run(query, limits=limits, **given)
-    click.echo(summary.sentence())
+    say(summary.sentence())
     if summary.page:
         click.echo(f"nothing was stored; look at {summary.page}")
     sys.exit(0 if summary.delivered else PARTLY)
@@ -247,10 +254,10 @@ def scrape(query: str | None, allow_private: bool, ignore_opt_out: bool, **given
 
 @main.command()
 @click.argument("dataset", required=False)
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the sheet as one HTML file instead.")
-@click.option("--reject", type=click.Path(path_type=Path), help="Take out the photos named in this file, one a line.")
-@click.option("--restore", type=click.Path(path_type=Path), help="Put back the photos named in this file.")
-@click.option("--no-browser", is_flag=True, help="Print the address only.")
+@click.option("-o", "--out", type=PATH, help="Write the sheet as one HTML file instead.")
+@click.option("--reject", type=PATH, help="Take out the photos named in this file, one a line.")
+@click.option("--restore", type=PATH, help="Put back the photos named in this file.")
+@no_browser
 def look(dataset: str | None, no_browser: bool, **given: Any) -> None:
     """Look at DATASET (the newest in data/) in the browser, and click out what should not be in it.
 
@@ -273,18 +280,16 @@ def look(dataset: str | None, no_browser: bool, **given: Any) -> None:
     summary = run(dataset, browser=not no_browser, judge=judge, **given)
     click.echo(summary.sentence())
     if summary.unknown:
-        click.echo(f"not in the dataset: {', '.join(summary.unknown)}", err=True)
+        say(f"not in the dataset: {', '.join(summary.unknown)}", err=True)
     sys.exit(PARTLY if summary.unknown else 0)
 
 
 @main.command()
 @click.argument("dataset", required=False)
 @click.option("--model", help="A classifier that tells what is wanted.  [default: one is trained]")
-@click.option("--want", multiple=True, metavar="LABEL", help="Its labels that are wanted.  [default: all but `other`]")
-@click.option("--like", type=click.Path(path_type=Path), help="A folder of what is wanted.  [default: the dataset]")
-@click.option(
-    "--unlike", type=click.Path(path_type=Path), help="A folder of what is not, besides what was clicked out."
-)
+@want
+@click.option("--like", type=PATH, help="A folder of what is wanted.  [default: the dataset]")
+@click.option("--unlike", type=PATH, help="A folder of what is not, besides what was clicked out.")
 @device
 def curate(dataset: str | None, **given: Any) -> None:
     """Judge the photos of DATASET (the newest in data/): training skips junk, `look` shows what is doubtful first.
@@ -306,25 +311,15 @@ def curate(dataset: str | None, **given: Any) -> None:
 
 @main.command()
 @click.argument("dataset", required=False)
-@click.option(
-    "--condition", type=click.Choice(CONDITION_NAMES), default="clusters", show_default=True, help="What is shown."
-)
-@click.option("--abstraction", type=click.FloatRange(0, 1), default=0.6, show_default=True, help="How little is kept.")
+@condition
+@click.option("--abstraction", type=click.FloatRange(0, 1), default=0.6, help="How little is kept.")
 @click.option(
     "-k", "--k", type=click.IntRange(2, 32), help="Clusters; by default 7, more or fewer with the abstraction."
 )
-@click.option(
-    "--palette",
-    type=click.Choice(PALETTE_NAMES),
-    default=TrainConfig.palette,
-    show_default=True,
-    help="Cluster colours.",
-)
-@click.option("--size", type=click.IntRange(32, 4096), default=256, show_default=True, help="Side in px.")
+@click.option("--palette", type=click.Choice(PALETTE_NAMES), default=TrainConfig.palette, help="Cluster colours.")
+@click.option("--size", type=click.IntRange(32, 4096), default=256, help="Side in px.")
 @click.option("--max", "max_", type=click.IntRange(1), help="Only so many.  [default: all]")
-@click.option(
-    "-o", "--out", type=click.Path(path_type=Path), help="Folder.  [default: DATASET.pairs/CONDITION beside it]"
-)
+@click.option("-o", "--out", type=PATH, help="Folder.  [default: DATASET.pairs/CONDITION beside it]")
 @device
 def pairs(dataset: str | None, max_: int | None, **settings: Any) -> None:
     """Write (condition, photo) pairs of DATASET side by side, for looking at and for other pix2pix trainers.
@@ -349,16 +344,11 @@ def pairs(dataset: str | None, max_: int | None, **settings: Any) -> None:
 @click.option("--hours", type=float, help="The budget in hours instead of minutes.")
 @device
 @click.option("--init", help="Start from this run, of any subject, instead of from nothing (fine-tuning).")
-@click.option(
-    "--preview",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="A picture of yours to see in the samples; repeats.",
-)
+@click.option("--preview", multiple=True, type=PATH, help="A picture of yours to see in the samples; repeats.")
 @click.option(
     "--practice",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="An everyday picture, or a folder of them, to practise on beside made-up scenes; repeats.",
 )
 @settings_of(TrainConfig)
@@ -390,7 +380,7 @@ def train(dataset: str | None, data: str | None, **given: Any) -> None:
 
 
 @main.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, type=PATH)
 @layout("only")
 @click.option("--size", type=click.IntRange(32, 4096), help="Shorter side in px for the network; default: as trained.")
 @dreaming
@@ -407,10 +397,12 @@ def image(paths: tuple[Path, ...], layout: str | None, **given: Any) -> None:
     from beautynet.verbs.image import image as run
 
     results = run(paths, layout=layout or "only", **given)
-    skipped = [result for result in results if result.out is None]
     for result in results:
-        click.echo(result.out if result.out else f"skipped {result.source}: {result.reason}", err=result.out is None)
-    sys.exit(PARTLY if skipped else 0)
+        if result.out:
+            click.echo(result.out)
+        else:
+            say(f"skipped {result.source}: {result.reason}", err=True)
+    sys.exit(PARTLY if any(result.out is None for result in results) else 0)
 
 
 @main.command()
@@ -426,10 +418,16 @@ def image(paths: tuple[Path, ...], layout: str | None, **given: Any) -> None:
     "--steady",
     type=click.FloatRange(0, 1),
     default=STEADY,
-    show_default=True,
     help="How much a frame leans on the one before it; 0 flickers.",
 )
-@click.option("--start", type=time_in_film, default="0", metavar="TIME", help="Begin here: seconds, m:ss or h:mm:ss.")
+@click.option(
+    "--start",
+    type=time_in_film,
+    default="0",
+    show_default=False,
+    metavar="TIME",
+    help="Begin here: seconds, m:ss or h:mm:ss.",
+)
 @click.option("--end", type=time_in_film, metavar="TIME", help="And end here.")
 @click.option("--fps", type=float, help="Frames a second.  [default: the film's own; of numbered pictures 25]")
 @click.option("--loop", type=float, metavar="MB", help="Write a GIF (or WebP, by -o) that repeats, so large at most.")
@@ -463,6 +461,11 @@ def video(
       beautynet video - --size 640x360 -o -
     """
     if [*map(str, films)] == ["-"]:
+        if sys.stdout.isatty():
+            raise click.UsageError(
+                "raw frames are nothing for a terminal: `-o -` needs a pipe or a file, "
+                "as in beautynet video - --size 640x360 -o - > dream.rgb"
+            )
         return raw(size, layout=layout or "only", **given)
     if isinstance(size, tuple):
         raise click.UsageError("--size 640x360 is for raw frames on standard input (`-`): else give the shorter side")
@@ -479,11 +482,11 @@ def video(
     made, perfect = False, True
     for each in [run(films[0], force=ask, **given)] if alone else videos(films, force=force, **given):
         if isinstance(each, Skipped):
-            click.echo(f"skipped: {each.reason}", err=True)
+            say(f"skipped: {each.reason}", err=True)
             perfect = False
             continue
         for warning in each.warnings:
-            click.secho(f"warning: {warning}", fg="yellow", err=True)
+            say(f"warning: {warning}", fg="yellow", err=True)
         click.echo(f"{each.out}: {each.frames} frames, {each.rate:.1f} frames/s")
         made, perfect = True, perfect and not each.warnings
     sys.exit(0 if perfect else PARTLY if made else 1)
@@ -508,16 +511,12 @@ def raw(size: int | tuple[int, int] | None, out: Path | None, layout: str, **giv
 @main.command()
 @click.argument("checkpoint", required=False)
 @click.option("--data", help="The dataset whose held-out photos count.  [default: the one it was trained on]")
-@click.option(
-    "--everyday",
-    type=click.Path(path_type=Path),
-    help="A folder of other pictures: scores the dream.",
-)
-@click.option("--video", type=click.Path(path_type=Path), help="A film: scores flicker and sharpness.")
+@click.option("--everyday", type=PATH, help="A folder of other pictures: scores the dream.")
+@click.option("--video", type=PATH, help="A film: scores flicker and sharpness.")
 @looking_through("What judges (not efficientnet-lite1, which trains); others but the default are downloaded.")
 @abstraction
 @click.option("--max", "max_", type=click.IntRange(2), help="At most so many pictures of each kind.  [default: all]")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder.  [default: report/ beside the checkpoint]")
+@click.option("-o", "--out", type=PATH, help="Folder.  [default: report/ beside the checkpoint]")
 @device
 def evaluate(checkpoint: str | None, max_: int | None, **given: Any) -> None:
     """Measure CHECKPOINT (the newest) on photos that it never saw, and write a page of figures and pictures.
@@ -534,7 +533,7 @@ def evaluate(checkpoint: str | None, max_: int | None, **given: Any) -> None:
     report = run(checkpoint, max=max_, **given)
     click.echo(report.table())
     if report.facts["health"]:
-        click.echo(f"\nits training: {report.facts['health']}")
+        say(f"\nits training: {report.facts['health']}")
     for finding in report.facts["findings"]:
         click.secho(finding, fg="yellow")
     click.echo(f"\n{report.facts['seconds']:.0f} s; open {report.page} in a browser")
@@ -553,15 +552,13 @@ def classify() -> None:
 
 
 @classify.command("train")
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option("--labels", type=click.Path(path_type=Path), help="A CSV (`path,label`) with the labels of DATA's files.")
+@click.argument("data", type=PATH)
+@labels
 @click.option("--name", help="Where to: checkpoints/NAME.  [default: the data's name]")
 @looking_through("What looks at the pictures; all but the EfficientNets are downloaded.")
 @click.option("--finetune", is_flag=True, help="Let the backbone's last layers learn too; kept if it is better.")
-@click.option(
-    "--minutes", type=click.FloatRange(min=0, min_open=True), default=3.0, show_default=True, help="To fine-tune for."
-)
-@click.option("--seed", type=int, default=0, show_default=True, help="Another one keeps other pictures to test on.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=3.0, help="To fine-tune for.")
+@click.option("--seed", type=int, default=0, help="Another one keeps other pictures to test on.")
 @device
 def classify_train(data: Path, **given: Any) -> None:
     """Train a classifier on DATA: a folder (or zip) with a folder for each label, or a CSV.
@@ -578,17 +575,17 @@ def classify_train(data: Path, **given: Any) -> None:
     from beautynet.verbs.classify_train import classify_train as run
 
     summary = run(data, **given)
-    click.echo(summary.sentence())
+    say(summary.sentence())
     for line in summary.advice:
-        click.echo(line)
+        say(line)
     sys.exit(PARTLY if summary.skipped else 0)
 
 
 @classify.command("evaluate")
 @click.argument("model", required=False)
-@click.argument("data", required=False, type=click.Path(path_type=Path))
-@click.option("--labels", type=click.Path(path_type=Path), help="A CSV (`path,label`) with the labels of DATA's files.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder.  [default: report/ beside the model]")
+@click.argument("data", required=False, type=PATH)
+@labels
+@click.option("-o", "--out", type=PATH, help="Folder.  [default: report/ beside the model]")
 @device
 def classify_evaluate(model: str | None, data: Path | None, **given: Any) -> None:
     """Measure MODEL (the newest) on the pictures it kept to test on, or on DATA, and write a page of it.
@@ -601,19 +598,19 @@ def classify_evaluate(model: str | None, data: Path | None, **given: Any) -> Non
     from beautynet.verbs.classify_evaluate import classify_evaluate as run
 
     report = run(model, data, **given)
-    click.echo(report.table())
+    say(report.table())
     for name, reason in report.left_out:
-        click.echo(f"left out {name}: {reason}", err=True)
+        say(f"left out {name}: {reason}", err=True)
     for line in report.advice:
-        click.echo(line)
+        say(line)
     click.echo(f"open {report.page} in a browser")
 
 
 @classify.command("predict")
 @click.argument("model")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Labels for each picture.")
-@click.option("--heat", type=click.Path(path_type=Path), help="A folder for pictures of where it looked.")
+@click.argument("paths", nargs=-1, required=True, type=PATH)
+@click.option("--top", type=click.IntRange(1), default=3, help="Labels for each picture.")
+@click.option("--heat", type=PATH, help="A folder for pictures of where it looked.")
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each picture.")
 @device
 def classify_predict(model: str, paths: tuple[Path, ...], as_json: bool, **given: Any) -> None:
@@ -629,14 +626,17 @@ def classify_predict(model: str, paths: tuple[Path, ...], as_json: bool, **given
 
     found = run(model, paths, **given)
     for each in found:
-        click.echo(each.json() if as_json else each.line(), err=each.reason is not None and not as_json)
+        if as_json:
+            click.echo(each.json())
+        else:
+            say(each.line(), err=each.reason is not None)
     sys.exit(PARTLY if any(each.reason for each in found) else 0)
 
 
 @classify.command("serve")
 @click.argument("model", required=False)
 @serving
-@click.option("--port", type=click.IntRange(1, 65535), default=8341, show_default=True, help="Where it listens.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8341, help="Where it listens.")
 @device
 def classify_serve(model: str | None, **given: Any) -> None:
     """Let MODEL (the newest) answer over HTTP, to programs and browsers on this machine, or with --host on others.
@@ -656,15 +656,12 @@ def classify_serve(model: str | None, **given: Any) -> None:
 @checkpoint
 @click.option("--camera", metavar="N|rtsp://…", help="A camera of this machine, 0 is the first, or of the network.")
 @click.option(
-    "--films",
-    type=click.Path(path_type=Path),
-    default=".",
-    help="The folder whose films it shows.  [default: this one]",
+    "--films", type=PATH, default=".", show_default=False, help="The folder whose films it shows.  [default: this one]"
 )
 @colors
 @serving
 @click.option("--port", type=click.IntRange(1, 65535), help="Where it listens.  [default: any that is free]")
-@click.option("--no-browser", is_flag=True, help="Print the address only.")
+@no_browser
 @device
 def live(no_browser: bool, **given: Any) -> None:
     """Stand before the network: your camera and what the network makes of it, in the browser, with sliders.
@@ -693,18 +690,17 @@ class OrElse(click.Group):
 
 
 drawing = options(
-    click.option("--ellipses", type=int, default=8, show_default=True, help="How many."),
+    click.option("--ellipses", type=int, default=8, help="How many."),
     click.option("--colors", type=int, help="So many colours in all.  [default: each ellipse its own]"),
-    click.option("--palette", type=click.Path(path_type=Path), help="A file of colours, one a line, such as #f59d1b."),
-    click.option("--from-photo", type=click.Path(path_type=Path), help="Take the colours from a picture."),
-    click.option("--background", default="auto", show_default=True, metavar="auto|COLOR", help="What is behind them."),
-    click.option("--minutes", type=float, default=1.0, show_default=True, help="To search for, per drawing."),
+    click.option("--palette", type=PATH, help="A file of colours, one a line, such as #f59d1b."),
+    click.option("--from-photo", type=PATH, help="Take the colours from a picture."),
+    click.option("--background", default="auto", metavar="auto|COLOR", help="What is behind them."),
+    click.option("--minutes", type=float, default=1.0, help="To search for, per drawing."),
     click.option("--steps", type=int, help="Steps of the method, instead of a time: same seed, same drawing."),
     click.option(
         "--method",
         type=click.Choice(("gradient", "evolve", "search")),
         default="gradient",
-        show_default=True,
         help="Downhill through the network, CMA-ES, or trying at random.",
     ),
     click.option(
@@ -712,14 +708,13 @@ drawing = options(
         multiple=True,
         type=click.Choice(BACKBONE_NAMES),
         default=BACKBONE_NAMES[:1],
-        show_default=True,
         help="Who has to be convinced; repeats: all of them together.",
     ),
     click.option("--ensemble", is_flag=True, help="Both that need no download."),
     click.option("--model", metavar="MODEL", help="A classifier that was trained here, instead: draw its labels."),
-    click.option("--size", type=click.IntRange(32, 8192), default=1024, show_default=True, help="Of the PNG, in px."),
-    click.option("--seed", type=int, default=0, show_default=True, help="Another one, another drawing."),
-    click.option("--film/--no-film", default=True, show_default=True, help="The search as a film."),
+    click.option("--size", type=click.IntRange(32, 8192), default=1024, help="Of the PNG, in px."),
+    click.option("--seed", type=int, default=0, help="Another one, another drawing."),
+    click.option("--film/--no-film", default=True, help="The search as a film."),
     device,
 )
 
@@ -737,7 +732,7 @@ def draw() -> None:
 @draw.command("picture")
 @click.argument("names", nargs=-1)
 @click.option("--list", "list_", is_flag=True, help="Show what can be drawn.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder.  [default: drawings/NAME]")
+@click.option("-o", "--out", type=PATH, help="Folder.  [default: drawings/NAME]")
 @drawing
 def draw_picture(names: tuple[str, ...], list_: bool, ensemble: bool, **given: Any) -> None:
     """Find a few ellipses that a network takes for NAMES: SVG, PNG, and the film of the search.
@@ -756,17 +751,17 @@ def draw_picture(names: tuple[str, ...], list_: bool, ensemble: bool, **given: A
     from beautynet.verbs.draw import draw as run
 
     if list_:
-        click.echo("\n".join(sorted(all_names(given["model"]))))
+        say("\n".join(sorted(all_names(given["model"]))))
         return
     summary = run(*names, **_networks(ensemble, given))
-    click.echo(summary.sentence())
+    say(summary.sentence())
     if summary.stopped_by is not None:
         sys.exit(128 + summary.stopped_by)
 
 
 @draw.command("gallery")
 @click.argument("names", nargs=-1)
-@click.option("-o", "--out", type=click.Path(path_type=Path), default="gallery", show_default=True, help="Folder.")
+@click.option("-o", "--out", type=PATH, default="gallery", help="Folder.")
 @drawing
 def draw_gallery(names: tuple[str, ...], ensemble: bool, **given: Any) -> None:
     """Draw each of NAMES by itself, and make one page of them, the most convincing first.
@@ -781,19 +776,19 @@ def draw_gallery(names: tuple[str, ...], ensemble: bool, **given: Any) -> None:
     from beautynet.verbs.draw import draw_gallery as run
 
     summary = run(*names, **_networks(ensemble, given))
-    click.echo(summary.sentence())
+    say(summary.sentence())
     if summary.stopped_by is not None:
         sys.exit(128 + summary.stopped_by)
 
 
 @draw.command("survey")
-@click.option("--images", type=int, default=1000, show_default=True, help="Random drawings.")
-@click.option("--ellipses", type=int, default=8, show_default=True, help="In each.")
+@click.option("--images", type=int, default=1000, help="Random drawings.")
+@click.option("--ellipses", type=int, default=8, help="In each.")
 @click.option("--colors", type=int, help="So many colours in each.  [default: each ellipse its own]")
 @looking_through("Who looks.")
 @click.option("--model", metavar="MODEL", help="A classifier that was trained here, instead.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Another one, other drawings.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), default="survey", show_default=True, help="Folder.")
+@click.option("--seed", type=int, default=0, help="Another one, other drawings.")
+@click.option("-o", "--out", type=PATH, default="survey", help="Folder.")
 @device
 def draw_survey(**given: Any) -> None:
     """What a network sees in ellipses thrown at random: which classes come easily, and which never.
@@ -805,19 +800,17 @@ def draw_survey(**given: Any) -> None:
     """
     from beautynet.verbs.draw_survey import draw_survey as run
 
-    click.echo(run(**given).sentence())
+    say(run(**given).sentence())
 
 
 @main.command()
 @click.argument("what", type=click.Choice(("train", "translate")), default="train")
-@click.option("--size", type=click.IntRange(64, 2048), default=256, show_default=True, help="Side in px.")
+@click.option("--size", type=click.IntRange(64, 2048), default=256, help="Side in px.")
 @click.option("--preset", type=click.Choice(PRESET_NAMES), help="Size of the networks.  [default: the device's]")
 @click.option("--batch", type=click.IntRange(1), help="Photos in a step.  [default: the device's]")
-@click.option(
-    "--condition", type=click.Choice(CONDITION_NAMES), default="clusters", show_default=True, help="What is shown."
-)
+@condition
 @click.option("--data", help="A dataset.  [default: noise]")
-@click.option("--seconds", type=click.FloatRange(min=1), default=20.0, show_default=True, help="To measure for.")
+@click.option("--seconds", type=click.FloatRange(min=1), default=20.0, help="To measure for.")
 @click.option("--no-plain", is_flag=True, help="Leave plain pix2pix out.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @device
@@ -838,12 +831,8 @@ def bench(what: str, no_plain: bool, as_json: bool, **given: Any) -> None:
 
 @main.command()
 @click.argument("checkpoint", required=False)
-@click.option(
-    "--format", "format_", default="onnx", show_default=True, metavar="onnx|pt2|safetensors|web", help="Kind of file."
-)
-@click.option(
-    "-o", "--out", type=click.Path(path_type=Path), help="File, or folder for web.  [default: beside the checkpoint]"
-)
+@click.option("--format", "format_", default="onnx", metavar="onnx|pt2|safetensors|web", help="Kind of file.")
+@click.option("-o", "--out", type=PATH, help="File, or folder for web.  [default: beside the checkpoint]")
 def export(checkpoint: str | None, format_: str, out: Path | None) -> None:
     """Write a checkpoint or a classifier for use elsewhere, checked against our own output on a photo.
 
@@ -871,17 +860,14 @@ def info(target: str) -> None:
       beautynet info checkpoints/flowers
       beautynet info data/flowers
     """
-    from beautynet.console import printable
     from beautynet.verbs.info import info as run
 
-    click.echo(printable(run(target)))
+    say(run(target))
 
 
 @main.command()
-@click.option(
-    "--minutes", type=click.FloatRange(min=0, min_open=True), default=3.0, show_default=True, help="Training."
-)
-@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Folder.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=3.0, help="Training.")
+@click.option("-o", "--out", type=PATH, default=Path("demo"), help="Folder.")
 @device
 def demo(minutes: float, out: Path, device: str) -> None:
     """See the whole job with nothing prepared: one dahlia, then a palace made of it, on one page.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import cache
 from itertools import accumulate
 
 import torch
@@ -22,7 +22,7 @@ def constant(values: Values, like: Tensor) -> Tensor:
     return _kept(values, like.device, like.dtype) if like.is_cuda else like.new_tensor(values)
 
 
-@lru_cache(maxsize=64)
+@cache  # for good: recordings of what a GPU does know where these lie
 def _kept(values: Values, device: torch.device, dtype: torch.dtype) -> Tensor:
     with torch.inference_mode(mode=False):
         return torch.tensor(values, device=device, dtype=dtype)

@@ -85,15 +85,15 @@ class TrainConfig:
         """Refuse what will not do."""
         for f in fields(self):
             value, choices = getattr(self, f.name), f.metadata["choices"]
+            option = f"--{f.name.replace('_', '-')}"
             if "int" in str(f.type) and value is not None:  # numpy's become Python's, which a header can hold
                 try:
                     value = index(value)
                 except TypeError:
-                    raise UsageError(f"--{f.name} {value!r} will not do: it has to be a whole number") from None
+                    raise UsageError(f"{option} {value!r} will not do: it has to be a whole number") from None
             elif isinstance(value, Real) and not isinstance(value, int | float):
                 value = float(value)
-            if value is not getattr(self, f.name):
-                object.__setattr__(self, f.name, value)
+            object.__setattr__(self, f.name, value)
             if choices and value not in choices and value != f.default:
                 raise UsageError(f"{f.name} {value!r} is not one of {', '.join(choices)}")
             least, most, over = (f.metadata[name] for name in ("least", "most", "over"))
@@ -101,7 +101,7 @@ class TrainConfig:
                 continue
             limits = f"over {over}" if least is None else f"at least {least}" if most is None else f"{least}..{most}"
             if not (value > over if least is None else least <= value <= (math.inf if most is None else most)):
-                raise UsageError(f"--{f.name.replace('_', '-')} {value} will not do: it has to be {limits}")
+                raise UsageError(f"{option} {value} will not do: it has to be {limits}")
         if self.size % 8:
             raise UsageError(f"--size {self.size} will not do: it has to be a multiple of 8")
 

@@ -24,6 +24,8 @@ HASHABLE = 128
 PAPER = (255, 255, 255)
 NO_HEIF = "HEIF needs pillow-heif"
 """Begins the reason why HEIF cannot be read, up to its colon."""
+LFS_POINTER = "Git LFS pointer: run `git lfs pull`"
+"""What a file is that stands for a large one which Git has not fetched."""
 _ORIENTATION = 0x0112  # EXIF tag
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -111,17 +113,15 @@ def decode_with_jpeg(source: bytes | Path, *, hashable: bool = False) -> Decoded
 
 
 def _open(source: bytes | Path) -> IO[bytes]:
-    return io.BytesIO(source) if isinstance(source, bytes) else _open_file(source)
-
-
-def _open_file(path: Path) -> IO[bytes]:
-    """Open a regular file; never blocks, whatever `path` is (opening a FIFO waits for a writer)."""
+    """Open bytes or a regular file; never blocks, whatever the path is (opening a FIFO waits for a writer)."""
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
     try:
-        if stat.S_ISDIR(os.stat(path).st_mode):
+        if stat.S_ISDIR(os.stat(source).st_mode):
             raise Unreadable("is a folder")
-        file = open(path, "rb", opener=_open_at_once)  # noqa: SIM115  (the caller closes it)
+        file = open(source, "rb", opener=_open_at_once)  # noqa: SIM115  (the caller closes it)
     except FileNotFoundError:
-        raise Unreadable("a link to nowhere" if path.is_symlink() else "no such file") from None
+        raise Unreadable("a link to nowhere" if source.is_symlink() else "no such file") from None
     except PermissionError:
         raise Unreadable("no permission to read it") from None
     except OSError as error:  # a socket, a loop of links, a name that is too long
@@ -203,11 +203,21 @@ def _refuse_or_prepare(head: bytes) -> None:
         register_heif_opener()
 
 
+def is_lfs_pointer(head: bytes) -> bool:
+    """Whether a file that begins so is LFS_POINTER, whatever it is named."""
+    return _as_text(head).startswith(b"version https://git-lfs")
+
+
+def _as_text(head: bytes) -> bytes:
+    """A file's beginning in small letters, without what may stand before the first of them."""
+    return head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+
+
 def _unidentified(head: bytes) -> str:
     """What it is instead of a picture, for something that no decoder claims."""
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if text.startswith(b"version https://git-lfs"):
-        return "Git LFS pointer: run `git lfs pull`"
+    text = _as_text(head)
+    if is_lfs_pointer(head):
+        return LFS_POINTER
     if text.startswith(b"<"):
         if b"<svg" in text:
             return "SVG drawing, not a photo"

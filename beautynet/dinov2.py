@@ -8,6 +8,7 @@ is fetched.
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -57,7 +58,7 @@ class DINOv2(nn.Module):
         self.patches = nn.Conv2d(3, WIDTH, PATCH, PATCH)
         self.whole = nn.Parameter(torch.zeros(1, 1, WIDTH))
         self.places = nn.Parameter(torch.zeros(1, 1 + SIDE**2, WIDTH))
-        stages = [Stage(end - begin) for begin, end in zip((0, *STAGES), STAGES, strict=False)]
+        stages = [Stage(end - begin) for begin, end in pairwise((0, *STAGES))]
         self.stages = nn.Sequential(*stages)
         self.planes = [stage.plane for stage in stages]
         """Whose outputs are its maps."""
@@ -105,7 +106,7 @@ def converted(theirs: dict[str, Tensor]) -> dict[str, Tensor]:
         "mlp.fc2.": "mlp.3.",
     }
     scales = {"attn.proj.": "ls1.gamma", "mlp.fc2.": "ls2.gamma"}
-    for stage, (begin, end) in enumerate(zip((0, *STAGES), STAGES, strict=False)):
+    for stage, (begin, end) in enumerate(pairwise((0, *STAGES))):
         for layer in range(begin, end):
             for name, our_name in names.items():
                 for kind in ("weight", "bias"):

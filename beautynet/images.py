@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 LONGEST_SIDE = 8192
+MOST_SHRINK = 32
+"""So many times smaller a GPU can make a picture; torch has no room there for what 48 times would take."""
 
 
 def to_tensor(pictures: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
@@ -31,6 +33,8 @@ def resize(batch: Tensor, height: int, width: int) -> Tensor:
     """Antialiased bicubic resize of (N, C, H, W); the range is kept (bicubic overshoot is clipped)."""
     if batch.shape[-2:] == (height, width):
         return batch
+    if batch.is_cuda and max(batch.shape[2] / height, batch.shape[3] / width) > MOST_SHRINK:
+        return resize(batch.cpu(), height, width).to(batch.device)
     resized = F.interpolate(batch, size=(height, width), mode="bicubic", antialias=True, align_corners=False)
     return resized.clamp_(-1, 1)
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -244,8 +245,6 @@ def film_scores(frames: np.ndarray, inputs: np.ndarray) -> FilmScores:
     The motion is DIS optical flow (Kroeger et al. 2016). Left out is what the flow does not find again when it goes
     back (Sundaram, Brox and Keutzer 2010), and where that is most of the frame, the pair: a cut.
     """
-    import cv2
-
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in inputs]
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     height, width = grey[0].shape

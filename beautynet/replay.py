@@ -12,6 +12,8 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
+from beautynet.console import console
+
 T = TypeVar("T")
 WARM_UP = 3
 """Calls before the recording: what is chosen or compiled at first must not be a part of it."""
@@ -68,12 +70,15 @@ class Replay(Generic[T]):
         self.graph = self.made = None
         self.inputs = tuple(each.clone() for each in given)
         graph = torch.cuda.CUDAGraph()
-        try:
-            with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
-                self.made = self.work(*self.inputs)
-        except RuntimeError:  # a recording has memory of its own, and there may be too little: go on as it began
-            torch.cuda.set_stream(now)
-            self.inputs, self.made, self.recordable = (), None, False
-            return False
+        with torch.cuda.device(self.device):  # a recording waits for the current GPU, which may be another one
+            try:
+                with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
+                    self.made = self.work(*self.inputs)
+            except RuntimeError as error:  # a recording has memory of its own, and there may be too little
+                torch.cuda.set_stream(now)
+                reason = str(error).partition("\n")[0]
+                console.print(f"going on without a recording, which takes longer ({reason})", style="yellow")
+                self.inputs, self.made, self.recordable = (), None, False
+                return False
         self.graph = graph
         return True

@@ -122,11 +122,10 @@ def _write_crops(photo: Path, folder: Path) -> Path:
     random = Random(0)
     sides = np.linspace(min(picture.size), CLOSEST, CROPS).round().astype(int).tolist()
     for number, side in enumerate(random.sample(sides, CROPS)):
-        corner = (
+        left, top = (
             min(max(0, middle - side // 2 + random.randint(-60, 60)), extent - side)
             for middle, extent in zip(DAHLIA, picture.size, strict=True)
         )
-        left, top = corner
         square = picture.crop((left, top, left + side, top + side))
         files.write_picture(folder / f"dahlia-{number:02}.jpg", square, quality=95)
     return folder

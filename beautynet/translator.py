@@ -40,18 +40,14 @@ MEMORY_VERSION = 3
 
 
 class Memory(NamedTuple):
-    """What a frame of a film leaves to the next."""
+    """What a frame of a film leaves to the next; nothing before a film, and after a cut."""
 
-    seen: conditions.Memory
+    seen: conditions.Memory = None
     """What its condition remembers."""
-    view: View | None
+    view: View | None = None
     """What it looked like, of a film that is held still."""
-    dream: np.ndarray | None
+    dream: np.ndarray | None = None
     """Before its detail was restored: (h, w, 3) in [-1, 1]."""
-
-
-NOTHING = Memory(None, None, None)
-"""Before a film, and after a cut."""
 
 
 def _is_of(memory: Memory, height: int, width: int) -> bool:
@@ -213,7 +209,7 @@ class Translator:
             given = f"{frames.dtype} {frames.shape}"
             raise UsageError(f"frames have to be uint8 RGB, an array of shape (N, H, W, 3), not {given}")
         small = self._sized(frames)
-        before = memory if memory and _is_of(memory, *small.shape[1:3]) else NOTHING
+        before = memory if memory and _is_of(memory, *small.shape[1:3]) else Memory()
         moved = self._watch(small, before.view)
         shown, seen = self.see(small, before.seen)
         painted = self.paint(shown, moved and moved.places)
@@ -246,7 +242,7 @@ class Translator:
         Finding what the network is shown and what moved, painting, and steadying go on at the same time, each a batch
         ahead of the next. Close what is not read to its end: that waits for the work that has begun.
         """
-        before = memory or NOTHING
+        before = memory or Memory()
         dream = before.dream
         holding: Future[Dreamt] | None = None
         with (

@@ -6,8 +6,8 @@ A variant is settings of `TrainConfig` other than the defaults and names in PATC
 reaches; "" is the defaults themselves. All get the same time (or, with --steps, the same number of steps, which other
 work on the machine does not shorten), one after the other, each in a process of its own. Runs and reports are left in
 --out; a variant whose report is there is not trained again. With several --seeds the table has their mean, and half of
-what lies between the lowest and the highest. `--plot everyday_edges,dream plot.png` draws one figure
-against another, `images_per_second` among them.
+what lies between the lowest and the highest. `--plot plot.png` draws speed and quality, a point for each variant, as of
+the presets with `preset=S preset=M preset=L`; `--axes everyday_edges,dream` draws other figures, `images` among them.
 """
 
 from __future__ import annotations
@@ -251,7 +251,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="so many steps each, instead of a time")
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--plot", nargs=2, metavar=("X,Y", "PNG"), help="draw figure Y against figure X")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the rows")
+    parser.add_argument("--axes", default="images_per_second,kid,dream", help="X,Y,...: a panel for each Y against X")
     parser.add_argument("-o", "--out", type=Path, default=Path("ablation"))
     given = parser.parse_args()
     found: dict[str, list[dict[str, Any]]] = {}
@@ -280,8 +281,8 @@ def main() -> None:
         found[variant or "defaults"] = reports
         print(_row(variant or "defaults", reports), flush=True)
     if given.plot:
-        x, y = given.plot[0].split(",")
-        _plot(found, x, y, Path(given.plot[1]))
+        x, *others = given.axes.split(",")
+        _plot(found, x, others, given.plot)
 
 
 def _value(text: str) -> object:
@@ -292,9 +293,10 @@ def _value(text: str) -> object:
 
 
 def _values(reports: Sequence[dict[str, Any]], name: str, column: str = "output") -> list[float]:
-    """A figure of each report that has it; `images_per_second` is that of its training."""
-    if name == "images_per_second":
-        return [report["progress"]["images"] / report["progress"]["seconds"] for report in reports]
+    """A figure of each report that has it; `images` and `images_per_second` are those of its training."""
+    if name in ("images", "images_per_second"):
+        spent = [report["progress"] for report in reports]
+        return [each["images"] / (each["seconds"] if name == "images_per_second" else 1) for each in spent]
     figures = [each for report in reports for chapter in report["figures"].values() for each in chapter]
     return [figure["values"][column] for figure in figures if figure["name"] == name]
 
@@ -312,22 +314,27 @@ def _row(variant: str, reports: Sequence[dict[str, Any]]) -> str:
     return f"| {variant} | {progress['images']} images in {progress['seconds']:.0f} s | {' | '.join(cells)} |"
 
 
-def _plot(found: dict[str, list[dict[str, Any]]], x: str, y: str, out: Path) -> None:
-    """A point for each variant, with bars over its seeds."""
+def _plot(found: dict[str, list[dict[str, Any]]], x: str, others: Sequence[str], out: Path) -> None:
+    """A panel for each of the other figures that is known, in it a point for each variant, with bars over its seeds."""
     sys.path.insert(0, str(REPO))
-    from beautynet.web.plots import plotted
+    from beautynet.web.plots import name_points, plotted
+
+    known = [y for y in others if all(_values(reports, name) for reports in found.values() for name in (x, y))]
+    if not known:
+        sys.exit(f"nothing to draw: the reports do not have {x} and {' or '.join(others) or 'another figure'}")
 
     def draw(figure: Any) -> None:
-        axes = figure.add_subplot()
-        for variant, reports in found.items():
-            across, up = _values(reports, x), _values(reports, y)
-            place = sum(across) / len(across), sum(up) / len(up)
-            apart = [(max(values) - min(values)) / 2 for values in (across, up)]
-            axes.errorbar(*place, xerr=apart[0], yerr=apart[1], fmt="o", capsize=3)
-            axes.annotate(variant, place, xytext=(6, 6), textcoords="offset points")
-        axes.set(xlabel=x.replace("_", " "), ylabel=y.replace("_", " "))
+        for axes, y in zip(figure.subplots(1, len(known), squeeze=False)[0], known, strict=True):
+            places = {}
+            for variant, reports in found.items():
+                across, up = _values(reports, x), _values(reports, y)
+                places[variant] = sum(across) / len(across), sum(up) / len(up)
+                apart = [(max(values) - min(values)) / 2 for values in (across, up)]
+                axes.errorbar(*places[variant], xerr=apart[0], yerr=apart[1], fmt="o", capsize=3)
+            name_points(axes, places)
+            axes.set(xlabel=x.replace("_", " "), ylabel=y.replace("_", " "))
 
-    out.write_bytes(plotted(draw, 7, 4.5))
+    out.write_bytes(plotted(draw, 7 * len(known), 4.5))
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beautynet.verbs.evaluate import OUTPUT, EvaluateReport, evaluate
-from beautynet.web.plots import plotted
+from beautynet.verbs.evaluate import OUTPUT, evaluate
+from beautynet.web.plots import name_points, plotted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,7 +36,7 @@ def main() -> None:
             report = evaluate(
                 given.checkpoint, data=given.data, everyday=given.everyday, abstraction=abstraction, out=out
             )
-            found[abstraction] = _figures(report)
+            found[abstraction] = {name: report[name].values[OUTPUT] for name in FIGURES}
             print(
                 abstraction, " ".join(f"{name} {value:.3f}" for name, value in found[abstraction].items()), flush=True
             )
@@ -44,17 +44,13 @@ def main() -> None:
         given.plot.write_bytes(plotted(lambda figure: _draw(figure, found), 7, 4.5))
 
 
-def _figures(report: EvaluateReport) -> dict[str, float]:
-    return {name: report[name].values[OUTPUT] for name in FIGURES}
-
-
 def _draw(figure: Figure, found: dict[float, dict[str, float]]) -> None:
     """Down and to the right is better: nearer to the photos, and more of the scene left."""
     axes = figure.subplots()
     across, up = ([figures[name] for figures in found.values()] for name in ("everyday_edges", "dream"))
     axes.plot(across, up, "o-", color="#f0a071")
-    for abstraction, x, y in zip(found, across, up, strict=True):
-        axes.annotate(f"{abstraction:g}", (x, y), xytext=(7, 5), textcoords="offset points")
+    names = (f"{abstraction:g}" for abstraction in found)
+    name_points(axes, dict(zip(names, zip(across, up, strict=True), strict=True)))
     axes.set(xlabel="edges of everyday pictures that are kept, F1", ylabel="dream (KID over the pictures' own)")
 
 

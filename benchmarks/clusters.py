@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, median
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from beautynet.datasets.dataset import Dataset, Photos
 from beautynet.decode import decode
 from beautynet.kmeans import assign, fit_centres, sample
 
+T = TypeVar("T")
 SIZE = 256
 BATCH = 8  # training takes 4 on a CPU, 32 on a GPU
 
@@ -39,10 +41,24 @@ def photos(folder: str | None, most: int = 100) -> list[Tensor]:
     return list(Photos([np.asarray(decode(path)) for path in chosen], torch.device("cpu")).centres(SIZE))
 
 
-def timed(work: Callable[[], Tensor]) -> tuple[Tensor, float]:
+def fit_and_assign(lab: Tensor, clusters: int) -> Tensor:
+    """Our centres."""
+    centres = fit_centres(sample(lab), clusters)
+    assign(lab.flatten(2), centres)
+    return centres
+
+
+def fit_and_predict(points: np.ndarray, clusters: int) -> Tensor:
+    """Scikit-learn's."""
+    model = KMeans(clusters, random_state=0).fit(points)
+    model.predict(points)
+    return torch.from_numpy(model.cluster_centers_)[None]
+
+
+def timed(work: Callable[..., T], *given: object) -> tuple[T, float]:
     """The result of `work` and its milliseconds."""
     began = time.perf_counter()
-    result = work()
+    result = work(*given)
     return result, (time.perf_counter() - began) * 1000
 
 
@@ -60,27 +76,15 @@ def main(folder: str | None = None) -> None:
     for photo in batch:
         lab = rgb_to_lab(smooth(photo, recipe.sigma))
         pixels = lab.flatten(2)
-        points = pixels[0].T.contiguous().numpy()
-
-        def fit_and_assign(lab: Tensor = lab, pixels: Tensor = pixels) -> Tensor:
-            centres = fit_centres(sample(lab), recipe.clusters)
-            assign(pixels, centres)
-            return centres
-
-        def fit_and_predict(points: np.ndarray = points) -> Tensor:
-            model = KMeans(recipe.clusters, random_state=0).fit(points)
-            model.predict(points)
-            return torch.from_numpy(model.cluster_centers_)[None]
-
-        centres, our_ms = timed(fit_and_assign)
-        _, whole_ms = timed(lambda photo=photo: recipe(photo)[0])  # type: ignore[misc]
-        their_centres, their_ms = timed(fit_and_predict)
+        centres, our_ms = timed(fit_and_assign, lab, recipe.clusters)
+        _, whole_ms = timed(recipe, photo)
+        their_centres, their_ms = timed(fit_and_predict, pixels[0].T.contiguous().numpy(), recipe.clusters)
         rows.append((our_ms, whole_ms, their_ms, inertia(pixels, centres) / inertia(pixels, their_centres)))
     ours, whole, kmeans, ratios = zip(*rows, strict=True)
     batched = []
     for some in (torch.cat(batch[i : i + BATCH]) for i in range(0, len(batch), BATCH)):
         labs = rgb_to_lab(smooth(some, recipe.sigma))
-        _, ms = timed(lambda labs=labs: assign(labs.flatten(2), fit_centres(sample(labs), recipe.clusters)))  # type: ignore[misc]
+        _, ms = timed(fit_and_assign, labs, recipe.clusters)
         batched.append(ms / len(some))
     print(f"{len(batch)} photos at {SIZE}², {recipe.clusters} clusters, {torch.get_num_threads()} threads; medians")
     print(f"ours, fit + assign   {median(ours):7.2f} ms a photo")

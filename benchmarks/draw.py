@@ -72,7 +72,7 @@ def main() -> None:
                 if method == given.methods[0]:
                     shown.append(place / "drawing.png")
                 report = json.loads((place / REPORT).read_text(encoding="utf-8"))
-                others = [found for network, found in report["convinced"].items() if network not in report["made_with"]]
+                others = [score for network, score in report["convinced"].items() if network not in report["made_with"]]
                 found.setdefault((method, ellipses), {})[name] = report["confidence"]
                 print(
                     f"{name:20} {method:9} {ellipses:3} ellipses: {report['confidence']:.3f}, another network "

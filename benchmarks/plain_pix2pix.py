@@ -216,10 +216,8 @@ def train(data: str | Path, condition: Condition, minutes: float, out: Path, dev
 
 def speed(condition: Condition, device: torch.device, seconds: float) -> dict[str, Any]:
     """Its figures, as `beautynet.speed.Speed`'s fields."""
-    pairs, plain = (
-        Pairs(Photos(noise_photos(2 * condition.size, 4 / 3), device), condition, device),
-        Plain(condition.size, device),
-    )
+    pairs = Pairs(Photos(noise_photos(2 * condition.size, 4 / 3), device), condition, device)
+    plain = Plain(condition.size, device)
     name = f"plain pix2pix, {condition.size} px, batch 1, fp32"
     work = Work(name, 1, lambda: plain.step(pairs), lambda: pairs.draw(plain.random))
     return asdict(measure(work, device=device, seconds=seconds, started=STARTED))

@@ -53,11 +53,12 @@ class Drill:
                 square = Image.fromarray(picture[100:292, left : left + 192])
                 square.save(photos / f"{number}{left:03}.jpg", quality=95)
 
-    def hold(self, what: str, true: bool) -> None:
-        """Note what does not hold."""
+    def hold(self, what: str, true: bool) -> bool:
+        """Whether it is true; what is not is noted."""
         if not true:
             self.faults.append(what)
             print(f"  NOT AS IT SHOULD BE: {what}", flush=True)
+        return true
 
     def start(self, name: str, steps: int, *more: str) -> subprocess.Popen[str]:
         """The command, in the background."""
@@ -76,8 +77,15 @@ class Drill:
         return self.place / checkpoints.CHECKPOINTS / name
 
 
-def report(what: str, outcome: str) -> None:
-    print(f"| {what} | {outcome} |", flush=True)
+def report(what: str, outcome: str, *held: bool) -> None:
+    """A row of the table, which says so where something did not hold."""
+    print(f"| {what} | {outcome if all(held) else 'NOT AS IT SHOULD BE'} |", flush=True)
+
+
+def until_it_trains(child: subprocess.Popen[str], folder: Path, rows: int) -> None:
+    """Wait until the log in `folder` has so many rows, with those that earlier runs left, or the child has ended."""
+    while child.poll() is None and len(checkpoints.read_log(folder)) < rows:
+        time.sleep(0.02)
 
 
 # --- killed ---------------------------------------------------------------------------------------------------------
@@ -90,8 +98,7 @@ def kills(drill: Drill) -> None:
         known = len(checkpoints.read_log(folder))
         child = drill.start("killed", given.steps)
         if number % 3:  # most of them once it trains, the others as it starts
-            while child.poll() is None and len(checkpoints.read_log(folder)) <= known:
-                time.sleep(0.02)
+            until_it_trains(child, folder, known + 1)
             time.sleep(drill.rng.uniform(0, 3))
         else:
             time.sleep(drill.rng.uniform(0, 6))
@@ -233,27 +240,29 @@ def full_disk(drill: Drill) -> None:
         code, said = drill.run("full", 10)
         after = checkpoints.load_state(run)
         kept = before is not None and after is not None and equal(before["generator"], after["generator"])
-        drill.hold(f"full disk: {code} {said}", code == 1 and "disk full" in said and kept)
-        report("disk full from the start", f"exit {code}, the state before is kept: {said[-150:]}")
+        well = drill.hold(f"full disk: {code} {said}", code == 1 and "disk full" in said and kept)
+        report("disk full from the start", f"exit {code}, the state before is kept: {said[-150:]}", well)
         ballast.unlink()
         code, said = drill.run("full", 10)
         drill.hold(f"disk no longer full: {said}", code == 0)
         report("the same command with space again", f"exit {code}")
 
+        known = len(checkpoints.read_log(run))
         child = drill.start("full", 100_000)
-        while len(checkpoints.read_log(run)) < 4 and child.poll() is None:
-            time.sleep(0.1)
+        until_it_trains(child, run, known + 4)
         fill(ballast)
         time.sleep(4 * SAVE_EVERY)
         ballast.unlink()
         time.sleep(4 * SAVE_EVERY)
         child.send_signal(signal.SIGTERM)
         _, said = child.communicate()
-        state = checkpoints.load_state(run)
-        drill.hold(f"full for a while: {said}", child.returncode == 143 and "disk full" in said)
-        drill.hold("full for a while: the log is broken", bool(checkpoints.read_log(run)))
-        drill.hold("full for a while: not saved afterwards", state is not None and state["progress"]["steps"] > 10)
-        report("disk full for 4 s of a run", "one line, the run goes on and saves when there is space")
+        state, once = checkpoints.load_state(run), " ".join(said.split()).count("disk full") == 1
+        held = [
+            drill.hold(f"full for a while: {said}", child.returncode == 143 and once),
+            drill.hold("full for a while: the log is broken", len(checkpoints.read_log(run)) > known),
+            drill.hold("full for a while: not saved afterwards", state is not None and state["progress"]["steps"] > 10),
+        ]
+        report("disk full for 4 s of a run", "one line, the run goes on and saves when there is space", *held)
 
 
 def read_only(drill: Drill) -> None:
@@ -269,17 +278,16 @@ def read_only(drill: Drill) -> None:
 def photos(drill: Drill) -> None:
     every = sorted((drill.place / "photos").iterdir())
     child = drill.start("photos", 40)
-    while len(checkpoints.read_log(drill.folder("photos"))) < 1 and child.poll() is None:
-        time.sleep(0.05)
+    until_it_trains(child, drill.folder("photos"), 1)
     every[0].unlink()
     every[1].write_bytes(every[1].read_bytes()[:2000])
     every[-1].write_bytes(b"")
     _, said = child.communicate()
-    drill.hold(f"a photo deleted during the run: {said}", child.returncode == 0)
-    report("photos deleted and damaged during a run", f"exit {child.returncode}: they are in memory")
+    well = drill.hold(f"a photo deleted during the run: {said}", child.returncode == 0)
+    report("photos deleted and damaged during a run", f"exit {child.returncode}: they are in memory", well)
     code, said = drill.run("photos", 45)
-    drill.hold(f"damaged photos: {said}", code == 0 and "skipped" in said)
-    report("the next run on them", f"exit {code}, the damaged are named")
+    well = drill.hold(f"damaged photos: {said}", code == 0 and "skipped" in said)
+    report("the next run on them", f"exit {code}, the damaged are named", well)
     for number, path in enumerate(every[2:6]):
         Image.open(path).rotate(90).save(path.with_name(f"new{number}.jpg"))
     code, said = drill.run("photos", 50)

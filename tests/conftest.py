@@ -1,12 +1,16 @@
 """What many tests stand on: crops of scikit-learn's two photos, as a batch and as a dataset, and a small checkpoint."""
 
+import functools
+import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # torch's threads leave the cores to others while they wait
 import torch
 from browser import missing
 from PIL import Image
@@ -23,8 +27,8 @@ from beautynet.datasets.dataset import Photos
 from beautynet.decode import decode
 from beautynet.errors import BeautyError
 from beautynet.networks import PRESETS, Generator, depth_for
+from beautynet.training import trainer
 from beautynet.training.trainer import Progress
-from beautynet.verbs.export import ExportSummary, export
 from beautynet.web.browser_runtime import runtime
 
 
@@ -32,6 +36,23 @@ from beautynet.web.browser_runtime import runtime
 def ctrl_c() -> None:
     """Ctrl-C works, even where the tests were started with it ignored (in the background of a script)."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def scenes_are_made_once() -> Iterator[None]:
+    """Those of a size and a seed, which are always the same, and a third of the time of a run of few steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "scenes", functools.cache(trainer.scenes))
+        yield
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """Torch computes in two threads, whatever it does in other tests: in `make test` in one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
@@ -98,18 +119,6 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path.parent.mkdir()
     Classifier(lite, ["a rose", "<i>é</i>/b", "other"], weight, np.zeros(3, np.float32), header).save(path)
     return path
-
-
-@pytest.fixture(scope="session")
-def page(checkpoint: Path, ort_web: None, tmp_path_factory: pytest.TempPathFactory) -> ExportSummary:  # noqa: ARG001
-    """The checkpoint as a folder for any web server; such exports take long, and are only looked at."""
-    return export(checkpoint, format="web", out=tmp_path_factory.mktemp("web") / "page")
-
-
-@pytest.fixture(scope="session")
-def named_page(named: Path, ort_web: None, tmp_path_factory: pytest.TempPathFactory) -> ExportSummary:  # noqa: ARG001
-    """The same, of the classifier."""
-    return export(named, format="web", out=tmp_path_factory.mktemp("web") / "named")
 
 
 @pytest.fixture(scope="session")

@@ -84,6 +84,25 @@ def test_the_ratio_is_to_the_plain_one() -> None:
     assert "87.0%" in table
 
 
+@pytest.mark.parametrize(("count", "said"), [(1, ", 1 thread, "), (2, ", 2 threads, ")])
+def test_threads_are_counted(count: int, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: count)
+    assert said in speed._machine(CPU)
+
+
+def test_a_failure_of_the_plain_one_costs_its_row_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "benchmarks").mkdir()
+    script = tmp_path / "benchmarks" / "plain.py"
+    script.write_text("raise SystemExit('it broke')")
+    monkeypatch.setattr(speed, "PLAIN", script)
+    measured = bench("train", size=128, preset="S", batch=1, device="cpu", seconds=0.05)
+    assert measured.plain is None
+    assert len(measured.speeds) == 1
+    assert "plain.py failed: it broke" in capfd.readouterr().err
+
+
 def test_what_cannot_be_benched() -> None:
     with pytest.raises(BeautyError, match="train, translate"):
         bench("dishwasher")
@@ -182,11 +201,33 @@ def test_a_failure_on_a_gpu_costs_its_row_only(
 ) -> None:
     rows = gpu.rows
     monkeypatch.setattr(gpu, "rows", lambda *asked: [{**row, "size": 64, "seconds": 0.05} for row in rows(*asked)])
-    monkeypatch.setattr(sys, "argv", ["gpu.py", "--device=cpu", "--quick", f"--data={tmp_path / 'gone'}"])
+    monkeypatch.setattr(gpu, "WORKER", f"import sys; print('going on', file=sys.stderr){gpu.WORKER}")
+    figures = tmp_path / "figures.json"
+    asked = ["--device=cpu", "--quick", f"--data={tmp_path / 'gone'}", f"--json={figures}"]
+    monkeypatch.setattr(sys, "argv", ["gpu.py", *asked])
     with pytest.raises(SystemExit) as end:
         gpu.main()
     assert end.value.code == 1
     said = capsys.readouterr()
     assert re.search(r"'train'.* failed: .*no dataset at .*gone", said.err)
     assert "Traceback" not in said.err
+    assert said.err.count("going on") == 1, "a row that did not fail says what it has to say"
     assert "translate S" in said.out
+    train, translate = figures.with_suffix(".log").read_text().split("--- ")[1:]
+    assert re.match(r"(?s){'what': 'train'.*going on.*Traceback.*no dataset at", train)
+    assert re.match(r"(?s){.*'translate'.*going on", translate)
+
+
+def test_what_a_row_said_is_kept_where_its_time_was_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slow = "import sys, time; print('compiling', file=sys.stderr, flush=True); time.sleep(60)"
+    monkeypatch.setattr(gpu, "WORKER", slow)
+    monkeypatch.setattr(gpu, "rows", lambda *_: [{"what": "train"}])
+    asked = ["--device=cpu", "--budget=3", f"--json={tmp_path / 'figures.json'}"]
+    monkeypatch.setattr(sys, "argv", ["gpu.py", *asked])
+    monkeypatch.setattr(gpu, "table", str)
+    with pytest.raises(SystemExit):
+        gpu.main()
+    assert "no time left" in capsys.readouterr().err
+    assert "compiling" in (tmp_path / "figures.log").read_text()

@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 from unittest.mock import ANY
+from zipfile import ZipFile
 
 import pytest
 import torch
@@ -123,7 +124,7 @@ def test_a_flipped_bit_in_a_state_is_found(tmp_path: Path) -> None:
     state = checkpoints.load_state(tmp_path)
     assert state is not None
     assert state["step"] == 1
-    assert checkpoints.STATE in state["unreadable"][0]
+    assert state["unreadable"] == [f"{checkpoints.STATE} (its checksum is wrong)"]
 
 
 def test_weights_that_claim_many_others_take_no_memory(tmp_path: Path) -> None:
@@ -165,9 +166,10 @@ def test_state_falls_back_to_the_one_before(tmp_path: Path) -> None:
     assert checkpoints.STATE in state["unreadable"][0]
     newest.unlink()
     assert checkpoints.load_state(tmp_path) == {"step": 1, "weights": ANY, "unreadable": []}
-    (tmp_path / checkpoints.PREVIOUS_STATE).write_bytes(b"")
+    with ZipFile(tmp_path / checkpoints.PREVIOUS_STATE, "w") as archive:
+        archive.writestr("another", "thing")
     newest.write_bytes(b"garbage")
-    with pytest.raises(BeautyError, match="--name"):
+    with pytest.raises(BeautyError, match=r"\(not a whole file\) and .* \(not what a run saves\) cannot be .* --name"):
         checkpoints.load_state(tmp_path)
 
 
@@ -175,7 +177,13 @@ def test_what_the_first_runs_noted_is_read(tmp_path: Path) -> None:
     (tmp_path / checkpoints.TRAINING_SET).write_text(
         '{"place": "data/roses", "photos": ["1.jpg"], "practised": ["ab"]}'
     )
-    assert checkpoints.read_training_set(tmp_path) == ("data/roses", {"ab"})
+    assert checkpoints.read_training_set(tmp_path) == ("data/roses", {"ab"}, set())
+
+
+def test_what_a_run_has_seen_is_read_as_it_was_written(tmp_path: Path) -> None:
+    seen = checkpoints.TrainingSet("data/roses", frozenset({"ab", "cd"}), frozenset({"ef"}))
+    checkpoints.write_training_set(tmp_path, seen)
+    assert checkpoints.read_training_set(tmp_path) == seen
 
 
 def test_a_damaged_state_takes_no_good_ones_place(tmp_path: Path) -> None:

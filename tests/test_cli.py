@@ -1,6 +1,7 @@
 """The command line: help, quick answers, and one line for every expected failure."""
 
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from beautynet.sources import licences
 from beautynet.sources.fetch import Limits
 from beautynet.verbs import scrape as scraping
 from beautynet.verbs import train as training
+from beautynet.verbs.classify_predict import Prediction
 from beautynet.verbs.curate import CurateSummary
 from beautynet.verbs.image import ImageResult
 from beautynet.verbs.look import LookSummary
@@ -318,6 +320,16 @@ def test_what_was_left_out_is_3(verb: str, monkeypatch: pytest.MonkeyPatch) -> N
         result = [whole, found] if verb == "image" else found
         monkeypatch.setattr(f"beautynet.verbs.{verb}.{verb}", lambda *_, result=result, **__: result)
         assert run(verb, "roses").exit_code == code
+
+
+def test_words_of_strangers_do_not_command_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    gathered = replace(DONE["scrape"][0], reasons={"a\x1b]0;title\x07": 1})  # of a manifest that came with photos
+    monkeypatch.setattr("beautynet.verbs.scrape.scrape", lambda *_, **__: gathered)
+    seen = Prediction(Path("a.jpg"), {"b\u202ec": 1.0})
+    monkeypatch.setattr("beautynet.verbs.classify_predict.classify_predict", lambda *_, **__: [seen])
+    assert "a\ufffd]0;title\ufffd (1)" in run("scrape", "roses").stdout
+    assert run("classify", "predict", "model", "a.jpg").stdout == "a.jpg: b\ufffdc 100%\n"
+    assert json.loads(run("classify", "predict", "model", "a.jpg", "--json").stdout)["labels"] == {"b\u202ec": 1.0}
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("1:30", 90), ("1:02:03", 3723), ("0:00.5", 0.5)])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from beautynet.colour import lab_to_rgb, rgb_to_lab, smooth
+from beautynet.colour import _kept, lab_to_rgb, rgb_to_lab, smooth
 
 
 def test_lab_is_opencvs() -> None:
@@ -28,3 +28,11 @@ def test_smooth_is_opencvs_gaussian(sigma: float, crops: Tensor) -> None:
     difference = smooth(crops[:1], sigma)[0].permute(1, 2, 0)[inner, inner] - torch.from_numpy(wanted)[inner, inner]
     assert difference.abs().max() < 1e-3
     assert torch.allclose(smooth(torch.full((1, 3, 9, 50), 0.3), sigma), torch.tensor(0.3)), "the border darkens"
+
+
+def test_what_recordings_point_to_stays_where_it_is() -> None:
+    cpu = torch.device("cpu")
+    kept = _kept((0.25, 0.5), cpu, torch.float32)
+    for number in range(200):
+        _kept((float(number),), cpu, torch.float32)
+    assert _kept((0.25, 0.5), cpu, torch.float32) is kept

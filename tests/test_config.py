@@ -71,6 +71,8 @@ def test_numbers_of_numpy_become_pythons() -> None:
     assert json.loads(json.dumps(asdict(config))) == asdict(TrainConfig(batch=8, seed=3, l1=2))
     with pytest.raises(UsageError, match=r"--batch 8\.5 will not do: it has to be a whole number"):
         TrainConfig(batch=8.5)
+    with pytest.raises(UsageError, match=r"--ema-images 0\.5 will not do"):  # as it is typed
+        TrainConfig(ema_images=0.5)
 
 
 def test_a_word_is_no_number() -> None:

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from beautynet import images, metrics
 from beautynet.datasets import manifest
 from beautynet.datasets.dataset import SPLIT, Dataset, Photos, squares
-from beautynet.datasets.dedup import hashes
+from beautynet.datasets.dedup import digests, hashes
 from beautynet.datasets.manifest import DATA
 from beautynet.decode import decode
 from beautynet.errors import BeautyError
@@ -175,6 +175,27 @@ def test_a_new_near_duplicate_joins_what_is_held_out(crops: torch.Tensor, tmp_pa
     after = places(Dataset.open(tmp_path))
     assert before.items() <= after.items()
     assert all(after[f"again-{name}"] == held for name, held in before.items())
+
+
+def test_what_a_run_held_out_stays_so_without_a_manifest(crops: torch.Tensor, tmp_path: Path) -> None:
+    for number, picture in enumerate(images.to_uint8(crops)):
+        Image.fromarray(picture).save(tmp_path / f"{number:02}.jpg")
+    before = places(Dataset.open(tmp_path))
+    turned = {name: name == "11.jpg" for name in before}  # another place than names would give each
+    assert before["11.jpg"] is False
+    run = [
+        frozenset(digests([tmp_path / n for n, held in turned.items() if held == which]).values())
+        for which in (False, True)
+    ]
+    for name in before:
+        ImageOps.mirror(decode(tmp_path / name)).save(tmp_path / f"again-{name}")
+    for spared in (run[1], run[0] | run[1]):  # what a run has learnt from is not held out any more
+        _, held_out = Dataset.open(tmp_path).split(run[0], spared)
+        assert {path.name for path in held_out} == {"11.jpg", "again-11.jpg"}
+    assert not (tmp_path / SPLIT).exists()
+    (tmp_path / "11.jpg").unlink()
+    (tmp_path / "again-11.jpg").unlink()
+    assert any(Dataset.open(tmp_path).split(*run)[1]), "others are held out where none of those is left"
 
 
 def test_hashes_that_are_none_are_found_again(crops: torch.Tensor, tmp_path: Path) -> None:

@@ -103,6 +103,7 @@ def test_the_gradient_is_that_of_the_score(network: Network) -> None:
     assert float(uphill) == pytest.approx(0.01 * float(genes.grad.norm()), rel=0.3)
 
 
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("method", METHODS)
 def test_each_method_gets_better_and_is_repeatable(method: str, network: Network) -> None:
     network.want(["daisy"])
@@ -127,7 +128,7 @@ def test_each_method_gets_better_and_is_repeatable(method: str, network: Network
 
 
 def test_a_drawing_and_what_is_kept_of_it(tmp_path: Path) -> None:
-    summary = draw("Daisy", steps=30, ellipses=5, size=300, out=tmp_path / "out")
+    summary = draw("Daisy", steps=10, ellipses=5, size=300, out=tmp_path / "out")
     assert summary.names == ("daisy",)
     assert {path.name for path in summary.folder.iterdir()} == {
         *("drawing.svg", "drawing.png", "drawing.json", "curve.png", "search.mp4")
@@ -154,7 +155,7 @@ def test_no_time_at_all_is_a_drawing_too(method: str) -> None:
 
 
 def test_same_seed_same_drawing(tmp_path: Path) -> None:
-    made = [draw("teapot", steps=6, film=False, seed=seed, out=tmp_path / str(i)) for i, seed in enumerate((3, 3, 4))]
+    made = [draw("teapot", steps=3, film=False, seed=seed, out=tmp_path / str(i)) for i, seed in enumerate((3, 3, 4))]
     first, second, third = ((each.folder / "drawing.svg").read_text() for each in made)
     assert first == second
     assert first != third
@@ -162,14 +163,14 @@ def test_same_seed_same_drawing(tmp_path: Path) -> None:
 
 def test_colours_are_those_asked_for(tmp_path: Path) -> None:
     (tmp_path / "two.txt").write_text("#ff0000\n\nnavy\n")
-    draw("teapot", steps=4, film=False, palette="two.txt", out="a")
+    draw("teapot", steps=2, film=False, palette="two.txt", out="a")
     assert set(re.findall(r"fill=\"(#\w+)\"", Path("a/drawing.svg").read_text())) <= {"#ff0000", "#000080"}
-    draw("teapot", steps=4, film=False, colors=2, background="#123456", out="b")
+    draw("teapot", steps=2, film=False, colors=2, background="#123456", out="b")
     found = set(re.findall(r"fill=\"(#\w+)\"", Path("b/drawing.svg").read_text()))
     assert "#123456" in found
     assert len(found) <= 3
     Image.fromarray(load_sample_image("flower.jpg")).save("flower.jpg")
-    draw("teapot", steps=4, film=False, from_photo="flower.jpg", colors=4, out="c")
+    draw("teapot", steps=2, film=False, from_photo="flower.jpg", colors=4, out="c")
     assert len(set(re.findall(r"fill=\"(#\w+)\"", Path("c/drawing.svg").read_text()))) <= 4
 
 
@@ -191,7 +192,7 @@ def test_a_label_of_a_classifier_trained_here(tmp_path: Path) -> None:
     weight = np.random.default_rng(0).normal(0, 0.01, (3, 2 * sum(classifier.widths(lite)))).astype(np.float32)
     model = Classifier(lite, ["Invader", "Banksy", "other"], weight, np.zeros(3, np.float32), {"several": False})
     model.save(tmp_path / "artists.safetensors")
-    summary = draw("invader", model="artists.safetensors", steps=10, film=False, out="out")
+    summary = draw("invader", model="artists.safetensors", steps=4, film=False, out="out")
     assert summary.names == ("Invader",)
     assert summary.confidence > 0.34
     assert model(Image.open("out/drawing.png"))["Invader"] == pytest.approx(summary.confidence, abs=0.25)
@@ -284,7 +285,7 @@ def test_a_survey(tmp_path: Path) -> None:
 
 
 def test_a_gallery_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = {"steps": 6, "film": False, "size": 64}
+    settings = {"steps": 2, "film": False, "size": 64}
     first = draw_gallery("daisy", out=tmp_path, **settings)
     assert (first.new, len(first.drawings)) == (1, 1)
     before = (tmp_path / "daisy" / "drawing.svg").stat().st_mtime_ns
@@ -293,8 +294,8 @@ def test_a_gallery_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.Monk
     assert (tmp_path / "daisy" / "drawing.svg").stat().st_mtime_ns == before
     page = second.page.read_text()
     assert page.count("data:image/svg+xml") == 2
-    with pytest.raises(BeautyError, match=r"other settings \(steps: 6 then, 7 now\)"):
-        draw_gallery("daisy", out=tmp_path, **settings | {"steps": 7})
+    with pytest.raises(BeautyError, match=r"other settings \(steps: 2 then, 3 now\)"):
+        draw_gallery("daisy", out=tmp_path, **settings | {"steps": 3})
     assert draw_gallery("daisy", out=tmp_path, **settings, ellipses=8, device="cpu").new == 0  # what it was anyway
     monkeypatch.setattr(draughtsman, "METHODS", {})
     with pytest.raises(BeautyError, match="no label 'xyzzy'"):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from beautynet import backbones, images
@@ -183,6 +183,7 @@ def test_everyday_pictures_and_a_film(own: Path, photos: Path, tmp_path: Path, c
     assert report.page == tmp_path / "there" / "report.html"
     assert list(report.figures) == ["photos", "everyday", "film"]
     assert report["dream"].values[REAL] == pytest.approx(1)
+    assert report["dream"].intervals.keys() == {OUTPUT, CONDITION}, "that of the pictures themselves is 1 by definition"
     assert report["everyday_edges"].values[REAL] == 1
     assert report["warping"].values[REAL] < 5
     assert report["sharpness"].values[REAL] > 0
@@ -259,9 +260,31 @@ def test_one_picture_is_too_few(own: Path, photos: Path, tmp_path: Path, monkeyp
     assert not (own / "report").exists()
 
 
+def test_what_was_held_out_is_measured_whatever_came_since(own: Path, photos: Path) -> None:
+    training, held_out = Dataset.open(photos).split()
+    shares = (frozenset(sha256(path.read_bytes()) for path in paths) for paths in (training, held_out))
+    checkpoints.write_training_set(own, checkpoints.TrainingSet(str(photos), *shares))
+    for path in (*training, *held_out):
+        ImageOps.mirror(Image.open(path)).save(path.with_name(f"mirror-{path.name}"), quality=95)
+    facts = evaluate(own, max=20).facts
+    assert (facts["held_out"], facts["training"]) == (2 * len(held_out), 2 * len(training))
+
+
+@pytest.mark.parametrize(
+    ("column", "cell"),
+    [(OUTPUT, "17.4<small>7.0 to 32.7</small>"), (CONDITION, "139.2"), (REAL, "-1.8"), (CHANCE, "–")],
+)
+def test_a_figure_has_one_precision(column: str, cell: str) -> None:
+    values = {OUTPUT: 17.432, CONDITION: 139.24, REAL: -1.836}
+    figure = module.Figure("kid", "KID", "lower", "", values, {OUTPUT: (7.031, 32.69)})
+    assert module._value(figure, column) == cell
+    assert cell.partition("<")[0].strip("–") in figure.row([OUTPUT, CONDITION, REAL])
+    assert figure.row([OUTPUT]).endswith("; 7.0 to 32.7 with 95 %")
+
+
 def test_copies_of_one_picture(own: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (photos / "01.jpg").write_bytes((photos / "00.jpg").read_bytes())
-    monkeypatch.setattr(Dataset, "split", lambda self: (list(self.photos[2:]), list(self.photos[:2])))
+    monkeypatch.setattr(Dataset, "split", lambda self, *_: (list(self.photos[2:]), list(self.photos[:2])))
     report = evaluate(own, data=photos)
     assert list(report["diversity"].values.values()) == pytest.approx([1] * 4, abs=0.1)
     assert not any("nearly alike" in finding for finding in report.facts["findings"])

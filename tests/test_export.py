@@ -1,15 +1,28 @@
-"""Exports: each alone does what Translator does, at other sizes and batches than it was traced with."""
+"""Exports: each alone does what Translator does, at other sizes and batches than it was traced with.
 
+A page does so in a real browser, too, and nothing leaves it.
+"""
+
+import base64
+import functools
 import importlib.util
+import io
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from browser import WEBGPU, Browser, browser, camera, wait
 from PIL import Image
+from sklearn.datasets import load_sample_image
+from test_browser_runtime import Quiet
+from test_live import y4m
 from torch import Tensor
 
 from beautynet import images
@@ -29,6 +42,21 @@ from beautynet.verbs.export import (
     _step,
     export,
 )
+
+NOISE = "No available adapters"
+"""What Chromium says of itself where there is no GPU."""
+
+
+@pytest.fixture(scope="module")
+def page(checkpoint: Path, ort_web: None, tmp_path_factory: pytest.TempPathFactory) -> ExportSummary:  # noqa: ARG001
+    """The checkpoint as a folder for any web server; such exports take long, and are only looked at."""
+    return export(checkpoint, format="web", out=tmp_path_factory.mktemp("web") / "page")
+
+
+@pytest.fixture(scope="module")
+def named_page(named: Path, ort_web: None, tmp_path_factory: pytest.TempPathFactory) -> ExportSummary:  # noqa: ARG001
+    """The same, of the classifier."""
+    return export(named, format="web", out=tmp_path_factory.mktemp("web") / "named")
 
 
 def run_onnx(path: Path, photo: Tensor) -> Tensor:
@@ -192,7 +220,7 @@ def test_a_page_of_edges_remembers_the_frame_before(crops: Tensor, tmp_path: Pat
     pytest.importorskip("onnxscript")
     recipe = Condition("edges", size=96)
     photo = images.resize(crops[:1], 96, 120)
-    assert [*_for_films(recipe, torch.zeros(1, 3, 64, 96), sides(), tmp_path, photo)] == [BEGIN, FOLLOW]
+    assert _for_films(recipe, torch.zeros(1, 3, 64, 96), sides(), tmp_path, photo)[0] == [BEGIN, FOLLOW]
     remembers(tmp_path, recipe, crops)
 
 
@@ -201,8 +229,8 @@ def test_a_condition_that_remembers_nothing_has_no_second_page(
 ) -> None:
     written: list[str] = []
     monkeypatch.setattr("beautynet.verbs.export._written", lambda *given: written.append(given[-1].name))
-    found = _for_films(Condition("blur", size=96), torch.zeros(1, 3, 64, 96), sides(), tmp_path, crops[:1])
-    assert [*found] == written == [BEGIN]
+    found, _ = _for_films(Condition("blur", size=96), torch.zeros(1, 3, 64, 96), sides(), tmp_path, crops[:1])
+    assert found == written == [BEGIN]
 
 
 @pytest.mark.parametrize("kind", sorted({*CONDITIONS} - {"clusters"}))  # which the checkpoint has, above
@@ -215,3 +243,102 @@ def test_every_condition_runs_elsewhere(kind: str, crops: Tensor, tmp_path: Path
     for count, height, width in ((3, 64, 96), (1, 120, 88)):
         some = images.resize(crops[:count], height, width)
         assert (run(some) - recipe(some)[0]).abs().mean() < 0.01
+
+
+# --- the page -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(page: ExportSummary) -> Path:
+    return page.out
+
+
+@contextmanager
+def opened(folder: Path, tmp_path: Path, *flags: str, lacking: str = "", runs: bool = True) -> Iterator[Browser]:
+    """The page in a browser that does what the script `lacking` says first; once the network `runs`."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with browser(tmp_path, *flags) as page:
+            page.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": lacking})
+            page.get(f"http://127.0.0.1:{server.server_port}/")
+            if runs:
+                page.until("document.querySelector('#where')?.textContent", seconds=60)
+            yield page
+            assert not [error for error in page.errors() if NOISE not in error]
+            assert page.hosts() == {f"127.0.0.1:{server.server_port}"}
+    finally:
+        server.shutdown()
+
+
+def choose(page: Browser, path: Path) -> None:
+    page.run("document.querySelector('#file').hidden = false")
+    page.find_element("css selector", "#file").send_keys(str(path))
+
+
+def pixels(page: Browser) -> np.ndarray:
+    data = page.run("document.querySelector('#picture').toDataURL('image/png').split(',')[1]")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [pytest.param((), id="wasm"), pytest.param(WEBGPU, id="webgpu", marks=pytest.mark.slow)],  # a GPU in software
+)
+def test_the_dream_is_the_translators(flags: tuple[str, ...], folder: Path, checkpoint: Path, tmp_path: Path) -> None:
+    translator = Translator.load(checkpoint, device="cpu", precision="float32", steady=0)
+    photo = Image.fromarray(load_sample_image("china.jpg")).resize((120, translator.size))  # no resizing between
+    photo.save(tmp_path / "photo.png")
+    with opened(folder, tmp_path, *flags) as page:
+        assert page.run("crossOriginIsolated")  # a plain server, and yet threads may share memory
+        assert ("GPU" in page.run("document.querySelector('#where').textContent")) == bool(flags)
+        choose(page, tmp_path / "photo.png")
+        page.until("document.querySelector('#rate').textContent > 0 || !document.querySelector('#picture').hidden")
+        page.find_element("css selector", "[data-layout=only]").click()
+        page.until("document.querySelector('#picture').width == 120", seconds=30)
+        dream = pixels(page)
+        wanted = np.asarray(translator(photo))
+        assert dream.shape == wanted.shape
+        # a pixel on the border of two clusters may fall to the other side
+        assert np.abs(dream.astype(int) - wanted).mean() < 1
+        page.find_element("id", "seen").click()
+        page.find_element("css selector", "[data-layout=side]").click()
+        page.until("document.querySelector('#picture').width == 240")
+        shown, _ = translator.see(np.asarray(photo)[None])
+        wanted = shown[0].permute(1, 2, 0).add(1).mul(127.5).numpy()
+        wait(lambda: np.abs(pixels(page)[:, :120] - wanted).mean() < 1)
+
+
+def test_at_the_camera(folder: Path, tmp_path: Path) -> None:
+    with opened(folder, tmp_path, *camera(y4m(tmp_path / "camera.y4m"))) as page:
+        page.find_element("css selector", "#welcome [data-source=browser]").click()
+        page.until("document.querySelector('#rate').textContent > 0", seconds=30)
+        first = pixels(page)
+        wait(lambda: np.abs(pixels(page).astype(int) - first).mean() > 2)
+        for width, height in ((1280, 900), (390, 844)):
+            page.fits(width, height)
+
+
+def test_what_is_no_picture_is_said(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "no.jpg").write_text("nothing")
+    with opened(folder, tmp_path) as page:
+        choose(page, tmp_path / "no.jpg")
+        page.until("document.querySelector('#trouble').textContent.includes('no.jpg cannot be shown')")
+
+
+def test_a_browser_that_can_neither(folder: Path, tmp_path: Path) -> None:
+    lacking = "delete window.WebAssembly; Object.defineProperty(navigator, 'gpu', {value: undefined})"
+    with opened(folder, tmp_path, lacking=lacking, runs=False) as page:
+        page.until("document.querySelector('#trouble').textContent.includes('neither WebAssembly nor WebGPU')")
+
+
+def test_a_classifier_reads_the_artist(named: Path, named_page: ExportSummary, tmp_path: Path) -> None:
+    photo = Image.fromarray(load_sample_image("flower.jpg")).resize((448, 448))
+    photo.save(tmp_path / "photo.png")
+    with opened(named_page.out, tmp_path) as page:
+        assert not page.run("document.querySelector('#mirror').checked")  # it was not taught on mirror images
+        choose(page, tmp_path / "photo.png")
+        page.until("document.querySelectorAll('#labels li').length == 3", seconds=30)
+        found = page.run("[...document.querySelectorAll('#labels li')].map(li => li.querySelector('bdi').textContent)")
+        assert found == list(Classifier.load(named, device="cpu")(photo))
+        page.until("document.querySelector('#state').textContent === arguments[0]", found[0])  # for who hears the page

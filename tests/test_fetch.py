@@ -17,8 +17,9 @@ import trustme
 from web import Answer, Web, body, first, slowly, status, tarpit
 
 from beautynet.errors import BeautyError
-from beautynet.sources import fetch
-from beautynet.sources.fetch import Fetcher, FetchError, Limits, Manners, is_transient
+from beautynet.sources import connections, fetch
+from beautynet.sources.connections import FetchError
+from beautynet.sources.fetch import Fetcher, Limits, Manners, is_transient
 
 QUICK = Limits(
     connect_seconds=1,
@@ -301,8 +302,8 @@ PRIVATE = [
 @pytest.mark.parametrize("address", PRIVATE)
 def test_private_addresses_are_refused(address: str) -> None:
     with pytest.raises(FetchError, match=r"^a private address: "):
-        fetch.check_address(address)
-    fetch.check_address(address, private=True)
+        connections.check_address(address)
+    connections.check_address(address, private=True)
 
 
 @pytest.mark.parametrize(
@@ -316,7 +317,7 @@ def test_private_addresses_are_refused(address: str) -> None:
     ],
 )
 def test_public_addresses_are_not(address: str) -> None:
-    fetch.check_address(address)
+    connections.check_address(address)
 
 
 def resolve_as(answers: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,14 +345,14 @@ def test_redirects_and_names_lead_to_no_private_address(monkeypatch: pytest.Monk
         # A host whose own address passes redirects inwards: that is judged by itself.
         answers["photos.example"] = ["127.0.0.1"]
         web.routes["/out"] = status(302, Location=f"http://127.0.0.1:{port}/secret")
-        check, judged = fetch._check_ip, []
+        check, judged = connections._check_ip, []
 
         def lenient_once(address: str, private: bool) -> None:
             judged.append(address)
             if len(judged) > 1:
                 check(address, private)
 
-        monkeypatch.setattr(fetch, "_check_ip", lenient_once)
+        monkeypatch.setattr(connections, "_check_ip", lenient_once)
         with Fetcher(replace(QUICK, private_addresses=False)) as fetcher:
             assert reason(fetcher, f"http://photos.example:{port}/out").startswith("a private address")
         assert web.log == ["/out"]
@@ -477,7 +478,7 @@ def away(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
         return list(resolve("127.0.0.1" if host == "photos.example" else host, *rest, **more))
 
     monkeypatch.setattr(socket, "getaddrinfo", resolved)
-    monkeypatch.setattr(fetch, "_check_ip", lambda *_: None)
+    monkeypatch.setattr(connections, "_check_ip", lambda *_: None)
     monkeypatch.setattr(fetch, "APART", 0.1)
     return gone
 

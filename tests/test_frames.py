@@ -79,3 +79,6 @@ def test_another_size_is_another_scene() -> None:
     is_cut = Cuts()
     picture = shot(10, 1)[0].picture
     assert [is_cut(each) for each in (picture, picture[:, :100])] == [False, True]
+    is_cut = Cuts()
+    turned = np.full((100, 97, 3), 90, np.uint8)
+    assert [is_cut(each) for each in (turned, turned.swapaxes(0, 1))] == [False, True]

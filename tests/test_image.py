@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 from sklearn.datasets import load_sample_image
 
 from beautynet.decode import decode
-from beautynet.errors import BeautyError
+from beautynet.errors import BeautyError, UsageError
 from beautynet.verbs.image import image
 
 HOSTILE = Path(__file__).parents[2] / "shared" / "data" / "hostile"
@@ -84,6 +84,8 @@ def test_out_for_one_picture(tmp_path: Path) -> None:
     for out, says in (("x.psd", r"\.png"), ("a.jpg", "is the picture itself")):
         with pytest.raises(BeautyError, match=says):
             outs(tmp_path, source, out=tmp_path / out)
+    with pytest.raises(UsageError, match=r"cannot write a picture named x\.psd"):
+        outs(tmp_path, source, out=tmp_path / "x.psd")
     with pytest.raises(BeautyError, match="need a folder"):
         outs(tmp_path, source, source, out=source)
 

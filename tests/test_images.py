@@ -31,6 +31,12 @@ def test_resize_keeps_range_and_mean() -> None:
         assert resized.mean() == pytest.approx(batch.mean().item(), abs=0.05)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_gpu_makes_a_large_picture_as_small_as_it_has_to_be() -> None:
+    batch = torch.rand(1, 3, 64 * 60, 64 * 40, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    assert torch.allclose(images.resize(batch.cuda(), 64, 64).cpu(), images.resize(batch, 64, 64), atol=1e-4)
+
+
 @pytest.mark.parametrize("size", [(180, 100), (250, 100), (180, 1600), (400, 1600), (400, 1800)])
 def test_what_gets_smaller_is_averaged_whatever_the_other_side_does(size: tuple[int, int]) -> None:
     lines = np.full((1, 180, 1600, 3), 255, np.uint8)

@@ -23,6 +23,15 @@ def test_checkpoint(checkpoint: Path) -> None:
         assert fact in said
 
 
+def test_a_flipped_bit_is_told(checkpoint: Path, named: Path, tmp_path: Path) -> None:
+    for model in (checkpoint, named):
+        whole = model.read_bytes()
+        assert info(model)
+        (tmp_path / model.name).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        with pytest.raises(BeautyError, match="checksum is wrong"):
+            info(tmp_path / model.name)
+
+
 def test_health_of_a_run_that_left_a_log(checkpoint: Path, tmp_path: Path) -> None:
     assert "health" not in info(checkpoint)
     shutil.copy(checkpoint, tmp_path)

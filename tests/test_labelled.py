@@ -1,9 +1,10 @@
 """Labelled pictures: what is read, what is left out and why, and a split that keeps to its rules."""
 
+import time
 import unicodedata
 import zipfile
 from collections import Counter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
@@ -127,6 +128,14 @@ def test_a_hostile_zip_writes_nothing_and_says_why(tmp_path: Path, monkeypatch: 
     assert isinstance(damaged["a/1.jpg"], Unreadable)
 
 
+def test_a_zip_of_nothing_but_paths_that_lead_out_is_refused_at_once() -> None:
+    began = time.perf_counter()
+    examples, skipped = labelled._of_names((PurePosixPath(f"../{number}.jpg") for number in range(20_000)), None)
+    assert not examples
+    assert len(skipped) == 20_000
+    assert time.perf_counter() - began < 10
+
+
 def test_zips_of_other_programs(tmp_path: Path) -> None:
     pictures = [write(tmp_path / "set" / f"{number}.jpg", number).read_bytes() for number in range(2)]
     for separator, before in (("/", "./"), ("\\", ""), ("\\", ".\\all of it\\")):
@@ -161,6 +170,15 @@ def test_a_table(tmp_path: Path) -> None:
         "3.jpg": "its split 'banana' is none of training, validation, test",
         "": "no such file",
     }
+
+
+def test_of_columns_of_one_name_the_first_counts(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        write(tmp_path / name)
+    (tmp_path / "labels.csv").write_text("path,label,path,split,split\na.jpg,sea,b.jpg,test,\nb.jpg,sky\n")
+    data = Labelled.read(tmp_path / "labels.csv")
+    assert of(data) == {"a.jpg": ("sea",), "b.jpg": ("sky",)}
+    assert [each.split for each in data.examples] == ["test", None]
 
 
 def test_a_cell_may_have_lines(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What is made of a finished film. The whole command is in test_video.py."""
 
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 from test_media import make_film, photo, write
 
-from beautynet.errors import BeautyError
+from beautynet.errors import BeautyError, UsageError
 from beautynet.film.loops import colourfulness, loop, poster
 from beautynet.film.media import Film
 
@@ -29,8 +30,19 @@ def test_a_loop_is_no_larger_than_its_film(tmp_path: Path) -> None:
 
 
 def test_a_loop_has_a_format(tmp_path: Path) -> None:
-    with pytest.raises(BeautyError, match=r"\.gif or a \.webp"):
+    with pytest.raises(UsageError, match=r"\.gif or a \.webp"):
         loop(make_film(tmp_path / "film.mp4"), tmp_path / "loop.mp4", 1e6)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_it_is_said_how_large_a_loop_has_to_be(suffix: str, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", [Fraction(n, 10) for n in range(5)])
+    with pytest.raises(BeautyError, match=r"allow more \(the same command with --loop [\d.]+ goes on") as caught:
+        loop(film, tmp_path / f"loop{suffix}", 1000)
+    enough = re.search(r"would have ([\d.]+) MB .*--loop \1 ", str(caught.value))
+    assert enough
+    loop(film, tmp_path / f"loop{suffix}", float(enough[1]) * 1e6)
+    assert (tmp_path / f"loop{suffix}").stat().st_size <= float(enough[1]) * 1e6
 
 
 def test_a_poster_of_one_frame(tmp_path: Path) -> None:

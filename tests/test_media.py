@@ -20,7 +20,7 @@ from sklearn.datasets import load_sample_image
 
 from beautynet.errors import BeautyError
 from beautynet.film.frames import Frame
-from beautynet.film.media import Film, open_file
+from beautynet.film.media import BLINK, Film, open_file
 from beautynet.film.rendering import writing
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -169,6 +169,41 @@ def test_rate_of_times_in_ms(tmp_path: Path) -> None:
 def test_rate_of_television(tmp_path: Path, fps: float, rate: str) -> None:
     with Film(make_film(tmp_path / "film.mp4"), fps=fps) as film:
         assert film.rate == Fraction(rate)
+
+
+@pytest.mark.parametrize("fps", [6, 7.5, 29.97, 100])
+@pytest.mark.parametrize(("start", "end"), [(1.0, 2.2), (0.5, 1.0), (0.0, 0.77), (2.35, None), (0.0, None)])
+def test_a_part_at_another_rate_is_as_long(fps: float, start: float, end: float | None, tmp_path: Path) -> None:
+    path = make_film(tmp_path / "film.mp4", [Fraction(n, 30) for n in range(90)])
+    with Film(path, start, end) as film:
+        last = [*film][-1]
+    with Film(path, start, end, fps) as film:
+        frames = list(film)
+    assert [frame.time for frame in frames] == [n / film.rate for n in range(len(frames))]
+    assert all(a.time + a.duration == b.time for a, b in pairwise(frames))
+    assert frames[-1].time + frames[-1].duration == last.time + last.duration
+    assert BLINK <= frames[-1].duration <= 1 / film.rate
+    if end is not None:
+        assert last.time + last.duration == Fraction(str(end)) - Fraction(str(start))
+        assert film.expected == len(frames)
+
+
+def test_no_frame_comes_of_rounding(tmp_path: Path) -> None:
+    """Times in ms may end a film of 0.2 s a little later."""
+    path = make_film(tmp_path / "film.mp4", [Fraction(n, 25) for n in range(20)])
+    for end, count in ((0.2, 1), (0.2004, 1), (0.202, 2)):
+        with Film(path, end=end, fps=5) as film:
+            frames = list(film)
+        assert len(frames) == film.expected == count
+        assert abs(frames[-1].time + frames[-1].duration - Fraction(str(end))) < BLINK
+
+
+def test_a_film_that_git_has_not_fetched(tmp_path: Path) -> None:
+    for name in ("film.mp4", "film.webm", "film.gif", "film.ts"):
+        pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"
+        (tmp_path / name).write_text(pointer)
+        with pytest.raises(BeautyError, match=f"{name} is a Git LFS pointer: run `git lfs pull`"):
+            Film(tmp_path / name)
 
 
 def test_a_clock_that_jumps_by_hours(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Every figure against known answers: the same again is perfect, noise, blur and a wrong pairing are worse."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -115,6 +117,75 @@ def test_copies_are_noticed() -> None:
     assert metrics.copying(known, known) == 0.5
 
 
+# The same of real pictures: each crop has two pieces that stand for training photos, and two that were held out.
+
+
+@pytest.fixture(scope="module")
+def pieces(photos: Tensor) -> Tensor:
+    """(4 pieces, 12 crops, 3, 96, 96); of the crops the first half are of a palace, the others of a dahlia."""
+    return photos.unflatten(0, (4, 12))
+
+
+@pytest.mark.parametrize(
+    ("change", "low", "high"),
+    [
+        (lambda p: p, 1, 1),
+        (lambda p: p.flip(0), 1, 1),
+        (lambda p: p[:1].expand_as(p), 0, 0),
+        (lambda p: smooth(p, 4), 0.4, 0.95),
+        (lambda p: noisy(p, 2), 0, 0.5),
+    ],
+    ids=["identical", "shuffled", "all alike", "blur", "noise"],
+)
+def test_diversity_of_pictures(
+    change: Callable[[Tensor], Tensor], low: float, high: float, eyes: backbones.Backbone, pieces: Tensor
+) -> None:
+    some = pieces[0]
+    before, after = (metrics.diversity(eyes.features(each)) for each in (some, change(some)))
+    assert low - 1e-3 <= after / before <= high + 1e-3
+
+
+@pytest.mark.parametrize(
+    ("change", "low", "high"),
+    [
+        (lambda p: p, 1, 1),
+        (lambda p: p.flip(0), 1, 1),
+        (lambda p: noisy(p, 0.02), 0.6, 1),
+        (lambda p: smooth(p, 0.4), 0.9, 1),
+        (lambda p: noisy(p, 2), 0, 0.3),
+        (lambda p: smooth(p, 8), 0, 0.4),
+    ],
+    ids=["identical", "shuffled", "a little noise", "a little blur", "noise", "blur"],
+)
+def test_copies_of_pictures(
+    change: Callable[[Tensor], Tensor], low: float, high: float, eyes: backbones.Backbone, pieces: Tensor
+) -> None:
+    training, held_out = (each.flatten(0, 1) for each in (pieces[::3], pieces[1:3]))
+    known, changed, new = (eyes.features(each) for each in (training, change(training), held_out))
+    distances = [metrics.nearest(each, known)[0] for each in (changed, new)]
+    assert low <= metrics.copying(*distances) <= high
+
+
+@pytest.mark.parametrize(
+    ("dreams", "low", "high"),
+    [
+        (lambda palaces, _: palaces, 1, 1),
+        (lambda palaces, _: palaces.flip(0), 1, 1),
+        (lambda _, dahlias: dahlias, -0.3, 0.3),
+        (lambda palaces, dahlias: torch.cat([palaces[::2], dahlias[::2]]), 0.05, 0.6),
+        (lambda _, dahlias: noisy(dahlias, 0.6), 0.3, 9),
+        (lambda _, dahlias: smooth(dahlias, 4), 0.3, 9),
+    ],
+    ids=["identical", "shuffled", "dreamt", "half of them", "noise", "blur"],
+)
+def test_dream_score_of_pictures(
+    dreams: Callable[[Tensor, Tensor], Tensor], low: float, high: float, eyes: backbones.Backbone, pieces: Tensor
+) -> None:
+    palaces, dahlias, training = (each.flatten(0, 1) for each in (pieces[1:3, :6], pieces[1:3, 6:], pieces[::3, 6:]))
+    painted, everyday, known = (eyes.features(each) for each in (dreams(palaces, dahlias), palaces, training))
+    assert low - 1e-3 <= metrics.dream_score(painted, everyday, known).value <= high + 1e-3
+
+
 # --- pairs ----------------------------------------------------------------------------------------------------------
 
 
@@ -137,6 +208,7 @@ def test_palette(palette: str, photos: Tensor) -> None:
         return metrics.palette_accuracy(pictures, shown, palette == "ranked").mean().item()
 
     assert score(shown) == 1
+    assert 1 > score(smooth(shown, 1)) > score(smooth(shown, 4)) > score(smooth(shown.roll(1, 0), 4)) > 0
     assert 1 > score(photos) > score(noisy(photos)) > score(photos.roll(1, 0)) > 0
     assert score(shown.roll(1, 0)) < 0.5
 

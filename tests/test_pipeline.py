@@ -13,6 +13,8 @@ import torch
 
 from beautynet.film.pipeline import ahead, computing, own_cores
 
+pytestmark = pytest.mark.usefixtures("two_threads")  # one would be a share of one core as well
+
 
 def test_items_are_made_one_ahead_and_in_order() -> None:
     made: list[int] = []

@@ -14,7 +14,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 from test_media import LAST, UNEVEN, decoded, likeness, make_film, packets, pictures, rotate, write
 
-from beautynet.errors import BeautyError
+from beautynet.errors import BeautyError, UsageError
 from beautynet.film import rendering
 from beautynet.film.frames import Frame
 from beautynet.film.media import Film
@@ -381,5 +381,5 @@ def test_failure_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_unknown_suffix() -> None:
-    with pytest.raises(BeautyError, match=r"\.mp4, \.mov, \.mkv, \.webm, \.gif, \.webp"):
+    with pytest.raises(UsageError, match=r"\.mp4, \.mov, \.mkv, \.webm, \.gif, \.webp"):
         film_format(Path("dream.avi"))

@@ -56,6 +56,20 @@ def test_what_comes_in_another_shape_between_is_right_too() -> None:
         assert torch.equal(double(given), 2 * given)
 
 
+def test_what_cannot_be_recorded_is_done_all_the_same(capfd: pytest.CaptureFixture[str]) -> None:
+    def double(x: Tensor) -> Tensor:
+        if torch.cuda.is_current_stream_capturing():
+            raise torch.OutOfMemoryError("no room for a recording")
+        return 2 * x
+
+    work, stream = Replay(double, DEVICE), torch.cuda.current_stream(DEVICE)
+    for _ in range(WARM_UP + 3):
+        given = torch.rand(4, device=DEVICE)
+        assert torch.equal(work(given), 2 * given)
+    assert torch.cuda.current_stream(DEVICE) == stream
+    assert capfd.readouterr().err.count("going on without a recording") == 1
+
+
 @pytest.mark.parametrize("kind", ["clusters", "edges", "blur"])
 def test_a_film_whose_conditions_are_replayed_is_its_frames_one_after_the_other(kind: str) -> None:
     scene = load_sample_image("china.jpg")[200:280, 60:160]

@@ -70,6 +70,23 @@ def test_a_loop_that_a_kill_kept_from_its_name_begins_anew(tmp_path: Path) -> No
         assert len(list(film)) == len(FRAMES)
 
 
+def test_what_is_left_and_cannot_be_removed_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing is held: once it can be removed, the same render goes on."""
+    target = tmp_path / "film.mp4"
+    rendered(target, 1)
+    (folder_of(target) / "000001.mp4").touch()
+
+    def refused(path: Path, **_: object) -> None:
+        raise PermissionError(errno.EACCES, "no", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refused)
+        with pytest.raises(BeautyError, match=r"no permission to write .*film\.mp4"):
+            opened(target)
+    with opened(target) as segments:
+        assert segments.frames == 3
+
+
 @pytest.mark.parametrize("harm", ["no notes", "no film", "torn notes", "empty notes", "other notes"])
 def test_what_is_not_whole_is_rendered_again(harm: str, tmp_path: Path) -> None:
     target = tmp_path / "film.mp4"
@@ -97,6 +114,19 @@ def test_other_settings_begin_anew(tmp_path: Path) -> None:
     with opened(target, {"layout": "only"}) as segments:
         assert (segments.frames, segments.parts) == (0, [])
     assert os.listdir(tmp_path) == []
+
+
+def test_what_is_not_known_yet_may_be_the_same(tmp_path: Path) -> None:
+    target, made = tmp_path / "film.mp4", {"layout": "side", "network": "one"}
+    with opened(target, made) as segments:
+        segments.write(FRAMES[:3], dict)
+    assert not is_resumable(target, SETTINGS)
+    assert is_resumable(target, SETTINGS, ["network"])
+    assert others(target, SETTINGS, ["network"]) == ""
+    assert not is_resumable(target, {"layout": "only"}, ["network"])
+    assert others(target, {"layout": "only"}, ["network"]) == "1 segment of another layout"
+    assert not is_resumable(target, {}, ["network"])
+    assert is_resumable(target, made, ["fps"])
 
 
 def test_nothing_stays_without_a_whole_segment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 import errno
 import io
+import os
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,8 @@ from beautynet.translator import Translator
 from beautynet.verbs.stream import stream
 
 WIDTH, HEIGHT = 80, 50
+
+pytestmark = pytest.mark.usefixtures("two_threads")  # which share the frames of a film
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +108,24 @@ def test_wrong_usage_is_said(wrong: list[str]) -> None:
     done = run(*wrong)
     assert done.returncode == 2
     assert not done.stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no terminal to be had")
+@pytest.mark.parametrize("options", [[], ["-o", "-"]])
+def test_no_frames_come_out_on_a_terminal(options: list[str], frames: np.ndarray) -> None:
+    person, terminal = os.openpty()
+    command = [sys.executable, "-m", "beautynet.cli", "video", "-", "--size", f"{WIDTH}x{HEIGHT}", "-c", "nowhere"]
+    try:
+        done = subprocess.run(
+            [*command, *options], input=frames.tobytes(), stdout=terminal, stderr=subprocess.PIPE, check=False
+        )
+        shown, _, _ = select.select([person], [], [], 0)
+    finally:
+        os.close(person)
+        os.close(terminal)
+    assert done.returncode == 2
+    assert b"`-o -` needs a pipe or a file" in done.stderr
+    assert not shown
 
 
 def test_a_film_does_not_come_out_raw() -> None:

@@ -4,6 +4,7 @@ import errno
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -88,7 +89,8 @@ def test_a_run_leaves_all_it_should(folder: Path, monkeypatch: pytest.MonkeyPatc
     assert examined == [[EXAMINED_PHOTOS, len(held_out)]]
     assert len(held_out) < EXAMINED_PHOTOS
     seen = checkpoints.read_training_set(summary.folder)
-    assert seen == (str((folder / "photos").resolve()), frozenset(digests(training_photos).values()))
+    shares = (frozenset(digests(paths).values()) for paths in (training_photos, held_out))
+    assert seen == (str((folder / "photos").resolve()), *shares)
     assert str(folder) not in json.dumps(header)
     rows = log(summary.folder)
     assert [row["steps"] for row in rows] == [1, 2, 3]
@@ -110,6 +112,7 @@ def test_a_run_leaves_all_it_should(folder: Path, monkeypatch: pytest.MonkeyPatc
         assert np.abs(picture[:height, :width] - original).mean() < 12
 
 
+@pytest.mark.usefixtures("two_threads")
 def test_resumed_is_uninterrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = small(name="whole", steps=5)
     with monkeypatch.context() as patch:
@@ -246,6 +249,7 @@ def test_time_goes_on_from_what_was_spent() -> None:
         assert 1000 < spent < 1060
 
 
+@pytest.mark.usefixtures("two_threads")
 def test_a_damaged_save_takes_nothing_with_it() -> None:
     summary = small(steps=4, save_every=0)
     whole = load_file(summary.model)
@@ -346,6 +350,24 @@ def test_what_a_run_has_seen_is_noted_for_good(folder: Path) -> None:
         seen = checkpoints.read_training_set(each)
         assert seen
         assert once <= seen.pictures
+
+
+def test_copies_of_what_is_held_out_are_not_trained_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("beautynet.datasets.dataset.HELD_OUT_SHARE", 0.4)
+    small(steps=1)
+    training_photos, held_out = Dataset.open("photos").split()
+    for path in (*training_photos, *held_out):
+        ImageOps.mirror(Image.open(path)).save(path.with_name(f"mirror-{path.name}"), quality=95)
+    grown = Dataset.open("photos")
+    assert not {*held_out} <= {*grown.split()[1]}, "names alone would have them trained on"
+    seen = checkpoints.read_training_set(small(steps=2).folder)
+    assert seen
+    kept = [*held_out, *(path.with_name(f"mirror-{path.name}") for path in held_out)]
+    assert seen.held_out == {*digests(kept).values()}
+    assert seen.pictures == {*digests(grown.photos).values()} - seen.held_out
+    assert {*grown.split(seen.pictures, seen.held_out)[1]} == {*kept}
+    other = small(name="tuned", init=folder / "checkpoints" / "photos", steps=1)
+    assert checkpoints.read_training_set(other.folder) == seen
 
 
 def test_a_run_of_other_networks_is_not_gone_on_with() -> None:
@@ -486,6 +508,62 @@ def test_a_full_disk_does_not_end_a_run(monkeypatch: pytest.MonkeyPatch, capfd: 
     state = checkpoints.load_state(run)
     assert state is not None
     assert state["progress"]["steps"] == 4
+
+
+@pytest.mark.parametrize(("saves", "first"), [(0, "log.jsonl"), (2, "state.pt")])
+def test_a_full_disk_is_told_in_one_line(
+    saves: int, first: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def full(path: Path, mode: str, **how: Any) -> Any:
+        if mode == "a":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return open(path, mode, **how)
+
+    monkeypatch.setattr(training, "open", full, raising=False)
+    full_disk_for(saves, monkeypatch)
+    assert small(steps=4, save_every=0).finished
+    said = " ".join(capfd.readouterr().err.split())
+    advice = "make room; training goes on meanwhile and tries again"
+    assert re.findall(r"disk full while writing (\S+): (.*?again)", said) == [(f"checkpoints/photos/{first}", advice)]
+    assert "Errno" not in said
+    assert "run the same command" not in said
+
+
+def test_a_film_on_a_full_disk_ends_with_the_run(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise BeautyError("disk full while writing x: run it again") from OSError(errno.ENOSPC, "")
+
+    monkeypatch.setattr("beautynet.film.rendering.writing", full)
+    interrupt_after(1, monkeypatch)
+    assert not small().finished
+    said = " ".join(capfd.readouterr().err.split())
+    assert "disk full while writing x: run it again" in said
+    assert "goes on" not in said
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError])
+def test_no_memory_for_a_look_does_not_end_a_run(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    look, looks = Examiner._examine, itertools.count()
+
+    def short(self: Examiner) -> dict[str, float]:
+        if number := next(looks):
+            raise error(f"CUDA out of memory. Tried to allocate {number} GiB.")
+        return look(self)
+
+    monkeypatch.setattr(Examiner, "_examine", short)
+    for module in ("beautynet.training.examiner", "beautynet.verbs.train"):
+        monkeypatch.setattr(f"{module}.EXAMINE_SECONDS", 0)
+    monkeypatch.setattr("beautynet.training.examiner.EXAMINE_SHARE", 1e9)
+    run = small(steps=4)
+    assert run.finished
+    assert next(looks) == 4
+    rows = log(run.folder)
+    assert all(row["seen"] == rows[0]["seen"] for row in rows)
+    assert " ".join(capfd.readouterr().err.split()).count("out of memory") == 1
 
 
 def test_a_full_disk_at_the_end_keeps_the_save_before(monkeypatch: pytest.MonkeyPatch) -> None:

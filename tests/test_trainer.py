@@ -15,6 +15,7 @@ from torch import Tensor
 from beautynet.conditions import mean_palette
 from beautynet.config import TrainConfig
 from beautynet.datasets.dataset import Dataset, Photos
+from beautynet.replay import Replay
 from beautynet.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -116,6 +117,40 @@ def test_the_second_half_practises_on_made_up_scenes(loaded: Photos) -> None:
         run = trainer(steps=4, **settings)
         practised.append([bool(run.step(loaded)["scenes"]) for _ in range(4)])
     assert practised == [[False, False, True, True], [False] * 4, [False] * 4]
+
+
+def test_what_was_recorded_before_practice_is_let_go(loaded: Photos) -> None:
+    run = trainer(steps=6)
+
+    class Recorded(Replay[dict[str, Tensor]]):
+        """Recorded on a CPU, as good as that goes."""
+
+        def __init__(self) -> None:
+            self.inputs, self.forgotten = (), []
+
+        def forget(self) -> None:
+            self.forgotten.append(run.progress.steps)
+
+        def __call__(self, *given: Tensor) -> dict[str, Tensor]:
+            self.inputs = given
+            return run._learn(*given)
+
+    run.learn = recorded = Recorded()
+    for _ in range(6):
+        run.step(loaded)
+    assert recorded.forgotten == [3]
+
+
+def test_a_look_that_fails_leaves_the_discriminator_learning(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = trainer()
+
+    def no_room(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("another program has it")
+
+    monkeypatch.setattr(run.eyes, "forward", no_room)
+    with pytest.raises(torch.OutOfMemoryError):
+        run.score(torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 64))
+    assert run.discriminator.training
 
 
 def test_scenes_are_shown_as_an_everyday_picture_will_be(loaded: Photos) -> None:

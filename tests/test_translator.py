@@ -20,6 +20,8 @@ from beautynet.film.rendering import writing
 from beautynet.translator import Memory, Translator
 from beautynet.verbs.image import image
 
+pytestmark = pytest.mark.usefixtures("two_threads")  # which share the frames of a film
+
 
 @pytest.fixture(scope="module")
 def translator(checkpoint: Path) -> Translator:

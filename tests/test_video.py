@@ -13,6 +13,7 @@ from fractions import Fraction
 from itertools import count
 from pathlib import Path
 from time import sleep
+from typing import Any
 
 import av
 import numpy as np
@@ -34,8 +35,8 @@ from test_media import (
     rotate,
 )
 
-from beautynet.cli import PARTLY, main
-from beautynet.errors import BeautyError
+from beautynet.cli import MISUSED, PARTLY, main
+from beautynet.errors import BeautyError, UsageError
 from beautynet.film.frames import BATCH, Batch, Frame
 from beautynet.film.media import Film
 from beautynet.film.rendering import writing
@@ -127,6 +128,15 @@ def test_frames_a_second(fps: float, tmp_path: Path) -> None:
         assert likeness(255 - shown.picture, frame.picture) < 8
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
+def test_a_part_at_another_rate_is_as_long(suffix: str, tmp_path: Path) -> None:
+    source = make_film(tmp_path / "film.mp4", [Fraction(n, 30) for n in range(90)])
+    out = video(source, tmp_path / f"part{suffix}", start=1, end=2.2, fps=6, translator=Negative()).out
+    assert [float(time) for time, _ in decoded(out)] == pytest.approx([n / 6 for n in range(8)], abs=0.001)
+    with av.open(str(out)) as file:
+        assert file.duration / av.time_base == pytest.approx(1.2, abs=0.001)
+
+
 def test_parts_that_are_none(tmp_path: Path) -> None:
     source = make_film(tmp_path / "film.mp4")
     parts = [{"start": 5.0}, {"start": 0.5, "end": 0.5}, {"start": -1.0}, {"start": math.inf}, {"end": math.nan}]
@@ -134,6 +144,21 @@ def test_parts_that_are_none(tmp_path: Path) -> None:
         with pytest.raises(BeautyError):
             video(source, translator=Negative(), **wrong)  # type: ignore[arg-type]
     assert os.listdir(tmp_path) == ["film.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "says"),
+    [
+        (2, 1.0, "--start 0:02 and --end 0:01 will not do"),
+        (3723.5, 90, "--start 1:02:03.5 and --end 1:30 will not do"),
+        (0.25, 0.125, "--start 0:00.25 and --end 0:00.125 will not do"),
+        (-1.5, None, "--start -1.5 will not do"),
+        (0, math.nan, "--start 0:00 and --end nan will not do"),
+    ],
+)
+def test_times_are_said_as_they_are_typed(start: float, end: float | None, says: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"^{re.escape(says)}: a part begins at 0 or later and ends later$"):
+        video(tmp_path / "film.mp4", start=start, end=end, translator=Negative())
 
 
 def test_a_line_goes_there_and_back(tmp_path: Path) -> None:
@@ -329,6 +354,16 @@ def test_wrong_options(how: dict[str, str], says: str, tmp_path: Path) -> None:
         video(make_film(tmp_path / "film.mp4"), **how, translator=Negative())
 
 
+def test_names_that_are_none_are_wrong_usage(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "film.mp4")
+    for name, what in (("x.txt", "a film"), ("x.nut", "a film"), ("%d.tga", "pictures")):
+        done = CliRunner().invoke(main, ["video", str(source), "-o", str(tmp_path / name)])
+        assert done.exit_code == MISUSED
+        (line,) = done.stderr.splitlines()
+        assert f"cannot write {what} named {name}: end it in ." in line
+    assert os.listdir(tmp_path) == ["film.mp4"]
+
+
 @pytest.mark.parametrize("where", ["reading", "network", "writing"])
 def test_failures_in_any_stage_come_out(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = make_film(tmp_path / "film.mp4", [Fraction(i, 25) for i in range(40)])
@@ -495,6 +530,57 @@ def test_what_is_there_is_replaced_if_wanted(tmp_path: Path) -> None:
         assert made.size == (160, 96)
 
 
+def test_what_is_there_is_refused_before_the_network_is_loaded(tmp_path: Path) -> None:
+    """There is no such network, which nobody hears of."""
+    films, nowhere = tmp_path / "films", tmp_path / "nowhere"
+    films.mkdir()
+    source = make_film(films / "film.mp4", [Fraction(i, 25) for i in range(40)])
+    out, poster = films / "film.beauty.mp4", films / "film.beauty.jpg"
+    poster.write_bytes(b"mine")
+    with pytest.raises(BeautyError, match=r"film\.beauty\.jpg exists: --force replaces it"):
+        video(source, checkpoint=nowhere, poster=True)
+    with pytest.raises(UsageError, match=r"it is a \.jpg"):
+        video(source, checkpoint=nowhere, poster=films / "film.png")
+    with pytest.raises(KeyboardInterrupt):
+        video(source, layout="only", translator=Negative(interrupt_at=3))
+    with pytest.raises(BeautyError, match=r"is begun already, 1 segment of another layout: --force replaces it"):
+        video(source, checkpoint=nowhere)
+    assert video(source, layout="only", translator=Negative()).out == out
+    with pytest.raises(BeautyError, match=r"film\.beauty\.mp4 exists: --force replaces it"):
+        video(source, checkpoint=nowhere)
+    done = CliRunner().invoke(main, ["video", str(source), "-c", str(nowhere)])
+    assert (done.exit_code, done.stderr) == (1, f"error: {out} exists: --force replaces it, -o chooses another name\n")
+    (each,) = videos(films, checkpoint=nowhere)
+    assert isinstance(each, Skipped)
+    assert each.reason == f"{out} exists: --force replaces it, -o chooses another name"
+    with pytest.raises(BeautyError, match="nowhere"):
+        video(source, checkpoint=nowhere, force=True)
+    make_film(films / "later.mp4", UNEVEN[:3])
+    there = videos(films, checkpoint=nowhere)
+    assert isinstance(next(there), Skipped)
+    with pytest.raises(BeautyError, match="nowhere"):  # as all films after it
+        next(there)
+
+
+def test_what_is_there_is_asked_about_once(checkpoint: Path, tmp_path: Path) -> None:
+    """Before or after the network is loaded; what only that can tell, after it."""
+    source, out = make_film(tmp_path / "film.mp4", [Fraction(i, 25) for i in range(40)]), tmp_path / "dream.mp4"
+    with pytest.raises(KeyboardInterrupt):
+        video(source, out, "only", translator=Negative(interrupt_at=3))
+    asked: list[str] = []
+
+    def agreed(what: str) -> bool:
+        asked.append(what)
+        return True
+
+    network: dict[str, Any] = {"checkpoint": checkpoint, "device": "cpu", "size": 64, "force": agreed}
+    assert video(source, out, "only", **network).new == 40
+    assert asked == [f"{out} is begun already, 1 segment of another network or setting of it"]
+    assert video(source, out, "only", poster=True, **network).new == 40
+    assert video(source, out, "side", poster=True, **network).new == 40
+    assert asked[1:] == [f"{out} exists", f"{out} exists", f"{tmp_path / 'dream.jpg'} exists"]
+
+
 def test_another_film_under_the_same_name_begins_anew(tmp_path: Path) -> None:
     source = make_film(tmp_path / "film.mp4", [Fraction(i, 25) for i in range(40)])
     with pytest.raises(KeyboardInterrupt):
@@ -566,7 +652,7 @@ def test_a_loop_within_its_size(suffix: str, limits: tuple[float, float], tmp_pa
         with Image.open(summary.out.with_suffix(".jpg")) as image:
             assert image.size == film.size
     assert sizes[0] < sizes[1]
-    with pytest.raises(BeautyError, match="allow more"):
+    with pytest.raises(BeautyError, match=r"allow more \(the same command with --loop [\d.]+ goes on with what is"):
         video(source, tmp_path / f"more{suffix}", loop=0.001, translator=Negative())
     assert video(source, tmp_path / f"more{suffix}", loop=1.5, translator=Negative()).new == 0
     assert len(list(tmp_path.iterdir())) == 6

@@ -144,7 +144,7 @@ class Classifier:
         if label is not None and label not in self.labels:
             raise UsageError(f"the classifier knows no {label}: it knows {', '.join(self.labels)}")
         batch = images.to_tensor(views(picture, self.backbone.size)[0], self.backbone.device).requires_grad_()
-        number = self.labels.index(label) if label else self.labels.index(next(iter(self(picture))))
+        number = self.labels.index(label or next(iter(self(picture))))
         with torch.enable_grad():
             found = self.backbone.look(batch, maps=True)
             features = described(found)
@@ -316,28 +316,21 @@ def fit(
     view = standard.shape[1] // 2
     columns = {True: np.arange(2 * view), False: np.r_[0:things, view : view + things]}
     folds = _folds(truth, groups, several)
-    best: tuple[float, bool, float, NDArray[np.float64] | None] = (
-        np.inf,
-        styles[0],
-        strengths[len(strengths) // 3],
-        None,
-    )
+    least, best_style, best_strength = np.inf, styles[0], strengths[len(strengths) // 3]
+    unseen_logits: NDArray[np.float64] | None = None
     turned = {}
-    for with_style, chosen in ((each, columns[each]) for each in styles):
+    for with_style in styles:
         # Turned into the space that the pictures span: the same head, in a fraction of the time where they are few.
-        turned[with_style] = _turned(standard[:, chosen])
+        rotated, _ = turned[with_style] = _turned(standard[:, columns[with_style]])
         for strength in strengths if folds else ():
             unseen = np.empty(truth.shape)
             for training, left_out in folds:
-                weight, bias = _regression(
-                    turned[with_style][0][training], truth[training], strength, several, balanced
-                )
-                unseen[left_out] = turned[with_style][0][left_out] @ weight.T + bias
-            if (likely := loss(unseen, truth, several)) < best[0]:
-                best = (likely, with_style, strength, unseen)
-    _, with_style, strength, unseen_logits = best
-    rotated, basis = turned[with_style]
-    weight, bias = _regression(rotated, truth, strength, several, balanced)
+                weight, bias = _regression(rotated[training], truth[training], strength, several, balanced)
+                unseen[left_out] = rotated[left_out] @ weight.T + bias
+            if (found := loss(unseen, truth, several)) < least:
+                least, best_style, best_strength, unseen_logits = found, with_style, strength, unseen
+    rotated, basis = turned[best_style]
+    weight, bias = _regression(rotated, truth, best_strength, several, balanced)
     warmth = 1.0
     scores = None
     if unseen_logits is not None:
@@ -345,11 +338,10 @@ def fit(
             warmth, _ = tempered(unseen_logits, truth, several)
         scores = Scores(labels, truth, _probabilities(unseen_logits * warmth, several), several)
     whole = np.zeros((truth.shape[1], features.shape[1]))
-    whole[:, columns[with_style]] = warmth * weight @ basis
+    whole[:, columns[best_style]] = warmth * weight @ basis
     whole /= deviation
-    return Head(
-        whole.astype(np.float32), (warmth * bias - whole @ mean).astype(np.float32), strength, with_style, scores
-    )
+    bias = warmth * bias - whole @ mean
+    return Head(whole.astype(np.float32), bias.astype(np.float32), best_strength, best_style, scores)
 
 
 def tempered(logits: NDArray[Any], truth: NDArray[np.bool_], several: bool) -> tuple[float, float]:
@@ -411,13 +403,9 @@ def _regression(
         bias[kinds] = UNSURE
         return weight, bias
     model = fitted(truth.argmax(1))
-    if len(model.classes_) == 2:
-        weight[model.classes_], bias[model.classes_] = (
-            np.outer((-0.5, 0.5), model.coef_[0]),
-            np.array((-0.5, 0.5)) * model.intercept_[0],
-        )
-    else:
-        weight[model.classes_], bias[model.classes_] = model.coef_, model.intercept_
+    # of two labels it knows one row, for the second against the first: each gets half of it
+    shares = np.array(((-0.5,), (0.5,)) if len(model.classes_) == 2 else ((1.0,),))
+    weight[model.classes_], bias[model.classes_] = shares * model.coef_, shares[:, 0] * model.intercept_
     return weight, bias
 
 

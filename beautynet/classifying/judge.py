@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 from zipfile import BadZipFile
@@ -144,12 +145,10 @@ def remembered(folder: Path, paths: Sequence[Path], network: backbones.Backbone 
     known: dict[str, Floats] = {}
     store = folder / FEATURES
     if not tuned:
-        try:
-            with np.load(store, allow_pickle=False) as stored:
-                if str(stored["backbone"]) == backbone.name and stored["features"].ndim == 2:
-                    known = dict(zip(stored["names"].tolist(), stored["features"].astype(np.float32), strict=True))
-        except (OSError, EOFError, ValueError, KeyError, BadZipFile):
-            known = {}  # not there, or damaged: they are found again
+        missing = suppress(OSError, EOFError, ValueError, KeyError, BadZipFile)  # or damaged: they are found again
+        with missing, np.load(store, allow_pickle=False) as stored:
+            if str(stored["backbone"]) == backbone.name and stored["features"].ndim == 2:
+                known = dict(zip(stored["names"].tolist(), stored["features"].astype(np.float32), strict=True))
     new = dict(features_of([path for path in paths if path.name not in known], backbone, "looking"))
     known |= {path.name: features for path, features in new.items()}
     if new and not tuned:

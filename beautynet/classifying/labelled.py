@@ -20,8 +20,10 @@ from beautynet.decode import SUFFIXES, Unreadable, pictures_in
 from beautynet.errors import BeautyError
 
 SPLITS = ("training", "validation", "test")
-SHARES = {"test": 0.1, "validation": 0.1}
-"""Of each label's pictures; the rest is trained on."""
+SHARE = 0.1
+"""Of each label's pictures, so many are tested on, and so many validated with; the rest is trained on."""
+FEWEST = {"test": 3, "validation": 6}
+"""Pictures of a label from which on it has one for that."""
 _SPLIT_NAMES = {
     "train": "training",
     "val": "validation",
@@ -146,10 +148,12 @@ def _unpacked(archive: ZipFile, member: ZipInfo | str) -> bytes | Unreadable:
 def _of_names(names: Iterator[PurePosixPath], folder: Path | None) -> tuple[list[Example], list[tuple[str, str]]]:
     """Examples from paths such as `label/any/name.jpg`; `folder` is None for those in a zip."""
     examples, skipped, empty = [], [], dict[str, str]()
-    paths = list(names)
-    outside = [path for path in paths if path.is_absolute() or ".." in path.parts]
-    skipped += [(str(path), "a path that leads out of the archive") for path in outside]
-    paths = [path for path in paths if path not in set(outside)]
+    paths = []
+    for path in names:
+        if path.is_absolute() or ".." in path.parts:
+            skipped.append((str(path), "a path that leads out of the archive"))
+        else:
+            paths.append(path)
     depth = 0
     while (
         folder is None
@@ -200,10 +204,11 @@ def _of_table(table: Path, folder: Path) -> tuple[list[Example], list[tuple[str,
     for number, row in rows[1:]:
         if not any(cell.strip() for cell in row):
             continue
-        if len(row) <= header.index("path"):
+        named = dict(zip(reversed(header[: len(row)]), reversed(row[: len(header)]), strict=True))  # the first counts
+        if "path" not in named:
             skipped.append((f"line {number}", "no path"))
             continue
-        name = row[header.index("path")].strip()
+        name = named["path"].strip()
         # é is one character or two, and what / is elsewhere Windows writes as a backslash
         written = (name, name.replace("\\", "/"))
         forms = (*written, *(unicodedata.normalize(form, each) for each in written for form in ("NFC", "NFD")))
@@ -212,9 +217,7 @@ def _of_table(table: Path, folder: Path) -> tuple[list[Example], list[tuple[str,
         if columns[-1] == len(header) - 1:
             cells += row[len(header) :]  # `path,label` above rows with several
         labels = tuple(dict.fromkeys(label for cell in cells if (label := _clean(cell))))
-        split = (
-            row[header.index("split")].strip().lower() if "split" in header and len(row) > header.index("split") else ""
-        )
+        split = named.get("split", "").strip().lower()
         if not labels:
             skipped.append((name, "no label"))
         elif split and split not in _SPLIT_NAMES:
@@ -272,14 +275,11 @@ def split(examples: Sequence[Example], group: Sequence[int], seed: int = 0) -> l
         counts = Counter(label for i in by_group[number] for label in examples[i].labels)
         rare = min(counts, key=lambda label: (totals[label], label))
         places[number] = "training"
-        if not places_given:
-            for name in SHARES:
-                wanted = (
-                    max(1, round(SHARES[name] * totals[rare])) if totals[rare] >= (3 if name == "test" else 6) else 0
-                )
-                if have[name][rare] + counts[rare] <= wanted:
-                    places[number] = name
-                    break
+        for name, fewest in () if places_given else FEWEST.items():
+            wanted = max(1, round(SHARE * totals[rare])) if totals[rare] >= fewest else 0
+            if have[name][rare] + counts[rare] <= wanted:
+                places[number] = name
+                break
         have[places[number]].update(counts)
     return [places[number] for number in group]
 

@@ -26,9 +26,8 @@ def write(folder: Path, records: Iterable[Record]) -> None:
         for record in records:
             if record.status == "kept" and record.file:
                 licence = _link(record.licence or "none stated", record.licence_url)
-                where = (
-                    None if record.source == "folder" else record.page or record.url
-                )  # folders are nobody's business
+                is_private = record.source == "folder"  # where it lies is nobody's business
+                where = None if is_private else record.page or record.url
                 text = _link(record.attribution or ("the page" if where else "a photo of your own"), where)
                 cells = (f"`{record.file}`", _plain(record.source or ""), _plain(record.author or ""), licence, text)
                 page.write(f"| {' | '.join(cells)} |\n")

@@ -18,14 +18,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from beautynet import files
+from beautynet import files, images
 from beautynet.console import console, progress
 from beautynet.datasets import curation, manifest
-from beautynet.datasets.dedup import NEAR, hashes
+from beautynet.datasets.dedup import NEAR, digests, hashes
 from beautynet.decode import Unreadable, decode, decode_with_jpeg, pictures_in
 from beautynet.devices import free_memory
 from beautynet.errors import BeautyError
@@ -64,16 +63,19 @@ class Dataset:
         """The folder's name; checkpoints are called after it."""
         return self.folder.resolve().name
 
-    def split(self) -> tuple[list[Path], list[Path]]:
+    def split(
+        self, learnt: frozenset[str] = frozenset(), held_out: frozenset[str] = frozenset()
+    ) -> tuple[list[Path], list[Path]]:
         """(training, held out): about one photo in sixteen is held out, at least one, but none of fewer than eight.
 
         A photo's place follows from its name, and near-duplicates, mirrored ones too, go together. With a manifest the
-        split is stored beside it, so that a photo keeps its place as the dataset grows; in a folder without one the
-        photos are compared at each call.
+        split is stored beside it, so that a photo keeps its place as the dataset grows. In a folder without one the
+        photos are compared at each call, and those keep their places of which a run says, by SHA-256, that it has
+        `learnt` from them or that they were `held_out`.
         """
         names = {path.relative_to(self.folder).as_posix(): path for path in self.photos}
         stored = self.folder / SPLIT if (self.folder / manifest.NAME).exists() else None
-        places = _stored_places(stored) if stored else {}
+        places = _stored_places(stored) if stored else _known_places(names, learnt, held_out)
         if not any(map(places.get, names)):  # none is held out, or none is left
             places = {}
         if len(names) >= FEWEST_TO_SPLIT and not names.keys() <= places.keys():
@@ -84,8 +86,8 @@ class Dataset:
                     files.write_text(stored, json.dumps(lists, ensure_ascii=False, indent=0))
                 except BeautyError as error:  # a dataset that may only be read: the same split is made each time
                     console.print(f"the split is not stored: {error}", style="yellow")
-        training, held_out = ([p for n, p in names.items() if places.get(n, False) == held] for held in (False, True))
-        return training, held_out
+        training, others = ([p for n, p in names.items() if places.get(n, False) == held] for held in (False, True))
+        return training, others
 
 
 _TITLES = {"held_out": True, "training": False}
@@ -100,6 +102,13 @@ def _stored_places(path: Path) -> dict[str, bool]:
         return {}
     except (ValueError, KeyError, TypeError) as error:
         raise BeautyError(f"{path} is damaged: take it away, and the photos are split anew") from error
+
+
+def _known_places(names: Mapping[str, Path], learnt: frozenset[str], held_out: frozenset[str]) -> dict[str, bool]:
+    """Whether each photo is held out, by name, of those that a run knows. What it has learnt from is so for good."""
+    found = digests(names.values()) if held_out else {}
+    known = {name: found.get(path, "") for name, path in names.items()}
+    return {name: digest not in learnt for name, digest in known.items() if digest in learnt or digest in held_out}
 
 
 def _place_new(names: Mapping[str, Path], alike: _Alike, places: dict[str, bool]) -> None:
@@ -136,8 +145,8 @@ class _Alike:
         with progress("photos") as bar, ThreadPoolExecutor(cores()) as pool:
             found = bar.track(pool.map(self._hashes, unknown), len(unknown), description="comparing photos")
             known |= {name: both[0] for name, both in zip(unknown, found, strict=True) if both}
-        self.names = [name for name in names if known.get(name)]
-        self.hashes = np.array([int(known[name] or "", 16) for name in self.names], np.uint64)
+        hashed = {name: phash for name in names if (phash := known.get(name))}
+        self.names, self.hashes = list(hashed), np.array([int(phash, 16) for phash in hashed.values()], np.uint64)
 
     def group(self, name: str) -> set[str]:
         """The photo, all near it, all near those, and so on."""
@@ -219,9 +228,9 @@ class Photos:
         cuts, mirrored = zip(*(_cut(self.pictures[i], random) for i in indices), strict=True)
         if not self._at_hand:  # copied by several threads, as each may wait for the disk
             cuts = tuple(_workers().map(_copied, cuts))
-        squares = [_scaled(cut.to(self.device), size) for cut in cuts]
+        squares = [_scaled(cut, size, self.device) for cut in cuts]
         squares = [each.flip(3) if flip else each for each, flip in zip(squares, mirrored, strict=True)]
-        return torch.cat(squares).div_(127.5).sub_(1)
+        return torch.cat(squares)
 
     def centres(self, size: int, most: int | None = None) -> Iterator[Tensor]:
         """The middle square of each photo, or of at most so many, evenly chosen: (1, 3, size, size) in [-1, 1]."""
@@ -231,7 +240,7 @@ class Photos:
             side = min(height, width)
             top, left = (height - side) // 2, (width - side) // 2
             cut = picture[:, top : top + side, left : left + side]
-            yield _scaled(cut.to(self.device), size).div_(127.5).sub_(1)
+            yield _scaled(cut, size, self.device)
 
 
 def evenly(count: int, most: int | None = None) -> list[int]:
@@ -305,11 +314,10 @@ def _copied(cut: Tensor) -> Tensor:
     return torch.from_numpy(cut.numpy().copy())
 
 
-def _scaled(cut: Tensor, size: int) -> Tensor:
-    """(3, side, side), uint8 -> (1, 3, size, size), float of the same range."""
+def _scaled(cut: Tensor, size: int, device: torch.device) -> Tensor:
+    """(3, side, side), uint8 -> (1, 3, size, size), float in [-1, 1], on the device."""
     # nearly as sharp as what it will be measured against (Parmar et al. 2022): bilinear taught it to paint softer
-    scaled = F.interpolate(cut[None].float(), size=(size, size), mode="bicubic", antialias=True, align_corners=False)
-    return scaled.clamp_(0, 255)
+    return images.resize(cut[None].to(device).float().div_(127.5).sub_(1), size, size)
 
 
 def _read(path: Path, smallest: int, largest: int) -> np.ndarray | Unreadable:

@@ -427,7 +427,7 @@ def _pattern(names: tuple[str, ...]) -> re.Pattern[bytes]:
     assert len(names) > 1
     assert list(names) == sorted(names, key=_FIELDS.index)
     text, number = r'(?:"[^"]*+(?:(?<=\\)"[^"]*+)*+"|null)', "(?:null|0|[1-9][0-9]*+)"
-    values = {name: number if name in ("width", "height") else text for name in _FIELDS}
+    values = {name: number if kind is int else text for name, kind in _KINDS.items()}
     pairs = {name: f'"{name}": ' + (f"({value})" if name in names else value) for name, value in values.items()}
     last = pairs.pop("verdict")  # which rows of before 2026-11-22 have not
     last = f", {last}" if "verdict" in names else f"(?:, {last})?+"

@@ -28,6 +28,7 @@ class Frame(NamedTuple):
 class _Sample(NamedTuple):
     """Some pixels of a picture: how far each is from their mean, and how far on average."""
 
+    shape: tuple[int, ...]  # of the whole picture
     content: NDArray[np.float32]  # h, w, 3
     mean: NDArray[np.float32]  # 3
     contrast: float
@@ -44,9 +45,9 @@ class Cuts:
         pixels = picture[::16, ::16].astype(np.float32)
         mean = pixels.mean((0, 1))
         content = pixels - mean
-        now = _Sample(content, mean, float(np.abs(content).mean()))
+        now = _Sample(picture.shape, content, mean, float(np.abs(content).mean()))
         before, self._before = self._before, now
-        if before is None or before.content.shape != now.content.shape:
+        if before is None or before.shape != now.shape:
             return before is not None
         differs = float(np.abs(now.content - before.content).mean())
         return bool(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
@@ -10,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from beautynet.errors import BeautyError
+from beautynet.errors import BeautyError, UsageError
 from beautynet.files import atomic, write_picture
 from beautynet.film.frames import Frame
 from beautynet.film.media import Film
@@ -34,7 +35,7 @@ def loop(film: Path, out: Path, most_bytes: float) -> None:
     The size of the file goes nearly with the number of pixels, so a few attempts find the scale.
     """
     if out.suffix.lower() not in BYTES:
-        raise BeautyError(f"a loop is a {' or a '.join(BYTES)}, not {out.name}: choose such a name")
+        raise UsageError(f"a loop is a {' or a '.join(BYTES)}, not {out.name}: choose such a name")
     with Film(film) as frames:
         width, height = frames.size
         pixels = (frames.expected or 1) * width * height
@@ -48,9 +49,10 @@ def loop(film: Path, out: Path, most_bytes: float) -> None:
             if size <= most_bytes and (scale == 1 or size > most_bytes / 2 or attempt > ATTEMPTS):
                 return
             if size > most_bytes and scale <= least:
+                enough = math.ceil(size / 1e4) / 100
                 raise BeautyError(
-                    f"{out} would have {size / 1e6:.1f} MB even at {SMALLEST} px: "
-                    "allow more, or cut a part out by --start and --end"
+                    f"{out} would have {enough:g} MB even at {SMALLEST} px: allow more (the same command with --loop "
+                    f"{enough:g} goes on with what is dreamt), or cut a part out by --start and --end"
                 )
             scale *= (0.9 * most_bytes / size) ** 0.5
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -14,7 +15,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from beautynet.decode import MAX_PIXELS, Unreadable, decode, on_white
+from beautynet.decode import LFS_POINTER, MAX_PIXELS, Unreadable, decode, is_lfs_pointer, on_white
 from beautynet.errors import BeautyError
 from beautynet.film import numbered
 from beautynet.film.developing import Developer, lies_on_its_side, progressive
@@ -24,6 +25,8 @@ from beautynet.film.numbered import Numbered
 USUAL_RATE = Fraction(25)  # frames/s, of films that do not say
 MOST_ANIMATED, LOOKED_AT = 20_000_000_000, 25  # pixels of all frames of an animation; frames that tell its rate
 MOST_RATE = 240  # frames/s; a guess above it was made of times in ms
+BLINK = Fraction(1, 1000)
+"""Seconds to which times are kept: where a film ends sooner after a frame would begin, it has only been rounded."""
 MOST_HOURS = 1
 """One frame may be on for so long where it is shown many times a second: longer, and the film's clock has jumped."""
 SUFFIXES = {
@@ -36,11 +39,11 @@ class Film:
     """A film, animation or picture, opened for reading: iterate over it, once, for its `Frame`s.
 
     `start` and `end` (seconds) cut a part out of it, whose times begin at 0; `fps` shows it in so many frames a second,
-    each moment the frame that was on, where None keeps the frames as they are. `path` may be a pattern of numbered
-    pictures (frames/%04d.png), of which `rate` go to a second, 25 if it is None. Times strictly increase, whatever the
-    file says. Damaged parts are stepped over and end up as a sentence in `warnings`. `size` is (width, height) as
-    shown, `rate` the nominal frames/s, `expected` the announced number of frames or None, `pixel_aspect` a pixel's
-    width / height. BeautyError if there is no frame to be had.
+    each moment the frame that was on, where None keeps the frames as they are; the last one ends when the film or part
+    does. `path` may be a pattern of numbered pictures (frames/%04d.png), of which `rate` go to a second, 25 if it is
+    None. Times strictly increase, whatever the file says. Damaged parts are stepped over and end up as a sentence in
+    `warnings`. `size` is (width, height) as shown, `rate` the nominal frames/s, `expected` the announced number of
+    frames or None, `pixel_aspect` a pixel's width / height. BeautyError if there is no frame to be had.
     """
 
     def __init__(
@@ -79,7 +82,8 @@ class Film:
         self.expected = self._source.expected
         if self.expected and (start or end or fps):
             seconds = self.expected / self._source.rate
-            self.expected = max(1, round((min(self.end or seconds, seconds) - self.start) * self.rate))
+            seconds = min(self.end or seconds, seconds) - self.start
+            self.expected = max(1, math.ceil((seconds - BLINK) * self.rate) if fps else round(seconds * self.rate))
         self.has_sound = self._source.has_sound
         self.pixel_aspect = self._source.pixel_aspect
 
@@ -159,16 +163,22 @@ def _part(frames: Iterator[Frame], start: Fraction, end: Fraction | None) -> Ite
 
 
 def _resampled(frames: Iterable[Frame], fps: Fraction) -> Iterator[Frame]:
-    """The same in `fps` frames a second: each moment shows the frame that was on."""
-    number, shown = 0, None
+    """The same in `fps` frames a second: each moment shows the frame that was on.
+
+    All begin at a multiple of 1 / fps, but the last one ends with them, not 1 / fps later: a part is as long as was
+    asked for, and as its sound.
+    """
+    number, until = 0, Fraction(0)
+    last: Frame | None = None
     for frame in frames:
-        while shown and number / fps < frame.time:
-            yield Frame(shown.picture, number / fps, 1 / fps)
+        until = frame.time + frame.duration  # when the next one begins
+        while number / fps < until:
+            if last:
+                yield last
+            last = Frame(frame.picture, number / fps, 1 / fps)
             number += 1
-        shown = frame
-    while shown and (number == 0 or number / fps < shown.time + shown.duration):
-        yield Frame(shown.picture, number / fps, 1 / fps)
-        number += 1
+    if last and (number == 1 or until - last.time >= BLINK):
+        yield last._replace(duration=until - last.time)
 
 
 class _Stream:
@@ -372,6 +382,9 @@ def _check_file(path: Path) -> None:
         raise BeautyError(f"{path} is not a regular file: save the film to a file first")
     if not found.st_size:
         raise BeautyError(f"{path} is empty: fetch or record it again")
+    with suppress(OSError), open(path, "rb") as file:  # libav says why it cannot be read
+        if is_lfs_pointer(file.read(100)):
+            raise BeautyError(f"{path} is a {LFS_POINTER}")
 
 
 _ANY_METADATA: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}

@@ -44,10 +44,10 @@ class Numbered:
         self.pattern, self.rate = pattern, rate
         self.damaged = False
         self._reason = ""
-        self.pictures = _numbered(pattern)
+        self.pictures = there(pattern)
         if not self.pictures:
-            there = pattern_of(pattern.parent)
-            name = f"name {there}, which there are" if there else "name them as they are, such as frames/%04d.png"
+            other = pattern_of(pattern.parent)
+            name = f"name {other}, which there are" if other else "name them as they are, such as frames/%04d.png"
             raise BeautyError(f"no pictures are named like {pattern}: {name}")
         self.numbers = sorted(self.pictures)
         self.expected: int | None = self.numbers[-1] - self.numbers[0] + 1
@@ -105,12 +105,19 @@ def is_one(path: Path, pattern: Path) -> bool:
 
 def overlap(pattern: Path, other: Path) -> bool:
     """Whether pictures that are there would be written over by those of the same numbers of another pattern."""
-    return any(is_one(picture(other, number), pattern) for number in _numbered(pattern))
+    return any(is_one(picture(other, number), pattern) for number in there(pattern))
 
 
-def there(pattern: Path) -> list[int]:
-    """The numbers of the pictures that there are."""
-    return list(_numbered(pattern))
+def there(pattern: Path) -> dict[int, Path]:
+    """The pictures that there are, by their numbers."""
+    if not pattern.parent.is_dir():
+        return {}
+    try:
+        names = os.listdir(pattern.parent)
+    except OSError as error:
+        raise BeautyError(f"cannot look into {pattern.parent}: {error.strerror}") from error
+    found = ((_number(name, pattern), name) for name in names)
+    return {number: pattern.parent / name for number, name in found if number is not None}
 
 
 def write(frames: Iterable[Frame], pattern: Path, first: int, rate: Fraction | None) -> None:
@@ -129,7 +136,7 @@ def picture(pattern: Path, number: int) -> Path:
 def state(pattern: Path) -> str:
     """What tells these pictures from other ones of the same names: a digest of how large and how old each is."""
     known = hashlib.blake2b(digest_size=16)
-    for number, path in sorted(_numbered(pattern).items()):
+    for number, path in sorted(there(pattern).items()):
         with suppress(OSError):  # gone meanwhile
             found = path.stat()
             known.update(f"{number} {found.st_size} {found.st_mtime_ns}\n".encode())
@@ -160,19 +167,7 @@ def pattern_of(folder: Path) -> Path | None:
     digits = numbers.get((before, after), [])
     filled = next((len(each) for each in digits if each.startswith("0") and len(each) > 1), None)
     pattern = folder / f"{before}{f'%0{filled}d' if filled else '%d'}{after}"
-    return pattern if len(digits) > 1 and len(_numbered(pattern)) > 1 else None
-
-
-def _numbered(pattern: Path) -> dict[int, Path]:
-    """The pictures by their numbers."""
-    if not pattern.parent.is_dir():
-        return {}
-    try:
-        names = os.listdir(pattern.parent)
-    except OSError as error:
-        raise BeautyError(f"cannot look into {pattern.parent}: {error.strerror}") from error
-    found = ((_number(name, pattern), name) for name in names)
-    return {number: pattern.parent / name for number, name in found if number is not None}
+    return pattern if len(digits) > 1 and len(there(pattern)) > 1 else None
 
 
 def _number(name: str, pattern: Path, spelt: Callable[[str], str] = str) -> int | None:

@@ -18,7 +18,7 @@ from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace
 
 from beautynet import files
-from beautynet.errors import BeautyError
+from beautynet.errors import BeautyError, UsageError
 from beautynet.files import atomic, explained
 from beautynet.film.developing import filtered
 from beautynet.film.frames import Frame
@@ -106,13 +106,13 @@ _LOSSLESS = replace(
 
 
 def film_format(path: Path) -> Format:
-    """The format that a film's name asks for, or a BeautyError that lists them."""
+    """The format that a film's name asks for, or a UsageError that lists them."""
     if path.suffix == LOSSLESS:
         return _LOSSLESS
     try:
         return FORMATS[path.suffix.lower()]
     except KeyError:
-        raise BeautyError(f"cannot write a film named {path.name}: end it in {', '.join(FORMATS)}") from None
+        raise UsageError(f"cannot write a film named {path.name}: end it in {', '.join(FORMATS)}") from None
 
 
 class FilmWriter:
@@ -186,14 +186,14 @@ class FilmWriter:
         with suppress(av.FFmpegError):  # of an unfinished file, which nobody will see
             self._file.close()
 
-    def _converted(self, image: Any | None) -> Iterator[Any]:
+    def _converted(self, image: Any) -> Iterator[Any]:
         """The frame in the codec's pixel format; from None, what the palette's maker held back."""
-        if self._palette is None:
-            yield image.reformat(  # type: ignore[union-attr]
+        if self._palette:
+            yield from filtered(self._palette, image)
+        else:
+            yield image.reformat(
                 format=self._format.pixels, dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
             )
-        else:
-            yield from filtered(self._palette, image)
 
     def _encode(self, images: Iterable[Any]) -> None:
         for image in images:
@@ -227,13 +227,13 @@ def writing(
     The suffix chooses the format (`FORMATS`). In the film, frames appear `begin` (seconds) earlier than they say.
     Errors speak of `named`, the film that this one is a part of.
     """
-    with atomic(path, named) as temporary, _explained(named or path):
-        writer = FilmWriter(temporary, size, rate, pixel_aspect, begin)
-        try:
-            yield writer
-            writer.finish()
-        finally:
-            writer.close()
+    with (
+        atomic(path, named) as temporary,
+        _explained(named or path),
+        closing(FilmWriter(temporary, size, rate, pixel_aspect, begin)) as writer,
+    ):
+        yield writer
+        writer.finish()
 
 
 @contextmanager
@@ -293,27 +293,27 @@ def join(
 class _Besides:
     """What is taken along of a film besides its pictures."""
 
-    source: Path
-    title: str
-    sounds: tuple[int, ...]  # its streams, that which players choose first
     begin: Fraction  # seconds, of the sound
     end: Fraction | None  # seconds after that
+    source: Path = Path()
+    title: str = ""
+    sounds: tuple[int, ...] = ()  # its streams, that which players choose first
 
 
 def _besides(source: Path | None, begin: Fraction, end: Fraction | None) -> tuple[_Besides, list[str]]:
     """What there is besides pictures, and what of that is not taken along."""
     if source is None:
-        return _Besides(Path(), "", (), begin, end), []
+        return _Besides(begin, end), []
     try:
         opened = open_file(source)
     except BeautyError as error:
-        return _Besides(source, "", (), begin, end), [f"nothing but the pictures could be taken over: {error}"]
+        return _Besides(begin, end), [f"nothing but the pictures could be taken over: {error}"]
     with opened as file:
         best = file.streams.best("audio")
         sounds = sorted(file.streams.audio, key=lambda stream: stream is not best)
         lost = ["subtitles are left out"] if file.streams.subtitles else []
         title = file.metadata.get("title", "")
-        return _Besides(source, title, tuple(stream.index for stream in sounds), begin, end), lost
+        return _Besides(begin, end, source, title, tuple(stream.index for stream in sounds)), lost
 
 
 def _joined(
@@ -334,26 +334,32 @@ def _joined(
                 heard.append(opened.enter_context(closing(_Sound(besides, number, file, written, copied))))
             except (av.FFmpegError, ValueError) as error:
                 lost.append(f"the sound could not be taken over and was left out: {error}")
-        last = -(1 << 62)
-        for part in parts:
-            shift, end = round(part.begin / written.tick), round(part.end / written.tick)
-            appear = [*sorted(packet.pts + shift for packet in _packets(part.path)), end]
-            until = dict(pairwise(appear))
-            packets = opened.enter_context(closing(_packets(part.path)))
+        for packet in opened.enter_context(closing(_pictures(parts, written.tick))):
+            until = packet.dts * written.tick
+            packet.stream = stream
+            file.mux(packet)
+            for sound in heard:
+                sound.take(until)
+        for sound in heard:
+            sound.take(besides.end)
+            lost += sound.warnings
+    return lost
+
+
+def _pictures(parts: Sequence[Part], tick: Fraction) -> Generator[Any]:
+    """The encoded frames of all parts, in the order of decoding, at their times in the film."""
+    last = -(1 << 62)
+    for part in parts:
+        shift, end = round(part.begin / tick), round(part.end / tick)
+        until = dict(pairwise([*sorted(packet.pts + shift for packet in _packets(part.path)), end]))
+        with closing(_packets(part.path)) as packets:
             for packet in packets:  # read twice: all of a part without loss may not fit into memory
-                packet.stream = stream
                 packet.pts += shift
                 # Each part's decoder wants a head start, which the end of the part before it may take away. Where a
                 # format does not say when to decode a frame, none waits for a later one.
                 packet.dts = last = max(packet.pts if packet.dts is None else packet.dts + shift, last + 1)
                 packet.duration = until[packet.pts] - packet.pts
-                file.mux(packet)
-                for sound in heard:
-                    sound.take(until=last * written.tick)
-        for sound in heard:
-            sound.take(until=besides.end)
-            lost += sound.warnings
-    return lost
+                yield packet
 
 
 def _packets(path: Path) -> Generator[Any]:
@@ -373,7 +379,6 @@ class _Sound:
         self._into = into
         self._file = open_file(besides.source)
         self._origin = origin_of(self._file) + besides.begin
-        self._starts_late = besides.begin > 0
         self._source = self._file.streams[number]
         context = self._source.codec_context
         if context is None or not context.sample_rate or not context.channels:
@@ -383,8 +388,11 @@ class _Sound:
         if first is None or not first.size:  # nothing but the packet that flushes a decoder
             raise ValueError("it is empty")
         self._raw = chain([first], self._raw)
-        self._earliest = None if wanted.edits else _lead_in(context)
+        # where the film is taken from its start, a sound's lead-in may lie before 0
+        self._earliest = Fraction(0) if besides.begin else None
         if context.codec.canonical_name in copied:
+            if not besides.begin and not wanted.edits:
+                self._earliest = _lead_in(context)
             self._stream = into.add_stream_from_template(self._source)
             self._packets = self._copied()
         else:
@@ -420,8 +428,8 @@ class _Sound:
             self.warnings.append(f"the sound ends early: {error}")
 
     def _is_early(self, sound: Any) -> bool:
-        """Whether a packet or frame begins before the start; sound that always did may have lead-in before 0."""
-        return bool(self._starts_late and sound.pts < 0)
+        """Whether a packet or frame begins before any that is wanted."""
+        return self._earliest is not None and sound.pts * sound.time_base < self._earliest
 
     def _copied(self) -> Iterator[Any]:
         last: int | None = None
@@ -433,8 +441,6 @@ class _Sound:
             packet.dts -= shift
             packet.pts = packet.dts if packet.pts is None else packet.pts - shift
             if self._is_early(packet):
-                continue
-            if self._earliest is not None and packet.pts * packet.time_base < self._earliest:
                 continue
             packet.stream = self._stream
             yield packet

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -54,27 +54,24 @@ class Segments:
         """When (seconds) the last of them ends."""
         self.memory: dict[str, NDArray[Any]] = {}
         """What the frame after them has to know."""
-        self._stack = ExitStack()
         self._writer: FilmWriter | None = None
         self._remember: Callable[[], dict[str, NDArray[Any]]] = dict
-        try:
-            busy = f"another run is rendering {target}: wait until it is done, or stop it"
-            self._stack.enter_context(files.held(self.folder / "lock", busy, target))
-            files.clear_leftover(target)
-            files.clear_leftovers(self.folder)
-            if not is_resumable(target, settings):
-                for left in self.folder.iterdir():
-                    if left.name != "lock":
-                        left.unlink()
-                with files.atomic(self.folder / _SETTINGS, target) as temporary:
-                    temporary.write_text(_text(settings), encoding="utf-8")
-        except OSError as error:
-            self._stack.close()
-            raise BeautyError(files.explained(error, target) or f"cannot write {target}: {error}") from error
-        except BaseException:
-            self._stack.close()
-            raise
-        self._find()
+        with ExitStack() as stack:
+            try:
+                busy = f"another run is rendering {target}: wait until it is done, or stop it"
+                stack.enter_context(files.held(self.folder / "lock", busy, target))
+                files.clear_leftover(target)
+                files.clear_leftovers(self.folder)
+                if not is_resumable(target, settings):
+                    for left in self.folder.iterdir():
+                        if left.name != "lock":
+                            left.unlink()
+                    with files.atomic(self.folder / _SETTINGS, target) as temporary:
+                        temporary.write_text(_text(settings), encoding="utf-8")
+                self._find()
+            except OSError as error:
+                raise BeautyError(files.explained(error, target) or f"cannot write {target}: {error}") from error
+            self._stack = stack.pop_all()
 
     def _find(self) -> None:
         """The whole segments that are there, and what they leave to the next one."""
@@ -167,18 +164,27 @@ def folder_of(target: Path) -> Path:
     return target.with_name(f".{target.name}.segments")
 
 
-def is_resumable(target: Path, settings: Mapping[str, Any]) -> bool:
-    """Whether segments of this film, made with these settings, are there; films of one segment begin anew."""
-    return bool(film_format(target).sound and _settings_of(target) == json.loads(_text(settings)))
+def is_resumable(target: Path, settings: Mapping[str, Any], unknown: Iterable[str] = ()) -> bool:
+    """Whether segments of this film, made with these settings, are there; films of one segment begin anew.
+
+    Of settings that are `unknown` so far it is taken that they are the same.
+    """
+    before = _settings_of(target)
+    for name in unknown:
+        before.pop(name, None)
+    return bool(film_format(target).sound and before == json.loads(_text(settings)))
 
 
-def others(target: Path, settings: Mapping[str, Any]) -> str:
-    """What whole segments of this film, made with other settings, are there, in words; empty if there are none."""
+def others(target: Path, settings: Mapping[str, Any], unknown: Iterable[str] = ()) -> str:
+    """What whole segments of this film, made with other settings, are there, in words; empty if there are none.
+
+    Of `unknown` settings see `is_resumable`.
+    """
     if not film_format(target).sound:
         return ""
     notes = folder_of(target).glob("[0-9]*.npz")
     count = sum(each.with_suffix(target.suffix.lower()).exists() for each in notes)
-    if not count or is_resumable(target, settings):
+    if not count or is_resumable(target, settings, unknown):
         return ""
     before, now = _settings_of(target), json.loads(_text(settings))
     differing = " and ".join(f"another {name}" for name in now if before.get(name) != now[name])

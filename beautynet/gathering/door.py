@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,8 @@ from beautynet.datasets.manifest import Status
 from beautynet.decode import Unreadable, as_jpeg, decode_with_jpeg
 from beautynet.gathering import quality
 from beautynet.sources import Candidate
-from beautynet.sources.fetch import Fetcher, FetchError
+from beautynet.sources.connections import FetchError
+from beautynet.sources.fetch import Fetcher
 
 if TYPE_CHECKING:
     from beautynet.classifying.judge import Judge
@@ -47,27 +48,20 @@ class Look:
         return f"{(self.sha256 or '')[:16]}.jpg"
 
 
+@dataclass(frozen=True)
 class Door:
-    """Looks at candidates, from many threads at once."""
+    """Looks at candidates for the dataset in `folder`, from many threads at once.
 
-    def __init__(
-        self,
-        folder: Path,
-        fetcher: Fetcher,
-        min_size: int,
-        reject: Sequence[str],
-        judge: Judge | None = None,
-    ) -> None:
-        """For the dataset in `folder`: shorter side at least `min_size` px, and none of the faults in `reject`.
+    Photos have a shorter side of at least `min_size` px and none of the faults in `reject`; one that `judge` gives a
+    probability under one half is turned away too.
+    """
 
-        A photo that `judge` gives a probability under one half is turned away too.
-        """
-        self.folder = folder
-        self.fetcher = fetcher
-        self.min_size = min_size
-        self.reject = reject
-        self.judge = judge
-        self._numbers = itertools.count()
+    folder: Path
+    fetcher: Fetcher
+    min_size: int
+    reject: Sequence[str]
+    judge: Judge | None = None
+    _numbers: Iterator[int] = field(default_factory=itertools.count, init=False)
 
     def fetch(self, candidate: Candidate) -> bytes | Path | Look:
         """Where the candidate's photo is, after fetching it; a look at it if there is none."""

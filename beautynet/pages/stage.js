@@ -24,7 +24,8 @@ export function show(original, dream) {
 
 function draw() {
   if (!last) return;
-  const {original, dream} = last, {width, height} = panel(original, dream);
+  const {original, dream} = last;
+  const {width, height} = original.width > dream.width ? original : dream;    // the larger, so that neither loses anything
   if (!arranged) {
     const room = stage.getBoundingClientRect(), side = Math.min(room.width / (2 * width), room.height / height);
     arrange(Math.min(room.width / width, room.height / (2 * height)) > side ? "stack" : "side");
@@ -46,9 +47,6 @@ function draw() {
     brush.fillRect(line - 1, 0, 2, height);
   }
 }
-
-// The larger of the two, so that neither loses anything.
-const panel = (original, dream) => original.width > dream.width ? original : dream;
 
 export function measure(latency, dropped) {
   pace.frames += 1;

@@ -109,7 +109,11 @@ const CURVES = {g: "generator", d: "discriminator", adversarial: "adversarial", 
 let newest = -1, following = true, run = "", looking = false;
 
 async function openRuns() {
-  await listRuns();
+  const runs = await ask(at("runs"));
+  $("#runs .empty").hidden = runs.length > 0;
+  $("#runs .bar").hidden = !runs.length;
+  options($("#run"), runs);
+  if (runs.length) showRun();
   if (room !== "runs") return;
   clearInterval(watching);
   watching = setInterval(lookAgain, 2000);
@@ -120,14 +124,6 @@ async function lookAgain() {
   looking = true;
   await showRun().catch(() => {});
   looking = false;
-}
-
-async function listRuns() {
-  const runs = await ask(at("runs"));
-  $("#runs .empty").hidden = runs.length > 0;
-  $("#runs .bar").hidden = !runs.length;
-  options($("#run"), runs);
-  if (runs.length) showRun();
 }
 
 async function showRun() {

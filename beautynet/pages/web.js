@@ -89,14 +89,12 @@ function sides(width, height) {
 }
 
 // Each frame of a film or camera is looked at as it comes; what comes while one is dreamt replaces the one before it.
-const nextFrame = (f) => video.requestVideoFrameCallback ? video.requestVideoFrameCallback(f) : requestAnimationFrame(f);
-
 function watch() {
   if (source !== "picture") {
     dropped += fresh;
     fresh = true;
   }
-  nextFrame(watch);
+  video.requestVideoFrameCallback ? video.requestVideoFrameCallback(watch) : requestAnimationFrame(watch);
 }
 
 async function tick() {
@@ -106,9 +104,16 @@ async function tick() {
   waiting = true;
   fresh = false;
   const at = performance.now(), scale = Math.min(1, SHORT_SIDE / Math.min(width, height)), [w, h] = sides(width, height);
-  const frame = await createImageBitmap(grab(from, Math.round(width * scale), Math.round(height * scale)));
-  const pixels = grab(from, w, h).getContext("2d").getImageData(0, 0, w, h).data;
-  worker.postMessage({pixels, width: w, height: h, seen: $("#seen").checked, film: source !== "picture", frame, at}, [pixels.buffer, frame]);
+  let frame;
+  try {
+    frame = await createImageBitmap(grab(from, Math.round(width * scale), Math.round(height * scale)));
+    const pixels = grab(from, w, h).getContext("2d").getImageData(0, 0, w, h).data;
+    worker.postMessage({pixels, width: w, height: h, seen: $("#seen").checked, film: source !== "picture", frame, at}, [pixels.buffer, frame]);
+  } catch (error) {             // a phone out of memory: the next frame of a film or camera is another chance
+    waiting = false;
+    frame?.close();
+    trouble(`This frame could not be shown to the network (${error.message}).`, true);
+  }
 }
 
 function become(wanted) {

@@ -55,7 +55,6 @@ async function run(file, given) {
 
 const values = async (tensor) => tensor.getData ? await tensor.getData() : tensor.data;
 
-const zero = [0, 0, 0];
 const distance = (one, other) => one.reduce((sum, value, i) => sum + Math.abs(value - other[i % other.length]), 0) / one.length;
 
 // Every 17th pixel: how far it is from their mean, and how far on average.
@@ -63,7 +62,7 @@ function sampled(pixels) {
   const some = Float32Array.from(pixels.filter((_, i) => i % 68 < 3)), mean = [0, 0, 0];
   some.forEach((value, i) => { mean[i % 3] += value * 3 / some.length; });
   const content = some.map((value, i) => value - mean[i % 3]);
-  return {content, mean, contrast: distance(content, zero)};
+  return {content, mean, contrast: distance(content, [0])};
 }
 
 const isCut = (one, other) => distance(one.content, other.content) > CUT * (one.contrast + other.contrast + GRAIN)

@@ -18,10 +18,7 @@ _INSTEAD = "try again later, or import with --from (a folder, or a list of addre
 
 
 def bing(
-    search: Search,
-    *,
-    base_url: str = "https://www.bing.com",
-    request_seconds: float = 10.0,
+    search: Search, *, base_url: str = "https://www.bing.com", request_seconds: float = 10.0
 ) -> Iterator[Candidate]:
     """Candidates from Bing's result pages, in its order, each URL once, at most 1000.
 
@@ -78,7 +75,7 @@ def _start(query: str, user_agent: str, base_url: str, request_seconds: float) -
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            self.logger = _quiet(logging.getLogger("icrawler"))
+            self.logger = _quiet_logger()
             self.trouble: str | None = None
             self.read = 0  # pages
             self.at_end = False
@@ -87,18 +84,18 @@ def _start(query: str, user_agent: str, base_url: str, request_seconds: float) -
         def parse(self, response: Any) -> Iterator[dict[str, Any]]:
             """The results on a page that no earlier page had; the first page without any is the last."""
             self.read += 1
-            fresh = []
+            fresh = False
             if response.status_code != 200:
                 self.trouble = f"Bing answered HTTP {response.status_code}: {_INSTEAD}"
             else:
                 results, total = _results(BeautifulSoup(response.content, "lxml"))
-                fresh = [result for result in results if result["murl"] not in self._seen]
                 if not results and (total or self.read == 1):
                     self.trouble = _no_results(response.text, total)
-            for result in fresh:
-                if result["murl"] not in self._seen:
-                    self._seen.add(result["murl"])
-                    yield result
+                for result in results:
+                    if result["murl"] not in self._seen:
+                        self._seen.add(result["murl"])
+                        fresh = True
+                        yield result
             if not fresh:
                 self.at_end = True
                 self.signal.set(reach_max_num=True)
@@ -112,7 +109,7 @@ def _start(query: str, user_agent: str, base_url: str, request_seconds: float) -
         """icrawler's crawler, not its log on the terminal nor its browser's name."""
 
         def set_logger(self, log_level: int = logging.INFO) -> None:  # noqa: ARG002
-            self.logger = _quiet(logging.getLogger("icrawler"))
+            self.logger = _quiet_logger()
 
         def set_session(self, headers: dict[str, str] | None = None) -> None:
             super().set_session(headers or {"User-Agent": user_agent, "Accept-Language": "en"})
@@ -171,8 +168,9 @@ def _no_results(text: str, links: int) -> str:
     )
 
 
-def _quiet(logger: logging.Logger) -> logging.Logger:
+def _quiet_logger() -> logging.Logger:
     """icrawler logs each request and each failure; ours are counted and said once, in a sentence."""
+    logger = logging.getLogger("icrawler")
     logger.propagate = False
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())

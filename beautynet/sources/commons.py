@@ -51,7 +51,7 @@ def commons(search: Search, *, base_url: str = "https://commons.wikimedia.org") 
     def following(answer: Any) -> str | None:
         return url(answer["continue"]) if "continue" in answer else None
 
-    return walk(search, url({}), _pages, lambda page: _candidate(page, search), following)
+    return walk(search, url({}), _pages, _candidate, following)
 
 
 def _pages(answer: Any) -> list[Any]:

@@ -1,19 +1,16 @@
-"""Fetching over HTTP from hosts that may be slow, broken or hostile, as politely as they ask. For all sources."""
+"""Fetching over HTTP, as politely as hosts ask, and again where that may help. For all sources."""
 
 from __future__ import annotations
 
 import email.utils
 import functools
 import io
-import ipaddress
 import json
 import re
 import socket
-import ssl
 import threading
 import time
 import urllib.request
-import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -24,6 +21,7 @@ from urllib.parse import urljoin, urlsplit
 
 from beautynet import __version__, files
 from beautynet.errors import BeautyError
+from beautynet.sources.connections import FetchError, Watch, check_address, pool_manager
 
 _CHUNK = 1 << 16
 _MOMENTARY = re.compile(r"HTTP (408|429|5\d\d)|too slow|cannot connect|cut short")
@@ -80,10 +78,6 @@ class Limits:
     ignore_opt_out: bool = False
 
 
-class FetchError(BeautyError):
-    """Why there is no file, as a manifest's reason."""
-
-
 def is_transient(reason: str) -> bool:
     """Whether a failure with this reason may be gone in the next run."""
     return _TRANSIENT.match(reason) is not None
@@ -103,56 +97,6 @@ class _Sink:
     max_bytes: int
     seconds: float
     note: Callable[[int, int | None], None] | None = None
-
-
-class _Watch:
-    """Hangs up on hosts that let us wait: a timeout between two bytes does not notice a drip.
-
-    Nor does whoever reads where a chunk's size drips, or what is packed never yields a byte.
-
-    One thread for all connections; and all of them are hung up on when it is told to stop.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._lock = threading.Lock()
-        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        self._deadlines: dict[object, tuple[socket.socket, float]] = {}
-        self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    @contextmanager
-    def over(self, sock: socket.socket, deadline: float | None = None) -> Iterator[Callable[[], bool]]:
-        """While something is awaited on `sock`, headers by default; what is yielded tells whether it came too late."""
-        deadline = time.monotonic() + self._seconds if deadline is None else deadline
-        turn = object()  # with its last byte a connection goes to whoever is next, who may be here before we have left
-        with self._lock:
-            self._sockets.add(sock)
-            self._deadlines[turn] = sock, deadline
-            if self._stopped.is_set():
-                _hang_up(sock)
-            elif self._thread is None:
-                self._thread = threading.Thread(target=self._run, daemon=True)
-                self._thread.start()
-        try:
-            yield lambda: time.monotonic() > deadline
-        finally:
-            with self._lock:
-                self._deadlines.pop(turn, None)
-
-    def stop(self) -> None:
-        with self._lock:
-            self._stopped.set()
-            for sock in self._sockets:
-                _hang_up(sock)
-
-    def _run(self) -> None:
-        while not self._stopped.wait(min(0.1, self._seconds / 4)):
-            now = time.monotonic()
-            with self._lock:
-                for sock, deadline in self._deadlines.values():
-                    if now > deadline:
-                        _hang_up(sock)
 
 
 class _Network:
@@ -204,7 +148,7 @@ class Fetcher:
         self._manners = manners
         self._stopping = threading.Event()
         self._lock = threading.Lock()
-        self._watch = _Watch(self.limits.read_seconds)
+        self._watch = Watch(self.limits.read_seconds)
         self._network = _Network(self.limits, self._stopping)
         self._managers: dict[str | None, Any] = {}  # proxy's URL -> urllib3's pool manager
         self._inside: Counter[str] = Counter()  # host -> requests that have a place there
@@ -285,7 +229,7 @@ class Fetcher:
             check_address(url, self.limits.private_addresses)
             try:
                 manager = self._manager(url)  # first: it may take a while, and the distance of requests is exact
-                with self._turn(host_of(url)):
+                with self._turn(url):
                     location = self._request(manager, url, sink)
             except urllib3.exceptions.SSLError as error:
                 raise FetchError("no trusted TLS certificate") from error
@@ -311,7 +255,6 @@ class Fetcher:
         """Fill `sink` anew with what is at `url`; or return where it redirects to."""
         import urllib3
 
-        limits = self.limits
         deadline = time.monotonic() + sink.seconds
         response = manager.urlopen(
             "GET",
@@ -319,44 +262,50 @@ class Fetcher:
             redirect=False,  # each has to be checked first, and its body is not wanted
             retries=False,
             preload_content=False,
-            timeout=urllib3.Timeout(connect=limits.connect_seconds, read=limits.read_seconds),
+            timeout=urllib3.Timeout(connect=self.limits.connect_seconds, read=self.limits.read_seconds),
         )
         try:
             self._network.reached(response.awaited_on)
             if response.status in _REDIRECTS:
                 return _as_written(response.headers.get("Location", ""))
             self._check(response, url)
-            too_big = FetchError(f"over {sink.max_bytes / 1e6:g} MB")
-            header = response.headers.get("Content-Length", "")
-            promised = int(header) if header.isdecimal() and "Content-Encoding" not in response.headers else None
-            if (promised or 0) > sink.max_bytes:
-                raise too_big
-            sink.file.seek(0)
-            sink.file.truncate()
-            size = 0
-            too_slow = FetchError(f"too slow: not whole after {sink.seconds:g} s")
-            with self._watch.over(response.awaited_on, deadline) as late:
-                try:
-                    # read1 returns what has come; read would wait for a whole chunk, for hours where bytes drip.
-                    while chunk := response.read1(_CHUNK, decode_content=True):
-                        size += sink.file.write(chunk)
-                        if size > sink.max_bytes:
-                            raise too_big
-                        if sink.note:
-                            sink.note(size, promised)
-                except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-                    if late():  # whatever came of being hung up on
-                        raise too_slow from error
-                    raise
-                if late():
-                    raise too_slow
-            if self._stopping.is_set():
-                raise FetchError("cut short: stopped")
-            if size < (promised or 0):
-                raise FetchError(f"cut short: {size} of {promised} bytes")
+            self._receive(response, sink, deadline)
             return None
         finally:
             response.close()  # hangs up where the body was not read to its end
+
+    def _receive(self, response: Any, sink: _Sink, deadline: float) -> None:
+        """Fill `sink` anew with the body of a response."""
+        import urllib3
+
+        too_big = FetchError(f"over {sink.max_bytes / 1e6:g} MB")
+        header = response.headers.get("Content-Length", "")
+        promised = int(header) if header.isdecimal() and "Content-Encoding" not in response.headers else None
+        if (promised or 0) > sink.max_bytes:
+            raise too_big
+        sink.file.seek(0)
+        sink.file.truncate()
+        size = 0
+        too_slow = FetchError(f"too slow: not whole after {sink.seconds:g} s")
+        with self._watch.over(response.awaited_on, deadline) as late:
+            try:
+                # read1 returns what has come; read would wait for a whole chunk, for hours where bytes drip.
+                while chunk := response.read1(_CHUNK, decode_content=True):
+                    size += sink.file.write(chunk)
+                    if size > sink.max_bytes:
+                        raise too_big
+                    if sink.note:
+                        sink.note(size, promised)
+            except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+                if late():  # whatever came of being hung up on
+                    raise too_slow from error
+                raise
+            if late():
+                raise too_slow
+        if self._stopping.is_set():
+            raise FetchError("cut short: stopped")
+        if size < (promised or 0):
+            raise FetchError(f"cut short: {size} of {promised} bytes")
 
     def _check(self, response: Any, url: str) -> None:
         """Whether a final response brings what was asked for, and for such as us."""
@@ -370,9 +319,10 @@ class Fetcher:
             raise FetchError(f"opted out: {how}")
 
     @contextmanager
-    def _turn(self, host: str) -> Iterator[None]:
-        """Wait until the host wants a request, and hold its place meanwhile."""
-        manners, most = self._manners.get(host), self.at_once(f"http://{host}")
+    def _turn(self, url: str) -> Iterator[None]:
+        """Wait until the host of `url` wants a request, and hold its place meanwhile."""
+        host = host_of(url)
+        manners, most = self._manners.get(host), self.at_once(url)
         with self._left:
             while self._inside[host] >= most:
                 self._left.wait(0.2)
@@ -407,7 +357,8 @@ class Fetcher:
             proxy = None
         with self._lock:
             if proxy not in self._managers:
-                self._managers[proxy] = _pool_manager(self.limits, self.user_agent, self._watch, proxy)
+                most, private = self.limits.connections, self.limits.private_addresses
+                self._managers[proxy] = pool_manager(self.user_agent, self._watch, proxy, most, private=private)
             return self._managers[proxy]
 
 
@@ -418,57 +369,6 @@ def host_of(url: str) -> str:
         return urlsplit(url).netloc.rpartition("@")[2].lower()
     except ValueError:
         return ""
-
-
-def check_address(url: str, private: bool = False) -> None:
-    """Refuse what must not be asked for; called for every URL and every redirect. Raises FetchError.
-
-    Of a name, the addresses behind it are checked once it is resolved: at the moment of connecting, so that no second
-    answer of a name server can slip another address in.
-    """
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname
-    except ValueError:
-        raise FetchError("not a web address") from None
-    if parts.scheme not in ("http", "https") or not host or not host.isprintable():
-        raise FetchError("not a web address: only http:// and https:// are fetched")
-    try:
-        _check_ip(str(ipaddress.ip_address(host)), private)
-    except ValueError:  # a name; of one that a proxy will resolve nothing more is known
-        if not private and _is_near(host):
-            raise FetchError(f"a private address: {host}") from None
-
-
-_NEAR = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".intranet", ".corp")
-"""Names that end so are of this machine or of the network it is in (RFC 6761, 6762, 8375; ICANN's .internal)."""
-
-
-def _is_near(name: str) -> bool:
-    """Whether a name is none of the public internet, or a number that is read as an address (0x7f.1)."""
-    name = name.rstrip(".").lower()
-    with suppress(OSError, ValueError):
-        return _not_public(socket.inet_ntoa(socket.inet_aton(name))) is not None
-    return "." not in name or name.endswith(_NEAR)
-
-
-def _check_ip(address: str, private: bool) -> None:
-    """Refuse what is not on the public internet."""
-    if not private and (ip := _not_public(address)):
-        raise FetchError(f"a private address: {ip}")
-
-
-@functools.lru_cache(1024)
-def _not_public(address: str) -> str | None:
-    """An address as what it is, if it is not on the public internet. ValueError if it is no address."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):  # an IPv4 address in IPv6's clothes is judged as what it is
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if ip in ipaddress.ip_network("64:ff9b::/96"):  # NAT64, RFC 6052
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        ip = inner or ip
-    is_public = ip.version == 4 or ip in ipaddress.ip_network("2000::/3")  # where all that is routed is
-    return str(ip) if not ip.is_global or ip.is_multicast or not is_public else None
 
 
 _WITH_VALUES = ("max-snippet", "max-image-preview", "max-video-preview", "unavailable_after")
@@ -498,78 +398,6 @@ def _opt_out(headers: Any) -> str | None:
 @functools.cache
 def _proxies() -> dict[str, str]:
     return urllib.request.getproxies()
-
-
-def _pool_manager(limits: Limits, agent: str, watch: _Watch, proxy: str | None) -> Any:
-    import certifi
-    import urllib3
-
-    trusted = urllib3.util.create_urllib3_context()
-    # With what a school or a company, which looks into everything, adds to Linux' or Windows' own; macOS' keychain is
-    # not read. One broken certificate there spoils all of them.
-    with suppress(ssl.SSLError):
-        trusted.load_default_certs()
-    trusted.load_verify_locations(certifi.where())
-    settings: dict[str, Any] = {
-        "num_pools": 4 * limits.connections,
-        "maxsize": limits.connections,
-        "headers": {"User-Agent": agent, "Accept": "image/*, */*;q=0.5", "Accept-Encoding": "identity"},
-        "ssl_context": trusted,
-    }
-    manager = (
-        urllib3.ProxyManager(proxy, proxy_ssl_context=trusted, **settings) if proxy else urllib3.PoolManager(**settings)
-    )
-    manager.pool_classes_by_scheme = {
-        # Behind a proxy it is the proxy that resolves names; its own address is private more often than not.
-        scheme: _guarded(pool, watch, limits.private_addresses or proxy is not None)
-        for scheme, pool in (("http", urllib3.HTTPConnectionPool), ("https", urllib3.HTTPSConnectionPool))
-    }
-    return manager
-
-
-def _guarded(pool: Any, watch: _Watch, private: bool) -> Any:
-    """A kind of connection pool that goes to public addresses only, under a watch."""
-    from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
-    from urllib3.util.connection import create_connection
-
-    class Connection(pool.ConnectionCls):  # type: ignore[misc]
-        def _new_conn(self) -> socket.socket:
-            try:
-                found = socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM)
-            except (socket.gaierror, UnicodeError) as error:
-                raise NameResolutionError(self.host, self, socket.gaierror(str(error))) from error
-            addresses = list(dict.fromkeys(str(address[4][0]) for address in found))
-            for address in addresses:
-                _check_ip(address, private)
-            trouble: OSError | None = None
-            deadline = time.monotonic() + self.timeout  # which its addresses share
-            for after, address in zip(reversed(range(len(addresses))), addresses, strict=True):
-                left = max(0.1, deadline - time.monotonic()) / (after + 1)
-                try:
-                    connected = create_connection((address, self.port), left, self.source_address, self.socket_options)
-                    connected.settimeout(self.timeout)  # of the handshake, which has no other address to turn to
-                    return connected
-                except OSError as error:
-                    trouble = error
-            if isinstance(trouble, TimeoutError):
-                raise ConnectTimeoutError(self, "no connection in time") from trouble
-            raise NewConnectionError(self, str(trouble)) from trouble
-
-        def getresponse(self) -> Any:
-            awaited_on = self.sock
-            with watch.over(awaited_on) as late:
-                response = super().getresponse()
-            response.awaited_on = awaited_on  # which a connection that will be closed gives away
-            if late():  # http.client takes the end of the connection for the end of the headers
-                raise TimeoutError
-            return response
-
-    return type("Pool", (pool,), {"ConnectionCls": Connection})
-
-
-def _hang_up(sock: socket.socket) -> None:
-    with suppress(OSError):  # closed already
-        sock.shutdown(socket.SHUT_RDWR)
 
 
 def _as_written(header: str) -> str:

@@ -50,7 +50,7 @@ def flickr(search: Search, *, base_url: str = "https://api.flickr.com") -> Itera
         page = int(answer["photos"]["page"])
         return url(page + 1) if page < min(int(answer["photos"]["pages"]), MOST_RESULTS // PAGE) else None
 
-    yield from walk(search, url(1), _photos, lambda photo: _candidate(photo, search), following)
+    yield from walk(search, url(1), _photos, _candidate, following)
 
 
 def _photos(answer: Any) -> list[Any]:

@@ -37,13 +37,12 @@ def inaturalist(search: Search, *, base_url: str = "https://api.inaturalist.org"
     def following(answer: Any) -> str | None:
         if answer["total_results"] <= len(answer["results"]):
             return None
-        last = max(
-            each["id"] for each in answer["results"] if isinstance(each, dict) and isinstance(each.get("id"), int)
-        )
+        ids = [each.get("id") for each in answer["results"] if isinstance(each, dict)]
+        last = max(number for number in ids if isinstance(number, int))
         return f"{base_url}/v1/observations?{urlencode({**asked, 'id_above': last})}"
 
     first = f"{base_url}/v1/observations?{urlencode(asked)}"
-    yield from walk(search, first, lambda answer: answer["results"], lambda each: _candidate(each, search), following)
+    yield from walk(search, first, lambda answer: answer["results"], _candidate, following)
 
 
 def _taxon(search: Search, base_url: str) -> int:

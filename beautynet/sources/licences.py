@@ -56,11 +56,6 @@ _URL = re.compile(
 )
 _URL_CODES = {"zero": CC0, "mark": MARK, "publicdomain": PUBLIC, "certification": PUBLIC}
 
-# https://www.flickr.com/services/api/flickr.photos.licenses.getInfo.html shows 0 to 10; 11 to 16 came with
-# https://blog.flickr.net/en/2025/06/18/creative-commons-4-0-has-arrived-on-flickr/
-FLICKR: dict[str, Licence]
-"""The numbers that Flickr gives to licences."""
-
 
 def licence(*clues: str | None, version: str | None = None) -> Licence:
     """The licence that the first readable of the clues means: a code, a name or the URL of its words.
@@ -151,6 +146,8 @@ def _creative_commons(parts: list[str], version: str | None, country: str | None
     return Licence(name, url if version else None)
 
 
+# https://www.flickr.com/services/api/flickr.photos.licenses.getInfo.html shows 0 to 10; 11 to 16 came with
+# https://blog.flickr.net/en/2025/06/18/creative-commons-4-0-has-arrived-on-flickr/
 FLICKR = {
     "0": RESERVED,
     **{
@@ -166,3 +163,4 @@ FLICKR = {
     "9": CC0,
     "10": MARK,
 }
+"""The numbers that Flickr gives to licences."""

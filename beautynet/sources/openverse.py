@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from beautynet.sources import licences
-from beautynet.sources.fetch import FetchError
+from beautynet.sources.connections import FetchError
 from beautynet.sources.search import Candidate, Search, walk, web_address
 
 PAGE = 20
@@ -36,9 +36,7 @@ def openverse(search: Search, *, base_url: str = "https://api.openverse.org") ->
 
     found = False
     try:
-        for candidate in walk(
-            search, url(1), lambda answer: answer["results"], lambda work: _candidate(work, search), following
-        ):
+        for candidate in walk(search, url(1), lambda answer: answer["results"], _candidate, following):
             found = True
             yield candidate
     except FetchError as error:

@@ -70,14 +70,15 @@ def walk(
     search: Search,
     first: str,
     items: Callable[[Any], Iterable[Any]],
-    read: Callable[[Any], Candidate | None],
+    read: Callable[[Any, Search], Candidate | None],
     following: Callable[[Any], str | None],
 ) -> Iterator[Candidate]:
     """The candidates on the pages of a JSON service, from the URL `first` on.
 
-    Of each answer, `items` gives the entries, `read` makes a candidate of one (None: not for us), and `following` the
-    URL of the next page. An entry that cannot be read is passed over; a page of nothing else means that the service
-    has changed, which is a BeautyError. Ends at an empty page, and where pages or cursors repeat themselves.
+    Of each answer, `items` gives the entries, `read` makes a candidate of one for this search (None: not for us), and
+    `following` the URL of the next page. An entry that cannot be read is passed over; a page of nothing else means that
+    the service has changed, which is a BeautyError. Ends at an empty page, and where pages or cursors repeat
+    themselves.
     """
     url: str | None = first
     asked: set[str] = set()
@@ -96,7 +97,7 @@ def walk(
         unreadable = fresh = 0
         for entry in entries:
             try:
-                candidate = read(entry)
+                candidate = read(entry, search)
             except _UNREADABLE:
                 unreadable += 1
                 continue

@@ -55,7 +55,7 @@ class TrainPanel:
     def update(self, fraction: float, row: Mapping[str, Any]) -> None:
         """A new row of the log, at `fraction` of the budget."""
         self.fraction = fraction
-        for name in ("d", "g", "adversarial", "perceptual", "texture", "scenes", "l1", "real", "fake"):
+        for name in ("d", "adversarial", "perceptual", "texture", "scenes", "l1", "real", "fake"):
             self.smooth[name] = SMOOTHING * self.smooth.get(name, row[name]) + (1 - SMOOTHING) * row[name]
         self.rows.append(row)  # now: rich's thread draws whenever it likes
         known = {finding.kind for finding in self.findings}
@@ -67,7 +67,7 @@ class TrainPanel:
                 console.print(str(finding), style="yellow", soft_wrap=True)
         if time.monotonic() - self.printed_at > PLAIN_LINE_EVERY:
             self.printed_at = time.monotonic()
-            figures = "  ".join(f"{name} {value:.3f}" for name, value in self.smooth.items() if name != "g")
+            figures = "  ".join(f"{name} {value:.3f}" for name, value in self.smooth.items())
             console.print(
                 f"{fraction:4.0%}  {row['images_per_second']:.1f} images/s  {figures}  {self.health()}", soft_wrap=True
             )
@@ -80,14 +80,12 @@ class TrainPanel:
         table = Table.grid(padding=(0, 3))
         if self.rows:
             row = self.rows[-1]
-            left = (1 - self.fraction) * (row["seconds"] / self.fraction) if self.fraction else 0.0
-            if self.config.steps is None:
-                left = self.config.minutes * 60 * (1 - self.fraction)
+            whole = self.config.minutes * 60 if self.config.steps is None else row["seconds"] / self.fraction
             table.add_row("images", f"{row['images']:,}", "images/s", f"{row['images_per_second']:.1f}")
             table.add_row("L1", f"{self.smooth['l1']:.3f}", "perceptual", f"{self.smooth['perceptual']:.3f}")
             table.add_row("discriminator", f"{self.smooth['d']:.3f}", "generator", f"{self.smooth['adversarial']:.3f}")
             right = f"{self.smooth['real']:.0%} of photos, {self.smooth['fake']:.0%} of paintings"
-            table.add_row("it tells", right, "time left", _clock(left))
+            table.add_row("it tells", right, "time left", _clock(whole * (1 - self.fraction)))
         ago = "nothing saved yet" if self.last_save is None else f"saved {time.monotonic() - self.last_save:.0f} s ago"
         bar = ProgressBar(total=1.0, completed=self.fraction)
         advice = [Text(str(finding), style="yellow") for finding in self.findings]

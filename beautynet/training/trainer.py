@@ -83,6 +83,8 @@ class Trainer:
         self.learn = Replay(self._learn, device) if device.type == "cuda" else self._learn
         # first in the queue: it is many small things, and the networks are few large ones
         self.ahead = torch.cuda.Stream(device, -1) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+        self.last: torch.cuda.Event | None = None
+        """When the last step is done on a GPU."""
 
     @classmethod
     def resumed(cls, config: TrainConfig, device: torch.device, state: dict[str, Any], folder: Path) -> Trainer:
@@ -167,10 +169,17 @@ class Trainer:
         for optimiser in self.optimisers:
             group = optimiser.param_groups[0]
             group["lr"] = group["lr"].fill_(rate) if isinstance(group["lr"], Tensor) else rate
+        if isinstance(self.learn, Replay) and self.learn.inputs and len(self.learn.inputs[1]) != len(made_up):
+            self.learn.forget()  # what was recorded before practice never comes again, and holds a step's memory
         figures = self.learn(shown, made_up, photo)
         progress.steps += 1
         progress.images += len(photo)
         self._follow()
+        if self.ahead is not None:
+            # no more than one step ahead of the GPU, or what the clock says would be of long before
+            before, self.last = self.last, torch.cuda.current_stream(self.device).record_event()
+            if before is not None:
+                before.synchronize()
         return figures
 
     def pairs(self, photos: Photos, random: Random) -> tuple[Tensor, Tensor, Tensor]:
@@ -274,8 +283,10 @@ class Trainer:
     def score(self, shown: Tensor, pictures: Tensor) -> Tensor:
         """How real the discriminator thinks that pictures (N, 3, H, W) of these conditions are: their mean score."""
         self.discriminator.eval()  # in training every look moves its spectral norm's estimate on
-        (scores,) = self.discriminator(shown, self.eyes(pictures))
-        self.discriminator.train()
+        try:
+            (scores,) = self.discriminator(shown, self.eyes(pictures))
+        finally:
+            self.discriminator.train()
         return -losses.generator_hinge(scores)
 
     def _indices(self, count: int) -> list[int]:

@@ -101,19 +101,7 @@ def classify_evaluate(
     """
     path = checkpoints.find(model, checkpoints.CLASSIFIER)
     network = Classifier.load(path, device=device)
-    own = data is None
-    try:
-        if data is None:
-            if network.header["data"] is None:
-                raise BeautyError(f"{path} kept no pictures to test on")
-            pictures = Labelled.read(network.header["data"], network.header["table"])
-        else:
-            pictures = Labelled.read(data, labels)
-    except BeautyError as error:
-        raise BeautyError(f"{error}; or name other labelled pictures" if own else str(error)) from error
-    test = set(network.header["pictures"]["test"])
-    if own:
-        pictures.examples = [each for each in pictures.examples if each.name in test]
+    pictures = _kept_to_test(network, path) if data is None else Labelled.read(data, labels)
     known = set(network.labels)
     strange = [each for each in pictures.examples if not known.issuperset(each.labels)]
     left_out = pictures.skipped + [(e.name, f"the model knows no {', '.join(set(e.labels) - known)}") for e in strange]
@@ -126,7 +114,7 @@ def classify_evaluate(
             left_out.append((example.name, str(seen)))
             continue
         mine = np.array([int(each, 16) for each in seen.hashes], np.uint64)
-        if not own and len(trained_on) and np.bitwise_count(trained_on[:, None] ^ mine).min() <= NEAR:
+        if data is not None and len(trained_on) and np.bitwise_count(trained_on[:, None] ^ mine).min() <= NEAR:
             left_out.append((example.name, "it was trained on"))
         else:
             names.append(example.name)
@@ -145,9 +133,21 @@ def classify_evaluate(
     return report
 
 
+def _kept_to_test(network: Classifier, path: Path) -> Labelled:
+    header = network.header
+    try:
+        if header["data"] is None:
+            raise BeautyError(f"{path} kept no pictures to test on")
+        pictures = Labelled.read(header["data"], header["table"])
+    except BeautyError as error:
+        raise BeautyError(f"{error}; or name other labelled pictures") from error
+    test = set(header["pictures"]["test"])
+    pictures.examples = [each for each in pictures.examples if each.name in test]
+    return pictures
+
+
 def _write(report: ClassifyReport, network: Classifier, path: Path, pictures: Labelled) -> None:
     scores = report.scores
-    mistakes = scores.mistakes()
     facts: dict[str, Any] = {
         "model": str(path),
         "backbone": network.backbone.name,
@@ -157,38 +157,36 @@ def _write(report: ClassifyReport, network: Classifier, path: Path, pictures: La
         "left_out": report.left_out,
         "mistakes": [
             {"name": report.names[i], "labels": _named(scores, scores.truth[i]), "given": _given(scores, i)}
-            for i in mistakes
+            for i in scores.mistakes()
         ],
     }
     files.write_text(report.json, json.dumps(facts, indent=2, ensure_ascii=False))
-    drawn = _plots(scores)
+    drawn = plotted(lambda figure: _draw(figure, scores), 12, 10)
     files.write_bytes(report.plots, drawn)
-    show = Show("Mistakes", "The surest first: what it is, and what it was taken for.", ())
-    worst = mistakes[:MISTAKES]
-    seen = _shown(pictures, {report.names[i] for i in worst})
-    for i in worst:
-        named = (report.names[i], ", ".join(_named(scores, scores.truth[i])), _given(scores, i))
-        name, label, given = (f"\u2068{each}\u2069" for each in named)  # some are written from right to left
-        caption = f"{name}: {label}, taken for {given}"
-        show.rows.append((caption, [seen[report.names[i]]]))
     plots = f"<section><img src='{data_url(drawn, 'image/png')}' alt='plots of these figures'></section>"
     body = [_by_label(scores), plots]
     if report.advice:
         said = "".join(f"<p>{html.escape(each)}</p>" for each in report.advice)
         body.insert(1, f"<section><h2>What would help</h2>{said}</section>")
+    show = _mistakes(report, pictures)
     body += [section(show)] if show.rows else []
     lead = f"{scores.accuracy:.0%} of {len(report.names)} pictures that it was not trained on are named right."
     files.write_text(report.page, page(path.parent.name, lead, KEY, "".join(body), FOOT))
 
 
-def _shown(pictures: Labelled, names: set[str]) -> dict[str, NDArray[np.uint8]]:
-    """These pictures, as squares."""
+def _mistakes(report: ClassifyReport, pictures: Labelled) -> Show:
+    """The surest ones, with their pictures as squares."""
+    scores, worst = report.scores, report.scores.mistakes()[:MISTAKES]
+    names = {report.names[i] for i in worst}
     wanted = Labelled(pictures.place, [each for each in pictures.examples if each.name in names])
-    found = {}
-    for example, source in wanted.sources():
-        if not isinstance(source, Unreadable):
-            found[example.name] = classifier.views(decode(source), SIDE)[0]
-    return found
+    there = ((each.name, source) for each, source in wanted.sources() if not isinstance(source, Unreadable))
+    seen = {name: classifier.views(decode(source), SIDE)[0] for name, source in there}
+    show = Show("Mistakes", "The surest first: what it is, and what it was taken for.", ())
+    for i in worst:
+        named = (report.names[i], ", ".join(_named(scores, scores.truth[i])), _given(scores, i))
+        name, label, given = (f"\u2068{each}\u2069" for each in named)  # some are written from right to left
+        show.rows.append((f"{name}: {label}, taken for {given}", [seen[report.names[i]]]))
+    return show
 
 
 def _named(scores: Scores, row: NDArray[np.bool_]) -> list[str]:
@@ -212,12 +210,8 @@ def _by_label(scores: Scores) -> str:
     return table("By label", heads, rows)
 
 
-def _plots(scores: Scores) -> bytes:
-    """Confusion, precision against recall, both against the threshold, calibration: a PNG."""
-    return plotted(lambda figure: _draw(figure, scores), 12, 10)
-
-
 def _draw(figure: Figure, scores: Scores) -> None:
+    """Confusion, precision against recall, both against the threshold, calibration."""
     (confusion, curves), (thresholds, calibration) = figure.subplots(2, 2)
     had = scores.truth.sum(0)
     drawn = [int(i) for i in np.argsort(-had, kind="stable")[:MOST_CURVES] if had[i]]

@@ -101,13 +101,15 @@ def classify_train(
     network = backbones.load(backbone, pick_device(device))
     pictures = _read(data_read, network, seed, finetune)
     names, several = data_read.labels, data_read.several
-    training, validation, test = map(pictures.at, labelled.SPLITS)
+    places = {place: pictures.at(place) for place in labelled.SPLITS}
+    training, validation, test = places.values()
     missing = [label for i, label in enumerate(names) if not pictures.truth[training, i].any()]
     if missing:
         raise BeautyError(f"no picture of {', '.join(missing)} is left to train on: give more of it, or no `split`")
-    head = _fit(pictures, training, network, names, several)
-    better = _tuned(data_read, pictures, head, network, several, 60 * minutes, seed) if finetune else None
+    head = _fit(data_read, pictures, network)
+    better = _tuned(data_read, pictures, head, network, 60 * minutes, seed) if finetune else None
     unseen = head.unseen  # of the frozen network: layers that were tuned have seen every training picture
+    cross_validated = None if better else unseen
     head = better or head
 
     trained_on = Counter({label: int(pictures.truth[training, i].sum()) for i, label in enumerate(names)})
@@ -126,13 +128,13 @@ def classify_train(
     model.header |= classifier.header(
         trained_on,
         {
-            "cross_validated": unseen.summary() if unseen and not better else None,
+            "cross_validated": cross_validated.summary() if cross_validated else None,
             **{place: each.summary() for place, each in scores.items()},
         },
         several=several,
         data=str(data_read.place),
         table=str(labels) if labels is not None else None,
-        pictures={place: [pictures.examples[i].name for i in pictures.at(place)] for place in labelled.SPLITS},
+        pictures={place: [pictures.examples[i].name for i in at] for place, at in places.items()},
         seen=sorted(pictures.hashes[i] for i in (*training, *validation)),
         head={"strength": head.strength, "style": head.style, "tuned": better is not None, "seed": seed},
         suspects=[asdict(each) for each in doubtful],
@@ -143,8 +145,8 @@ def classify_train(
     return ClassifySummary(
         path,
         tuple(names),
-        {place: len(pictures.at(place)) for place in labelled.SPLITS},
-        unseen.accuracy if unseen and not better else None,
+        {place: len(at) for place, at in places.items()},
+        cross_validated.accuracy if cross_validated else None,
         scores["test"].accuracy if "test" in scores else None,
         better is not None,
         tuple(data_read.skipped),
@@ -196,22 +198,21 @@ def _read(data: Labelled, network: Backbone, seed: int, keep: bool) -> _Pictures
 
 
 def _fit(
+    data: Labelled,
     pictures: _Pictures,
-    training: NDArray[np.intp],
     network: Backbone,
-    names: Sequence[str],
-    several: bool,
     strengths: Sequence[float] = classifier.STRENGTHS,
     styles: Sequence[bool] = (True, False),
 ) -> Head:
+    """A head on the training pictures."""
     things, _ = classifier.widths(network)
-    groups = [pictures.groups[i] for i in training]
-    truth = pictures.truth[training]
-    return classifier.fit(pictures.features[training], things, truth, names, groups, several, strengths, styles=styles)
+    at = pictures.at("training")
+    features, truth, groups = pictures.features[at], pictures.truth[at], [pictures.groups[i] for i in at]
+    return classifier.fit(features, things, truth, data.labels, groups, data.several, strengths, styles=styles)
 
 
 def _tuned(
-    data: Labelled, pictures: _Pictures, head: Head, network: Backbone, several: bool, seconds: float, seed: int
+    data: Labelled, pictures: _Pictures, head: Head, network: Backbone, seconds: float, seed: int
 ) -> Head | None:
     """A head on fine-tuned features, if it does better on the validation pictures; the network is as it was if not."""
     assert pictures.whole is not None
@@ -226,7 +227,7 @@ def _tuned(
             network,
             pictures.whole[training],
             pictures.truth[training],
-            several,
+            data.several,
             seconds,
             seed,
             lambda fraction: spent(completed=round(fraction * seconds)),
@@ -236,11 +237,11 @@ def _tuned(
         [seen.features for _, seen in classifier.look_at(data, network, "looking again") if isinstance(seen, Seen)]
     )
     # Layers that have seen all training pictures make cross-validation on them too sure of itself.
-    new = _fit(pictures, training, network, data.labels, several, (head.strength,), (head.style,))
+    new = _fit(data, pictures, network, (head.strength,), (head.style,))
     # Compared at their best temperature, as the new one has had none of its own; but a picture or two are too few to
     # give it that for good.
     (_, without), (_, tuned) = (
-        classifier.tempered(features[validation] @ each.weight.T + each.bias, pictures.truth[validation], several)
+        classifier.tempered(features[validation] @ each.weight.T + each.bias, pictures.truth[validation], data.several)
         for features, each in ((frozen, head), (pictures.features, new))
     )
     if tuned < without:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from inspect import signature
+from itertools import chain, islice
 from pathlib import Path
 from statistics import fmean, geometric_mean
 from typing import TYPE_CHECKING, Any
@@ -77,13 +78,12 @@ class DrawSummary:
 
     def sentence(self) -> str:
         """All of it in words."""
-        shares = [
-            (name if len(self.network_share) > 1 else "the network", each) for name, each in self.network_share.items()
-        ]
+        several = len(self.network_share) > 1
+        shares = {name if several else "the network": share for name, share in self.network_share.items()}
         lines = [
             f"{self.folder}: {self.confidence:.1%} {' and '.join(self.names)}; {self.looks:,} drawings seen, "
             f"{self.looks / self.seconds:.0f} a second, "
-            f"{' and '.join(f'{share:.0%} of the time in {name}' for name, share in shares)}"
+            f"{' and '.join(f'{share:.0%} of the time in {name}' for name, share in shares.items())}"
         ]
         for name, found in self.top.items():
             said = ", ".join(f"{label} {share:.1%}" for label, share in found.items())
@@ -146,12 +146,9 @@ def draw(
     files.write_text(folder / "drawing.svg", drawn.svg()[0])
     files.write_picture(folder / "drawing.png", drawn.picture(size))
     picture = np.asarray(decode(folder / "drawing.png"))
-    others = [] if model else [name for name in backbones.here() if name not in backbone]
-    top, convinced = {}, {}
-    for network in [*networks, *(Network.backbone(name, device) for name in others)]:
-        found = confidence(network, picture, chosen)
-        top[network.name] = dict(list(found.items())[:TOP])
-        convinced[network.name] = geometric_mean([found[label] for label in labels])
+    others = () if model else (Network.backbone(name, device) for name in backbones.here() if name not in backbone)
+    found = {network.name: confidence(network, picture, chosen) for network in chain(networks, others)}
+    convinced = {name: geometric_mean([shares[label] for label in labels]) for name, shares in found.items()}
     if film:
         _film(folder / "search.mp4", style, [genes for _, _, genes in points])
     files.write_bytes(folder / "curve.png", plotted(lambda figure: _curve(figure, points, names), 8, 4.5))
@@ -160,7 +157,7 @@ def draw(
         labels,
         fmean(convinced[network.name] for network in networks),
         convinced,
-        top,
+        {name: dict(islice(shares.items(), TOP)) for name, shares in found.items()},
         tuple(network.name for network in networks),
         critic.looks,
         seconds,
@@ -373,6 +370,5 @@ def all_names(model: str | Path | None = None) -> list[str]:
     """What can be drawn: ImageNet's classes, or a classifier's labels. Raises BeautyError."""
     if not model:
         return backbones.class_names()
-    return list(
-        checkpoints.read_header(checkpoints.find(model, checkpoints.CLASSIFIER), checkpoints.CLASSIFIER)["labels"]
-    )
+    path = checkpoints.find(model, checkpoints.CLASSIFIER)
+    return list(checkpoints.read_header(path, checkpoints.CLASSIFIER)["labels"])

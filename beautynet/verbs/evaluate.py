@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,11 +78,18 @@ class Figure:
     void: bool = False
     """Whether the output's value says nothing good, however good it is."""
 
+    def said(self, value: float) -> str:
+        """One of its values, or an end of an interval: all with as many decimals as the largest has room for."""
+        all_of_them = chain(self.values.values(), *self.intervals.values())
+        largest = max((abs(each) for each in all_of_them if math.isfinite(each)), default=0)
+        digits = 3 if largest < 10 else 2 if largest < 100 else 1
+        return f"{value:.{digits}f}"
+
     def row(self, columns: Sequence[str]) -> str:
         """For the terminal."""
-        cells = (f"{self.values[c]:9.3f}" if c in self.values else " " * 9 for c in columns)
+        cells = (f"{self.said(self.values[c]) if c in self.values else '':>9}" for c in columns)
         within = self.intervals.get(OUTPUT)
-        sure = f"; {_short(within[0])} to {_short(within[1])} with 95 %" if within else ""
+        sure = f"; {self.said(within[0])} to {self.said(within[1])} with 95 %" if within else ""
         return f"{self.title:28}" + "  ".join(cells) + f"  {self.better}{sure}"
 
 
@@ -112,21 +119,21 @@ class EvaluateReport:
 
     def __getitem__(self, name: str) -> Figure:
         """A figure by its name; KeyError with those that there are."""
-        found = {figure.name: figure for chapter in self.figures.values() for figure in chapter}
+        found = {figure.name: figure for figure in chain(*self.figures.values())}
         if name not in found:
             raise KeyError(f"{name!r} is none of {', '.join(found)}")
         return found[name]
 
     def __iter__(self) -> Iterator[str]:
         """The names of all figures."""
-        return (figure.name for chapter in self.figures.values() for figure in chapter)
+        return (figure.name for figure in chain(*self.figures.values()))
 
     def table(self) -> str:
         """The figures for a terminal, about 110 columns wide."""
-        columns = [c for c in COLUMNS if any(c in each.values for figures in self.figures.values() for each in figures)]
+        columns = _columns([*chain(*self.figures.values())])
         lines = [" " * 28 + "  ".join(f"{column:>9}" for column in columns) + "  better"]
         for chapter, figures in self.figures.items():
-            lines += [f"{CHAPTERS[chapter]}", *(figure.row(columns) for figure in figures)]
+            lines += [CHAPTERS[chapter], *(figure.row(columns) for figure in figures)]
         return "\n".join(line.rstrip() for line in lines)
 
 
@@ -209,16 +216,17 @@ def evaluate(
     recipe = translator.condition
     learnt = checkpoints.read_training_set(model.parent) if model else None
     dataset = _dataset(data, learnt, header.get("dataset"))
-    training, held_out = dataset.split()
+    past = learnt or checkpoints.TrainingSet()
+    training, held_out = dataset.split(past.pictures, past.held_out)
     held_out = _unseen(held_out, learnt, "held-out photos", "--data")
     if len(held_out) < 2:
         raise BeautyError(
             f"{dataset.folder} has too few photos to hold out two of them: gather more, or name others with --data"
         )
     folder = Path(out) if out else Path(model or ".").parent / "report"
-    which = f"pictures in {everyday}"
-    unpractised = [] if everyday is None else _unseen(Dataset.open(everyday).photos, learnt, which, "--everyday")
+    unpractised: list[Path] = []
     if everyday is not None:
+        unpractised = _unseen(Dataset.open(everyday).photos, learnt, f"pictures in {everyday}", "--everyday")
         _check_count(unpractised)  # before minutes are spent on photos
     eyes = backbones.load(backbone, translator.device)
 
@@ -227,7 +235,7 @@ def evaluate(
     known = _Known(pictures, _features(eyes, {"training": pictures})["training"])
     figures, shows = _photos(photos, known, eyes, recipe)
     chapters = {"photos": figures}
-    if everyday is not None:
+    if unpractised:
         others = _pairs(translator, _spread(unpractised, max), recipe)
         chapters["everyday"], show = _everyday(others, known.some, eyes, recipe)
         shows.insert(0, show)
@@ -236,7 +244,7 @@ def evaluate(
         shows.append(show)
 
     log = checkpoints.read_log(model.parent) if model else []
-    found = [*health.findings(log), *health.measured({f.name: f.values for each in chapters.values() for f in each})]
+    found = [*health.findings(log), *health.measured({f.name: f.values for f in chain(*chapters.values())})]
     facts = {
         "checkpoint": str(model) if model else "",
         "dataset": str(dataset.folder),
@@ -383,32 +391,30 @@ def _photos(
             {OUTPUT: metrics.copying(distances[OUTPUT][0], distances[REAL][0]), REAL: 0.5},
         ),
     ]
-    order = unlike[OUTPUT].argsort().tolist()
-    most = min(EXTREMES, len(order) // 2)
+    return figures, [*_extremes(pairs, unlike[OUTPUT]), _by_heart(pairs, *distances[OUTPUT], training.pictures)]
+
+
+def _extremes(pairs: _Pairs, unlike: Tensor) -> Iterator[Show]:
+    """Outputs closest to and farthest from their photos, by (N,) distances."""
+    rows = [(f"{unlike[i]:.3f}", pairs.columns(i)) for i in unlike.argsort().tolist()]
+    most = min(EXTREMES, len(rows) // 2)
     columns = ("photo", "shown", "painted")
-    rows = [(f"{unlike[OUTPUT][i]:.3f}", pairs.columns(i)) for i in order]
-    closest = distances[OUTPUT][0].argsort()[:NEAREST].tolist()
-    beside = [int(distances[OUTPUT][1][i]) for i in closest]
-    near = [
-        (f"{distances[OUTPUT][0][i]:.3f}", [*images.to_uint8(pairs.output[i : i + 1]), training.pictures[j]])
-        for i, j in zip(closest, beside, strict=True)
+    text = "The held-out photos that came back best, by the distance below."
+    yield Show("Closest to their photo", text, columns, rows[:most])
+    yield Show("Farthest from their photo", "And those that came back worst.", columns, rows[::-1][:most])
+
+
+def _by_heart(pairs: _Pairs, distances: Tensor, places: Tensor, training: np.ndarray) -> Show:
+    """Outputs nearest to a training photo, by (N,) distances to `training` photos and which these are."""
+    rows = [
+        (f"{distances[i]:.3f}", [*images.to_uint8(pairs.output[i : i + 1]), training[int(places[i])]])
+        for i in distances.argsort()[:NEAREST].tolist()
     ]
-    return figures, [
-        Show(
-            "Closest to their photo",
-            "The held-out photos that came back best, by the distance below.",
-            columns,
-            rows[:most],
-        ),
-        Show("Farthest from their photo", "And those that came back worst.", columns, rows[::-1][:most]),
-        Show(
-            "Painted by heart?",
-            f"The outputs nearest to one of {len(training.pictures)} training photos, beside that photo. Alike in kind "
-            "is good, alike in every petal would be a copy.",
-            ("painted", "training photo"),
-            near,
-        ),
-    ]
+    text = (
+        f"The outputs nearest to one of {len(training)} training photos, beside that photo. Alike in kind is good, "
+        "alike in every petal would be a copy."
+    )
+    return Show("Painted by heart?", text, ("painted", "training photo"), rows)
 
 
 def _everyday(pairs: _Pairs, known: Tensor, eyes: backbones.Backbone, recipe: Condition) -> tuple[list[Figure], Show]:
@@ -426,7 +432,7 @@ def _everyday(pairs: _Pairs, known: Tensor, eyes: backbones.Backbone, recipe: Co
             "is all training photos, above 1 is farther away than the pictures were. Good only while the scene is "
             "told: a network that looks at nothing paints flowers, too.",
             {column: each.value for column, each in dreams.items()},
-            {column: (each.low, each.high) for column, each in dreams.items()},
+            {column: (each.low, each.high) for column, each in dreams.items() if column != REAL},  # which is 1 always
             REAL,
             void=not health.is_told({figure.name: figure.values for figure in structure}),
         ),
@@ -547,7 +553,7 @@ def _page(report: EvaluateReport, shows: Sequence[Show]) -> str:
 
 
 def _chapter(title: str, figures: Sequence[Figure]) -> str:
-    columns = [c for c in COLUMNS if any(c in figure.values for figure in figures)]
+    columns = _columns(figures)
     rows = []
     for f in figures:
         cells = "".join(f"<td{_mark(f, c)} data-of='{c}'>{_value(f, c)}</td>" for c in columns)
@@ -558,18 +564,17 @@ def _chapter(title: str, figures: Sequence[Figure]) -> str:
     return table(f"{title[:1].upper()}{title[1:]}", columns, rows)
 
 
+def _columns(figures: Sequence[Figure]) -> list[str]:
+    return [column for column in COLUMNS if any(column in figure.values for figure in figures)]
+
+
 def _value(figure: Figure, column: str) -> str:
     if column not in figure.values:
         return "–"
     interval = figure.intervals.get(column)
-    return _short(figure.values[column]) + (
-        f"<small>{_short(interval[0])} to {_short(interval[1])}</small>" if interval else ""
+    return figure.said(figure.values[column]) + (
+        f"<small>{figure.said(interval[0])} to {figure.said(interval[1])}</small>" if interval else ""
     )
-
-
-def _short(value: float) -> str:
-    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 3
-    return f"{value:.{digits}f}"
 
 
 def _mark(figure: Figure, column: str) -> str:

@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -195,12 +196,15 @@ def onnx(model: Exportable, out: Path) -> Run:
 def web(model: Exportable, out: Path) -> Run:
     """A folder for any web server: a page, the network, and what runs it in the visitor's browser."""
     sides = {axis: side for axis, side in model.shapes.items() if axis}  # one picture at a time
-    runs: dict[str, Run] = {}
+    networks, runs = [], list[Run]()
     for step in model.steps:
         if isinstance(step.module, Looker):
-            runs |= _for_films(step.module.condition, model.example[:1], sides, out, model.photo())
+            written, run = _for_films(step.module.condition, model.example[:1], sides, out, model.photo())
         else:
-            runs[f"{step.name}.onnx"] = _step(step, model.example[:1], sides, out / f"{step.name}.onnx")
+            written = [f"{step.name}.onnx"]
+            run = _step(step, model.example[:1], sides, out / written[0])
+        networks += written
+        runs.append(run)
     for path in runtime():  # a common server knows no .mjs, and a browser runs no script that is called something else
         shutil.copyfile(path, out / path.name.replace(".mjs", ".js"))
     (out / "index.html").write_text(filled("web"), encoding="utf-8")
@@ -208,20 +212,13 @@ def web(model: Exportable, out: Path) -> Run:
         (out / name).write_bytes((resources.files("beautynet") / "pages" / name).read_bytes())
     about = {
         "name": files.with_a_name(model.source.parent).name,
-        "networks": list(runs),
+        "networks": networks,
         "size": model.size,
         "multiple": model.multiple,
         "labels": model.labels or None,
     }
     (out / ABOUT).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
-
-    def run(photo: Tensor) -> Tensor:
-        for name, each in runs.items():
-            if name != FOLLOW:
-                photo = each(photo)
-        return photo
-
-    return run
+    return lambda photo: reduce(lambda picture, run: run(picture), runs, photo)
 
 
 BEGIN, FOLLOW = "begin.onnx", "follow.onnx"
@@ -230,26 +227,27 @@ BEGIN, FOLLOW = "begin.onnx", "follow.onnx"
 
 def _for_films(
     condition: Condition, example: Tensor, sides: dict[int, Any], out: Path, photo: Tensor
-) -> dict[str, Run]:
-    """Write a condition with its memory, as BEGIN and, where it remembers anything, FOLLOW, which is checked here."""
+) -> tuple[list[str], Run]:
+    """Write a condition with its memory, as BEGIN and, where it remembers anything, FOLLOW, which is checked here.
+
+    Which were written, and how BEGIN is run.
+    """
     module = Follower(condition).eval()
     with torch.no_grad():
         _, *left = module(example)
     names = [f"memory{number}" for number in range(len(left))]
     outputs = ["shown", *(f"new_{name}" for name in names)]
     begin = _written(module, (example,), ["photo"], outputs, (sides,), out / BEGIN)
-    runs: dict[str, Run] = {BEGIN: lambda photo: begin(photo)[0]}
     if left:
         shapes = tuple(_as_sides_vary(each, example, sides) for each in left)
         follow = _written(module, (example, *left), ["photo", *names], outputs, (sides, shapes), out / FOLLOW)
-        runs[FOLLOW] = lambda photo: follow(photo, *begin(photo)[1:])[0]
         moved = photo.roll(2, 3)
         with torch.no_grad():
             wanted = module(moved, *module(photo)[1:])[0]
         difference = (follow(moved, *begin(photo)[1:])[0] - wanted).abs().mean() / 2
         if not difference <= TOLERANCE:
             raise BeautyError(f"the web export's second frame differs from ours by {difference:.3f}: not written")
-    return runs
+    return [BEGIN, FOLLOW] if left else [BEGIN], lambda photo: begin(photo)[0]
 
 
 def _as_sides_vary(memory: Tensor, photo: Tensor, sides: dict[int, Any]) -> dict[int, Any]:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from beautynet.console import progress
 from beautynet.decode import Unreadable, decode
-from beautynet.errors import BeautyError
+from beautynet.errors import BeautyError, UsageError
 from beautynet.files import PICTURES, Paths, dreams_of, listed, named, write_picture
 from beautynet.film.layout import compose, composed_size
 
@@ -80,14 +80,10 @@ def _targets(sources: list[tuple[Path, Path]], out: Path | None, alone: bool) ->
     if out is not None and alone and out.suffix and not out.is_dir():
         source = sources[0][0]
         if out.suffix.lower() not in PICTURES:
-            raise BeautyError(f"cannot write a picture named {out.name}: end it in {', '.join(PICTURES)}")
+            raise UsageError(f"cannot write a picture named {out.name}: end it in {', '.join(PICTURES)}")
         if out.exists() and source.exists() and out.samefile(source):
             raise BeautyError(f"{out} is the picture itself: choose another name for the dream")
         return [out]
     if out is not None and not out.is_dir() and (out.exists() or out.suffix.lower() in PICTURES):
         raise BeautyError(f"{out} is a file, but several dreams need a folder: choose another name")
-    return list(dreams_of(sources, out, lambda source: source.suffix if _is_jpeg(source) else ".png"))
-
-
-def _is_jpeg(path: Path) -> bool:
-    return path.suffix.lower() in (".jpg", ".jpeg")
+    return list(dreams_of(sources, out, lambda p: p.suffix if p.suffix.lower() in (".jpg", ".jpeg") else ".png"))

@@ -44,6 +44,7 @@ def _is_run(folder: Path) -> bool:
 def _of_model(path: Path) -> str:
     model, kind = checkpoints.find_any(path)
     header = checkpoints.read_header(model, kind)
+    checkpoints.read_weights(model, kind)  # some MB, for its checksum: what is damaged is not what it says it is
     with checkpoints.rebuilding(model):
         return (_of_classifier if kind is checkpoints.CLASSIFIER else _of_checkpoint)(model, header)
 
@@ -113,6 +114,7 @@ def _of_dataset(folder: Path) -> str:
 
 
 def _most_common(counts: Counter[str]) -> str:
-    named = [f"{count:,} {name}" for name, count in counts.most_common(MOST_COMMON)]
-    others = counts.total() - sum(count for _, count in counts.most_common(MOST_COMMON))
+    most = counts.most_common(MOST_COMMON)
+    named = [f"{count:,} {name}" for name, count in most]
+    others = counts.total() - sum(count for _, count in most)
     return ", ".join([*named, f"{others:,} others"] if others else named)

@@ -78,20 +78,18 @@ def routes(stage: Stage, films: Path = Path()) -> list[BaseRoute]:
     async def stream(socket: WebSocket) -> None:
         await Viewer(stage, socket).run()
 
-    answered: list[BaseRoute] = [
+    async def page(_: Request) -> Response:
+        return HTMLResponse(filled("live"))
+
+    return [
+        Route("/", page),
         Route("/about", about),
         Route("/uploads", upload, methods=["POST"]),
         WebSocketRoute("/stream", stream),
         Mount("/studio", routes=studio.routes(films)),
+        *([Mount("/hand", routes=naming.routes(stage.classifier))] if stage.classifier else []),
+        *(Route(f"/{path.name}", _file(path)) for path in PAGES.iterdir() if path.suffix in _TYPES),
     ]
-    if stage.classifier:
-        answered.append(Mount("/hand", routes=naming.routes(stage.classifier)))
-
-    async def page(_: Request) -> Response:
-        return HTMLResponse(filled("live"))
-
-    assets = [path for path in PAGES.iterdir() if path.suffix in (".js", ".css")]  # the rest is to be filled in
-    return [*answered, Route("/", page), *(Route(f"/{path.name}", _file(path)) for path in assets)]
 
 
 def _file(path: Path) -> Callable[[Request], Awaitable[Response]]:

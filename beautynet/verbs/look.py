@@ -79,7 +79,7 @@ def look(
     # A run that fills the dataset has its manifest locked, and mends it itself. What else is wrong, `latest` says too.
     with suppress(BeautyError), Manifest(folder) as opened:
         curation.reconcile(opened)
-    before = _names_out(folder)
+    before = _names_out(curation.photos(manifest.latest(folder)))
     unknown: list[str] = []
     for names, change in ((reject, curation.reject), (restore, curation.restore)):
         if names is not None:
@@ -105,15 +105,14 @@ def _listed(path: Path) -> list[str]:
     return [line for line in lines if not line.startswith("#")]
 
 
-def _names_out(folder: Path) -> set[str]:
-    return {name for name, row in curation.photos(manifest.latest(folder)).items() if row.status == "rejected"}
+def _names_out(rows: dict[str, Record]) -> set[str]:
+    return {name for name, row in rows.items() if row.status == "rejected"}
 
 
 def _summary(folder: Path, before: set[str]) -> LookSummary:
     rows = curation.photos(manifest.latest(folder))
-    present = set(os.listdir(folder))
-    out = {name for name, row in rows.items() if row.status == "rejected"}
-    photos = len((rows.keys() - out) & present)
+    out = _names_out(rows)
+    photos = len((rows.keys() - out) & set(os.listdir(folder)))
     return LookSummary(folder, photos, out=len(out), new=len(out - before), restored=len(before - out))
 
 
@@ -147,9 +146,7 @@ def _with_thumbnails(folder: Path, rows: list[Record]) -> Iterator[Entry]:
             return f"skipped {row.file}: {reason}"
 
     with progress("photos") as bar, ThreadPoolExecutor(cores()) as pool:
-        task = bar.add_task("making thumbnails", total=len(rows))
-        for one in pool.map(made, rows):
-            bar.advance(task)
+        for one in bar.track(pool.map(made, rows), len(rows), description="making thumbnails"):
             if isinstance(one, Entry):
                 yield one
             else:

@@ -62,7 +62,7 @@ def pairs(
     with progress("pairs") as bar:
         for path in bar.track(source.photos[:max], description=f"{condition} of {source.name}"):
             try:
-                photo = _middle(path, size, where)
+                photo = next(Photos([np.asarray(decode(path))], where).centres(size))
             except Unreadable as reason:
                 console.print(f"skipped {path}: {reason}", style="yellow")
                 skipped += 1
@@ -80,7 +80,3 @@ def pairs(
         raise BeautyError(f"none of the {skipped} photos in {source.folder} can be read: gather others")
     files.write_picture(sheet, images.grid(shown, SHEET_COLUMNS))
     return PairsSummary(folder, sheet, len(names), skipped)
-
-
-def _middle(path: Path, size: int, device: torch.device) -> torch.Tensor:
-    return next(Photos([np.asarray(decode(path))], device).centres(size))

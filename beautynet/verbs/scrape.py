@@ -137,7 +137,8 @@ def scrape(
     if (max is not None and max < 1) or min_size < 1:
         raise UsageError("the number of photos and the smallest side must be at least 1")
     also, reject, want = files.words(also), files.words(reject), files.words(want)
-    _check_words(query or "", *also)
+    if not files.is_text(" ".join((query or "", *also))):
+        raise UsageError("what to gather has to be said in UTF-8")
     quality.check(reject)
     origin = None if origin is None else Path(origin)
     sources = _sources(source, origin, license)
@@ -257,10 +258,6 @@ class _Gathering:
     def kept(self) -> int:
         """Photos in the dataset now."""
         return self.already + self.new
-
-    @property
-    def _enough(self) -> bool:
-        return self.wish.wanted is not None and self.kept >= self.wish.wanted
 
     def run(self) -> None:
         """Look at candidates until enough photos are kept or there are no more."""
@@ -425,7 +422,8 @@ class _Gathering:
 
     def _goes_on(self) -> bool:
         """Whether there is, or may yet be, something to look at."""
-        return not self._stopping and bool(self._flying or not (self._enough or self._supply.dry))
+        enough = self.wish.wanted is not None and self.kept >= self.wish.wanted
+        return not self._stopping and bool(self._flying or not (enough or self._supply.dry))
 
     def _hang_up(self, candidate: Candidate) -> None:
         """Its host has room again."""
@@ -530,13 +528,6 @@ def _sources(asked: str | Sequence[str] | None, origin: Path | None, license: st
     if origin is not None and len(names) > 1:
         raise UsageError("--from is one thing to import: name one --source, or none")
     return names
-
-
-def _check_words(*asked: str) -> None:
-    try:
-        " ".join(asked).encode()
-    except UnicodeEncodeError:
-        raise UsageError("what to gather has to be said in UTF-8") from None
 
 
 def _name(origin: Path | None) -> str:

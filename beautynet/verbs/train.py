@@ -7,6 +7,7 @@ the state, so the same command goes on where a run was stopped, and spends only 
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import time
@@ -29,9 +30,9 @@ from beautynet.datasets.dataset import Dataset, Photos, evenly
 from beautynet.datasets.dedup import digests
 from beautynet.decode import SUFFIXES, Unreadable, decode, decode_for
 from beautynet.devices import peak_memory, pick_device
-from beautynet.errors import BeautyError, UsageError
+from beautynet.errors import OUT_OF_MEMORY, BeautyError, UsageError
 from beautynet.machine import cores
-from beautynet.training.examiner import Examiner
+from beautynet.training.examiner import EXAMINE_SECONDS, Examiner
 from beautynet.training.health import Finding
 from beautynet.training.panel import TrainPanel
 from beautynet.training.trainer import Progress, Trainer
@@ -50,6 +51,8 @@ COMPILED_MINUTES, COMPILED_STEPS = 3, 5000
 COMPILED_CORES = 16
 """With so many cores it is a minute; with two, as Colab has, it was not measured."""
 FILM, FILM_RATE = "training.mp4", 12
+FULL = "memory", errno.ENOSPC, errno.EDQUOT
+"""What somebody can make room for while a run goes on."""
 
 
 @dataclass(frozen=True)
@@ -109,10 +112,8 @@ def train(
     dataset = Dataset.open(data)
     watched = [np.asarray(decode_for(path, "to watch")) for path in files.listed(preview)]
     folder = checkpoints.CHECKPOINTS / (name or dataset.name)
-    with (
-        checkpoints.alone(folder),
-        torch.random.fork_rng([chosen] if chosen.type == "cuda" else []),
-    ):  # thrown anew for each step
+    dice = [chosen] if chosen.type == "cuda" else []
+    with checkpoints.alone(folder), torch.random.fork_rng(dice):  # thrown anew for each step
         state = checkpoints.load_state(folder)
         if state is not None:
             for broken in state["unreadable"]:
@@ -130,8 +131,8 @@ def train(
             seen = checkpoints.read_training_set(model.parent)
         else:
             trainer, seen = Trainer(config, chosen), None
-        seen_before = seen.pictures if seen else frozenset[str]()
-        return Run(trainer, dataset, folder, clock, watched, exercises, (state or {}).get("photos"), seen_before)()
+        before = seen or checkpoints.TrainingSet()
+        return Run(trainer, dataset, folder, clock, watched, exercises, (state or {}).get("photos"), before)()
 
 
 def _exercises(asked: Sequence[Path]) -> list[Path]:
@@ -172,47 +173,33 @@ class Run:
         preview: Sequence[np.ndarray],
         exercises: Sequence[Path],
         photos_before: int | None,
-        seen_before: frozenset[str],
+        seen_before: checkpoints.TrainingSet,
     ) -> None:
         self.trainer, self.config, self.device = trainer, trainer.config, trainer.device
         self.progress = trainer.progress
         self.dataset, self.folder, self.clock = dataset, folder, clock
         self.preview, self.exercises = preview, exercises
         self.photos_before, self.seen_before = photos_before, seen_before
-        self._complaints: set[str] = set()
+        self._ending = False
+        self._complaints: set[tuple[object, bool]] = set()
 
     def __call__(self) -> TrainSummary:
         """Train until the budget is spent or a signal comes; save; make the training film."""
-        earlier = self.progress.seconds
-        images_before = self.progress.images
-        checkpoints.rewind(self.folder, self.progress.steps, self.progress.samples)
-        files.clear_leftovers(self.folder)
-        training, held_out = self.dataset.split()
-        everyday = Photos.load(self.exercises, self.config.size, self.device) if self.exercises else None
-        photos = Photos.load(training, self.config.size, self.device)
-        if self.photos_before not in (None, len(photos)):
-            console.print(f"{len(photos)} photos now, {self.photos_before} before")
-        self.trainer.meet(photos, everyday)
-        seen = self.seen_before.union(digests([*training, *self.exercises]).values())
-        place = str(self.dataset.folder.resolve())
-        checkpoints.write_training_set(self.folder, checkpoints.TrainingSet(place, seen))
-        watched = self._watched(held_out, photos)
-        examiner = Examiner(self.trainer, *(self._squares(paths, EXAMINED_PHOTOS) for paths in (training, held_out)))
+        earlier, images_before = self.progress.seconds, self.progress.images
+        photos, watched, examiner = self._prepared()
         if self._worth_compiling():
             self.trainer.compile(photos)
-        saved_at = sampled_at = logged_at = time.monotonic()
+        began = saved_at = sampled_at = logged_at = time.monotonic()
         save_cost = sample_cost = 0.0
         figures: dict[str, Tensor] = {}
-        stop = Stop()
-        began = time.monotonic()
-        with stop, TrainPanel(self.folder, self.config, len(photos), self.device) as panel:
+        with Stop() as stop, TrainPanel(self.folder, self.config, len(photos), self.device) as panel:
             while True:
                 now = time.monotonic()
                 self.progress.seconds = earlier + now - self.clock
                 closing = save_cost + sample_cost + self._film_cost()
                 if finished := self.progress.steps > 0 and self._done(closing):  # a network that has seen a photo
                     self.progress.seconds += closing  # what follows belongs to the budget
-                done = finished or stop.signal is not None
+                done = self._ending = finished or stop.signal is not None
                 if done or self._sample_due(now - sampled_at, sample_cost):
                     with self._going_on():
                         self._write_sample(watched)
@@ -235,7 +222,7 @@ class Run:
                     logged_at = now
                     rate = (self.progress.images - images_before) / (time.monotonic() - began)
                     self._check(figures)
-                    also = {"images_per_second": rate, "photos": len(photos), **examiner()}
+                    also = {"images_per_second": rate, "photos": len(photos), **self._looked(examiner)}
                     panel.update(self.progress.fraction(self.config), self._log(figures, also))
         rate = (self.progress.images - images_before) / (time.monotonic() - began)
         if not finished:
@@ -253,6 +240,23 @@ class Run:
             peak_memory=peak_memory(self.device),
             findings=panel.findings,
         )
+
+    def _prepared(self) -> tuple[Photos, Tensor, Examiner]:
+        """What the steps need, in a folder that is as the last save knew it: photos, `_watched` pictures, examiner."""
+        checkpoints.rewind(self.folder, self.progress.steps, self.progress.samples)
+        files.clear_leftovers(self.folder)
+        training, held_out = self.dataset.split(self.seen_before.pictures, self.seen_before.held_out)
+        everyday = Photos.load(self.exercises, self.config.size, self.device) if self.exercises else None
+        photos = Photos.load(training, self.config.size, self.device)
+        if self.photos_before not in (None, len(photos)):
+            console.print(f"{len(photos)} photos now, {self.photos_before} before")
+        self.trainer.meet(photos, everyday)
+        seen = self.seen_before.pictures.union(digests([*training, *self.exercises]).values())
+        spared = self.seen_before.held_out.union(digests(held_out).values())
+        place = str(self.dataset.folder.resolve())
+        checkpoints.write_training_set(self.folder, checkpoints.TrainingSet(place, seen, spared))
+        examined = (self._squares(paths, EXAMINED_PHOTOS) for paths in (training, held_out))
+        return photos, self._watched(held_out, photos), Examiner(self.trainer, *examined)
 
     def _worth_compiling(self) -> bool:
         if self.device.type != "cuda":
@@ -294,14 +298,37 @@ class Run:
         """A disk that is full for an hour must not end a run of a day: say so, and try again the next time."""
         try:
             yield
-        except (BeautyError, OSError, torch.OutOfMemoryError) as error:
-            if unless:
+        except (BeautyError, OSError, RuntimeError) as error:
+            short = isinstance(error, RuntimeError)
+            known = isinstance(error, torch.OutOfMemoryError) or OUT_OF_MEMORY.search(str(error))
+            if unless or (short and not known):
                 raise
-            if isinstance(error, torch.OutOfMemoryError):  # another program has the GPU's, for now
+            if short and self.device.type == "cuda":  # another program has the GPU's, for now
                 torch.cuda.empty_cache()
-            if str(error) not in self._complaints:
-                self._complaints.add(str(error))
-                console.print(f"{error} (training goes on meanwhile)", style="yellow")
+            self._complain(error)
+
+    def _complain(self, error: Exception) -> None:
+        """One line for all that fails for one reason: what, and what is to be done about it."""
+        cause = error.__cause__ or error
+        reason: object = (cause.errno if isinstance(cause, OSError) else None) or str(error)
+        said = str(error)
+        if isinstance(error, RuntimeError):  # in whose text are figures, others each time
+            reason, said = "memory", "out of memory for a sample or a look at the network"
+        elif isinstance(error, OSError):
+            said = f"{error.filename or self.folder} cannot be written ({error.strerror or error})"
+        if not self._ending:
+            what = said.rpartition(": ")[0] or said  # the advice is for those who have to begin again
+            said = f"{what}: {'make room; ' if reason in FULL else ''}training goes on meanwhile and tries again"
+        if (reason, self._ending) not in self._complaints:
+            self._complaints.add((reason, self._ending))
+            console.print(said, style="yellow")
+
+    def _looked(self, examiner: Examiner) -> dict[str, float]:
+        """What the examiner finds; what it found before while there is no memory for a look."""
+        with self._going_on():
+            return examiner()
+        examiner.due = time.monotonic() + EXAMINE_SECONDS
+        return examiner.found
 
     def _write_sample(self, watched: Tensor) -> None:
         condition = self.trainer.condition
@@ -335,7 +362,8 @@ class Run:
             "seconds": round(self.progress.seconds, 2),
             **{name: float(f"{value:.5g}") if math.isfinite(value) else None for name, value in values.items()},
         }
-        with self._going_on(), open(self.folder / checkpoints.LOG, "a", encoding="utf-8") as log:
+        path = self.folder / checkpoints.LOG
+        with self._going_on(), files.explaining(path), open(path, "a", encoding="utf-8") as log:
             log.write(json.dumps(row) + "\n")
         return row
 

@@ -38,6 +38,8 @@ _LIKE_THE_FILM = (".webm", ".gif", ".webp")
 """Dreams of these are such, too, if no name is given; all others are MP4, which everything plays."""
 NETWORK = ("checkpoint", "device", "size", "abstraction", "colors", "steady")
 """Arguments of `video` that say which network, and how it works."""
+_IDENTITY = "network or setting of it"
+"""What a render's settings call these: all that is not known of them until the network is loaded."""
 
 Pictures = NDArray[np.uint8]
 Stopping = KeyboardInterrupt | SystemExit
@@ -63,6 +65,27 @@ class Dreamer(Protocol):
 
     def unpack(self, packed: dict[str, NDArray[Any]]) -> Any:
         """The memory of these arrays."""
+
+
+class _Network:
+    """What dreams, loaded when it is asked for: that takes long, and much can be refused before."""
+
+    def __init__(self, loaded: Dreamer | None, **arguments: Any) -> None:
+        """What is `loaded` already, or else what these arguments of `Translator.load` are of."""
+        self.loaded = loaded
+        self.failed = False
+        """Whether it could not be loaded."""
+        self._arguments = arguments
+
+    def load(self) -> Dreamer:
+        """The same each time."""
+        if self.loaded is None:
+            from beautynet.translator import Translator
+
+            self.failed = True  # until it is there
+            self.loaded = Translator.load(**self._arguments)
+            self.failed = False
+        return self.loaded
 
 
 @dataclass(frozen=True)
@@ -99,7 +122,7 @@ def video(
     poster: bool | str | Path = False,
     *,
     force: bool | Callable[[str], bool] = False,
-    translator: Dreamer | None = None,
+    translator: Dreamer | _Network | None = None,
 ) -> VideoSummary:
     """Dream a film: the same frames at the same times with the same sound, in panels of the film's own size.
 
@@ -124,30 +147,38 @@ def video(
     pictures, as_pictures = numbered.are_meant(source), numbered.are_meant(target)
     if loop is not None and (as_pictures or film_format(target).sound):
         raise UsageError(f"a loop in {target.name} will not do: name a .gif or .webp")
+    still = _poster_of(target) if poster is True else Path(poster) if poster else None
+    if still and still.suffix.lower() not in (".jpg", ".jpeg"):
+        raise UsageError(f"a poster named {still.name} will not do: it is a .jpg")
+    chosen = dict(zip(NETWORK, (checkpoint, device, size, abstraction, colors, steady), strict=True))
+    network = translator if isinstance(translator, _Network) else _Network(translator, **chosen)
     rate, fps = (fps, None) if pictures else (None, fps)
     asked, slowed = _frames_a_second(source, target, fps, loop, rate)
     with Film(source, start, end, asked, rate) as film:
-        if translator is None:
-            from beautynet.translator import Translator
-
-            translator = Translator.load(
-                checkpoint, device=device, size=size, abstraction=abstraction, colors=colors, steady=steady
-            )
-        settings = {
+        settings: dict[str, Any] = {
             "film": film.identity,
             "layout": layout,
             "start": start,
             "end": end,
             # not the film's rate: a film in its own times may have the same
             "fps": (asked, rate) if asked and rate else asked or rate,
-            "network or setting of it": translator.identity,
         }
+        if network.loaded:
+            settings[_IDENTITY] = network.loaded.identity
         direct = loop is None and not as_pictures
         film_target = target if direct else target.with_name(f".{target.name}{LOSSLESS if as_pictures else '.mp4'}")
-        still = _poster_of(target) if poster is True else Path(poster) if poster else None
-        if still and still.suffix.lower() not in (".jpg", ".jpeg"):
-            raise UsageError(f"a poster named {still.name} will not do: it is a .jpg")
-        _may_replace(film, target, film_target, still, settings, force)
+        for each in filter(None, (target, still)):
+            if _is_of(each, film.path):
+                raise BeautyError(f"{each} would take the place of {film.path}: choose another name for the dream")
+        replaced = _replaced(film, target, film_target, settings, force)
+        if still and still.exists():
+            _ask(f"{still} exists", force)
+        dreamer = network.load()
+        settings[_IDENTITY] = dreamer.identity
+        if replaced is None:
+            replaced = _replaced(film, target, film_target, settings, force)
+        if replaced:
+            _say(f"{target} is begun anew, instead of {replaced}")
         if direct:
             _warn_if_large(film, layout)
         began = time.perf_counter()
@@ -155,7 +186,7 @@ def video(
             film_target, settings, composed_size(film.size, layout), rate=film.rate, pixel_aspect=film.pixel_aspect
         ) as segments:
             already = segments.frames
-            stop = _render(film, translator, layout, segments)
+            stop = _render(film, dreamer, layout, segments)
             if stop and not segments.frames:
                 raise stop
             lost = slowed
@@ -213,38 +244,36 @@ def videos(
     """Dream several films, and all in folders, one after the other, each as `video` does with the same settings.
 
     `out` is a folder; None puts each dream beside its film. What became of a film is told when it is done; one that
-    fails is skipped, and the next one goes on. BeautyError where none could do.
+    fails is skipped, and the next one goes on. BeautyError where none could do. The network is loaded for the first
+    film that is not skipped without it.
     """
     _check(**{name: value for name, value in settings.items() if name in ("layout", "start", "end", "fps", "loop")})
-    given = set(listed(paths))
-    sources = [each for each in named(paths, FILMS) if each[0] in given or not _is_still(each[0])]
+    asked, out = listed(paths), None if out is None else Path(out)
+    given = set(asked)
+    sources = [each for each in named(asked, FILMS) if each[0] in given or not _is_still(each[0])]
     if not sources:
-        asked = ", ".join(map(str, listed(paths)))
-        patterns = [str(found) for folder in listed(paths) if (found := numbered.pattern_of(folder))]
-        hint = f"; its pictures are one if you name {patterns[0]}" if patterns else ""
-        raise BeautyError(f"no films in {asked or 'nothing'}: name films or folders of them{hint}")
-    is_name = out is not None and (Path(out).suffix.lower() in FORMATS or numbered.are_meant(Path(out)))
-    if out is not None and (is_name or Path(out).is_file()):
+        pattern = next(filter(None, map(numbered.pattern_of, asked)), None)
+        hint = f"; its pictures are one if you name {pattern}" if pattern else ""
+        raise BeautyError(f"no films in {', '.join(map(str, asked)) or 'nothing'}: name films or folders of them{hint}")
+    if out is not None and (out.suffix.lower() in FORMATS or numbered.are_meant(out) or out.is_file()):
         raise BeautyError(f"{out} is no folder, which several films need: choose another name")
     if not isinstance(settings.get("poster", False), bool):
         raise UsageError("several films have a poster each: give poster=True")
-    network = {name: settings.pop(name) for name in NETWORK if name in settings}
-    if translator is None:
-        from beautynet.translator import Translator
-
-        translator = Translator.load(network.pop("checkpoint", None), **network)
+    network = _Network(translator, **{name: settings.pop(name) for name in NETWORK if name in settings})
     named_after = [(_titled(source), inside) for source, inside in sources]
-    targets = dreams_of(named_after, None if out is None else Path(out), partial(_suffix, loop=settings.get("loop")))
+    targets = dreams_of(named_after, out, partial(_suffix, loop=settings.get("loop")))
     posters: set[str] = set()
     for (source, _), target in zip(sources, targets, strict=True):
         if settings.get("poster"):  # that of walk.webm is not that of Walk.mp4
             still = _poster_of(target)
-            taken = str(still.absolute()).lower() in posters
-            settings["poster"] = target.with_name(f"{target.name}.jpg") if taken else still
-            posters.add(str(still.absolute()).lower())
+            known = str(still.absolute()).lower()
+            settings["poster"] = target.with_name(f"{target.name}.jpg") if known in posters else still
+            posters.add(known)
         try:
-            yield video(source, target, translator=translator, **settings)
+            yield video(source, target, translator=network, **settings)
         except BeautyError as error:
+            if network.failed:  # as it would for all others
+                raise
             yield Skipped(source, str(error))
 
 
@@ -269,11 +298,22 @@ def _check(
     """BeautyError for what no film can be dreamt with."""
     composed_size((1, 1), layout)
     if not 0 <= start < math.inf or (end is not None and not start < end < math.inf):  # nor NaN
-        raise UsageError(f"--start {start:g} and --end {end} will not do: a part begins at 0 or later and ends later")
+        part = f"--start {_typed(start)}" + ("" if end is None else f" and --end {_typed(end)}")
+        raise UsageError(f"{part} will not do: a part begins at 0 or later and ends later")
     if fps is not None and not LEAST_FPS <= fps <= MOST_FPS:
         raise UsageError(f"--fps {fps:g} will not do: it has to be {LEAST_FPS}..{MOST_FPS}")
     if loop is not None and not 0 < loop < math.inf:
         raise UsageError(f"--loop {loop:g} will not do: it has to be over 0")
+
+
+def _typed(seconds: float) -> str:
+    """A time as one types it, 1:30 or 0:02.5; what is none as it is."""
+    if not 0 <= seconds < math.inf:
+        return f"{seconds:g}"
+    minutes, rest = divmod(round(seconds * 1e6), 60_000_000)
+    hours, minutes = divmod(minutes, 60)
+    before = f"{hours}:{minutes:02}" if hours else f"{minutes}"
+    return f"{before}:{rest / 1e6:09.6f}".rstrip("0").rstrip(".")
 
 
 def _frames_a_second(
@@ -289,9 +329,9 @@ def _frames_a_second(
     with Film(source, rate=rate) as film:
         own = float(film.rate)
     wanted = fps or (loop and min(loops.FPS, own))
-    if not most or (wanted or own) <= most:
-        return wanted, []
     had = wanted or own
+    if not most or had <= most:
+        return wanted, []
     slower = had / math.ceil(had / most)
     return slower, [f"{target.suffix} shows at most {most} frames a second: it has {slower:.4g} of {had:.4g}"]
 
@@ -311,26 +351,22 @@ def _say(what: str) -> None:
     console.print(what, style="yellow", soft_wrap=True)
 
 
-def _may_replace(
-    film: Film,
-    target: Path,
-    film_target: Path,
-    still: Path | None,
-    settings: dict[str, Any],
-    force: bool | Callable[[str], bool],
-) -> None:
-    """BeautyError if something is there that is no beginning of this very film, and shall stay, as its source shall."""
-    for each in filter(None, (target, still)):
-        if _is_of(each, film.path):
-            raise BeautyError(f"{each} would take the place of {film.path}: choose another name for the dream")
-    if rendered := others(film_target, settings):
+def _replaced(
+    film: Film, target: Path, film_target: Path, settings: dict[str, Any], force: bool | Callable[[str], bool]
+) -> str | None:
+    """BeautyError if something is there that is no beginning of this very film, and shall stay.
+
+    The result is what was rendered of another one, in words, empty if it is something else that goes. It is None if
+    nothing does; without the network among the `settings`, if that has to say it.
+    """
+    unknown = {_IDENTITY} - settings.keys()
+    if rendered := others(film_target, settings, unknown):
         _ask(f"{target} is begun already, {rendered}", force)
-    elif (there := _there(target, film)) and not is_resumable(film_target, settings):
+    elif (there := _there(target, film)) and not is_resumable(film_target, settings, unknown):
         _ask(there, force)
-    if still and still.exists():
-        _ask(f"{still} exists", force)
-    if rendered:
-        _say(f"{target} is begun anew, instead of {rendered}")
+    else:
+        return None
+    return rendered
 
 
 def _there(target: Path, film: Film) -> str:
@@ -375,15 +411,15 @@ def _titled(source: Path) -> Path:
 
 
 def _target(source: Path, out: Path | None, loop: float | None) -> Path:
-    """Where the dream goes; a BeautyError if that is no film's name."""
+    """Where the dream goes; a UsageError if that is no film's name."""
     if out is None or out.is_dir() or not (out.suffix or out.name.startswith(".") or "%" in out.name):
         (out,) = dreams_of([(_titled(source), Path())], out, partial(_suffix, loop=loop))
     if out.suffix.lower() == LOSSLESS:  # which is for what becomes pictures
-        raise BeautyError(f"cannot write a film named {out.name}: end it in {', '.join(FORMATS)}")
+        raise UsageError(f"cannot write a film named {out.name}: end it in {', '.join(FORMATS)}")
     if not numbered.are_meant(out):
         film_format(out)
     elif out.suffix.lower() not in PICTURES:
-        raise BeautyError(f"cannot write pictures named {out.name}: end it in {', '.join(PICTURES)}")
+        raise UsageError(f"cannot write pictures named {out.name}: end it in {', '.join(PICTURES)}")
     return out
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 GROUND = {
@@ -35,3 +36,12 @@ def plotted(draw: Callable[[Figure], None], width: float, height: float) -> byte
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png")
     return buffer.getvalue()
+
+
+def name_points(axes: Axes, places: Mapping[str, tuple[float, float]]) -> None:
+    """Write the names of points beside them, once all are drawn: towards the middle, so that none is over the frame."""
+    axes.margins(0.12)
+    middle = sum(axes.get_xlim()) / 2
+    for name, place in places.items():
+        before, side = (7, "left") if place[0] <= middle else (-7, "right")
+        axes.annotate(name, place, xytext=(before, 5), textcoords="offset points", ha=side)

@@ -71,24 +71,7 @@ class Server:
             raise BeautyError(
                 f"token {token!r} will not do: it has to be {SHORTEST_TOKEN} or more letters, digits or -._~"
             )
-        try:
-            family = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][0]
-        except (OSError, UnicodeError) as error:  # a label of a name has 63 letters at most
-            why = getattr(error, "strerror", None) or error
-            raise BeautyError(f"host {host} cannot be listened on ({why}): choose another") from error
-        try:
-            self._socket = socket.create_server((host, port or 0), family=family)  # listens already: who is early waits
-            # Those that it accepts inherit it; else the end of an answer waits 40 ms for the beginning's receipt.
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # This, too: who vanishes without a word, as when Wi-Fi is lost, is gone in the end also where uvicorn is of
-            # a version that sends WebSockets no pings.
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        except (OSError, OverflowError) as error:
-            is_elsewhere = getattr(error, "errno", None) == errno.EADDRNOTAVAIL
-            where = f"host {host}" if is_elsewhere or not port else f"port {port}"
-            raise BeautyError(
-                f"{where} cannot be listened on ({getattr(error, 'strerror', None) or error}): choose another"
-            ) from error
+        self._socket = _listening(host, port)
         self.port = int(self._socket.getsockname()[1])
         # In the path and not in a cookie, which every other port of this machine would be sent too.
         secret = f"/{token}" if token else ""
@@ -177,6 +160,28 @@ async def arrive(request: Request, take: Callable[[bytes], object], most: int, s
         raise Refused(408, f"not whole after {seconds:g} s") from None
     except ClientDisconnect:
         raise Refused(400, "broken off") from None
+
+
+def _listening(host: str, port: int | None) -> socket.socket:
+    """A socket that listens already, so that who is early waits."""
+    try:
+        family = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][0]
+    except (OSError, UnicodeError) as error:  # a label of a name has 63 letters at most
+        why = getattr(error, "strerror", None) or error
+        raise BeautyError(f"host {host} cannot be listened on ({why}): choose another") from error
+    try:
+        listening = socket.create_server((host, port or 0), family=family)
+        # Those that it accepts inherit it; else the end of an answer waits 40 ms for the beginning's receipt.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # This, too: who vanishes without a word, as when Wi-Fi is lost, is gone in the end also where uvicorn is of
+        # a version that sends WebSockets no pings.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    except (OSError, OverflowError) as error:
+        is_elsewhere = getattr(error, "errno", None) == errno.EADDRNOTAVAIL
+        where = f"host {host}" if is_elsewhere or not port else f"port {port}"
+        why = getattr(error, "strerror", None) or error
+        raise BeautyError(f"{where} cannot be listened on ({why}): choose another") from error
+    return listening
 
 
 def is_loopback(host: str) -> bool:

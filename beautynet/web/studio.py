@@ -176,8 +176,7 @@ def _pair(request: Request) -> Response:
 
 
 def _run_folders() -> list[Path]:
-    logs = checkpoints.newest_first(checkpoints.LOG)
-    return [path.parent for path in logs]
+    return [log.parent for log in checkpoints.newest_first(checkpoints.LOG)]
 
 
 class _Curve:
@@ -260,15 +259,11 @@ def _run(request: Request) -> dict[str, Any]:
     if rows:
         told |= {name: rows[-1].get(name) for name in ("images", "steps", "seconds", "images_per_second", "photos")}
     try:
-        told["budget"] = _budget(checkpoints.read_header(folder / checkpoints.MODEL)["config"])
+        config = checkpoints.read_header(folder / checkpoints.MODEL)["config"]
+        told["budget"] = {"steps": config["steps"]} if config.get("steps") else {"seconds": 60 * config["minutes"]}
     except (BeautyError, KeyError, TypeError):  # nothing saved yet
         told["budget"] = None
     return told
-
-
-def _budget(config: dict[str, Any]) -> dict[str, float]:
-    """What the run may spend."""
-    return {"steps": config["steps"]} if config.get("steps") else {"seconds": 60 * config["minutes"]}
 
 
 def _sample(request: Request) -> Response:

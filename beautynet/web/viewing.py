@@ -241,7 +241,6 @@ class Viewer:
         self._network: Translator | None = None
         """Of which that is a variety; held, so that others need not load it again."""
         self._memory: Memory | None = None
-        self._shape: tuple[int, ...] = ()
         self._is_cut = Cuts()
 
     @property
@@ -385,9 +384,7 @@ class Viewer:
             raise BeautyError(f"{width}×{height} px is too long a strip: show another picture")
         if (scale := MOST_SIDE / max(height, width)) < 1:
             frame = images.resize_uint8(frame[None], max(1, round(height * scale)), max(1, round(width * scale)))[0]
-        goes_on = not self._is_cut(frame) and frame.shape == self._shape
-        self._shape = frame.shape
-        shown, dreams, self._memory = network.translate(frame[None], self._memory if goes_on else None)
+        shown, dreams, self._memory = network.translate(frame[None], None if self._is_cut(frame) else self._memory)
         parts = {"dream": _jpeg(dreams[0])}
         if wish.seen:
             parts["seen"] = _jpeg(images.to_uint8(shown)[0])
