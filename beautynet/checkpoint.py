@@ -26,7 +26,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from beautynet import files, networks
-from beautynet.errors import BeautyError
+from beautynet.errors import OUT_OF_MEMORY, BeautyError
 from beautynet.files import atomic, held, write_bytes, write_text
 
 CHECKPOINTS = Path("checkpoints")
@@ -212,7 +212,11 @@ def load_state(folder: Path) -> dict[str, Any] | None:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except FileNotFoundError:
             continue
+        except (PermissionError, MemoryError):  # no sign of damage
+            raise
         except Exception as error:  # a damaged archive raises any of a dozen kinds
+            if OUT_OF_MEMORY.search(str(error)):
+                raise
             unreadable.append(f"{path.name} ({_why_unreadable(error)})")
             continue
         state["unreadable"] = unreadable
@@ -260,14 +264,15 @@ class TrainingSet(NamedTuple):
     """And of each photo that was held out."""
 
 
-def read_training_set(folder: Path) -> TrainingSet | None:
-    """What the run in `folder` has learnt from; None where it does not say. The first told of practice only."""
+def read_training_set(folder: Path) -> TrainingSet:
+    """What the run in `folder` has learnt from; an empty one where it does not say. The first told of practice only."""
     try:
         found = json.loads((folder / TRAINING_SET).read_text(encoding="utf-8"))
-        seen, held_out = found.get("pictures", found.get("practised")), found.get("held_out", ())  # since 2026-11-28
+        # those of before 2026-11-28 may have another name, and no list of what was held out
+        seen, held_out = found.get("pictures", found.get("practised")), found.get("held_out", ())
         return TrainingSet(str(found["place"]), frozenset(map(str, seen)), frozenset(map(str, held_out)))
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return TrainingSet()
 
 
 def write_training_set(folder: Path, seen: TrainingSet) -> None:

@@ -78,7 +78,7 @@ def _one_line(error: Exception) -> str | None:
     if isinstance(error, ImportError) and (library := re.match(r"(lib\S+): cannot open shared object", str(error))):
         return f"{library[1]} is missing, which OpenCV needs: `apt-get install libgl1 libglib2.0-0` on Debian, Ubuntu"
     if isinstance(error, RuntimeError) and OUT_OF_MEMORY.search(str(error)):
-        return "out of memory: try a smaller --batch, --size or --preset"
+        return "out of memory: try a smaller --size; in training also a smaller --batch or --preset"
     if isinstance(error, MemoryError):
         return "out of memory: try a smaller --size"
     if isinstance(error, OSError) and error.filename:
@@ -461,11 +461,6 @@ def video(
       beautynet video - --size 640x360 -o -
     """
     if [*map(str, films)] == ["-"]:
-        if sys.stdout.isatty():
-            raise click.UsageError(
-                "raw frames are nothing for a terminal: `-o -` needs a pipe or a file, "
-                "as in beautynet video - --size 640x360 -o - > dream.rgb"
-            )
         return raw(size, layout=layout or "only", **given)
     if isinstance(size, tuple):
         raise click.UsageError("--size 640x360 is for raw frames on standard input (`-`): else give the shorter side")
@@ -487,7 +482,7 @@ def video(
             continue
         for warning in each.warnings:
             say(f"warning: {warning}", fg="yellow", err=True)
-        click.echo(f"{each.out}: {each.frames} frames, {each.rate:.1f} frames/s")
+        say(f"{each.out}: {each.frames} frames, {each.rate:.1f} frames/s")
         made, perfect = True, perfect and not each.warnings
     sys.exit(0 if perfect else PARTLY if made else 1)
 
@@ -501,6 +496,11 @@ def raw(size: int | tuple[int, int] | None, out: Path | None, layout: str, **giv
     of_films = [given.pop(name) for name in ("start", "end", "fps", "loop", "poster")]
     if any(value not in (None, 0, False) for value in of_films):
         raise click.UsageError("--start, --end, --fps, --loop and --poster are for films, not for raw frames")
+    if sys.stdout.isatty():
+        raise click.UsageError(
+            "raw frames are nothing for a terminal: `-o -` needs a pipe or a file, "
+            "as in beautynet video - --size 640x360 -o - > dream.rgb"
+        )
     from beautynet.translator import Translator
     from beautynet.verbs.stream import stream
 
@@ -853,7 +853,7 @@ def export(checkpoint: str | None, format_: str, out: Path | None) -> None:
 @main.command()
 @click.argument("target")
 def info(target: str) -> None:
-    """What a checkpoint or dataset is: trained on what, how long, with which recipe.
+    """What a dataset, checkpoint or classifier is: trained on what, how long, with which recipe.
 
     \b
     Examples:

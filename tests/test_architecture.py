@@ -86,6 +86,15 @@ def test_one_way_down() -> None:
     assert not wrong
 
 
+def test_imports_are_by_whole_names() -> None:
+    """Relative ones, and those of what the package hands on, are unknown to all that looks at imports here."""
+    for path in MODULES.values():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        assert not [node.lineno for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level], path
+        others = {name for name in imports(path) if name.partition(".")[0] == "beautynet"} - MODULES.keys()
+        assert others <= {"beautynet.sources", "beautynet.__version__"}, path
+
+
 def test_the_face_is_thin() -> None:
     heavy = [name for name in imports(MODULES["beautynet.cli"], everywhere=False) if name.startswith("beautynet")]
     assert set(heavy) == {"beautynet.config", "beautynet.errors"}
@@ -129,5 +138,7 @@ def test_every_module_is_tested() -> None:
 
 def test_names_of_machines_stay_out() -> None:
     home = re.compile(r"/(?:home|Users|root|work)/")
-    files = [*REPO.glob("*.md"), *REPO.glob("docs/*.md"), *MODULES.values(), *REPO.glob("*.toml"), REPO / "Makefile"]
+    patterns = ("*.md", "docs/*.md", "*.toml", "Makefile", "beautynet/**/*.py", "beautynet/pages/*", "benchmarks/*.py")
+    files = [path for pattern in (*patterns, "scripts/*.py", "*/README.md") for path in REPO.glob(pattern)]
+    assert {REPO / "Makefile", *MODULES.values()} <= {*files}
     assert not [path.name for path in files if home.search(path.read_text(encoding="utf-8"))]

@@ -27,11 +27,14 @@ def test_words_from_the_web_stay_words(tmp_path: Path) -> None:
     assert line.replace("\\|", "").count("|") == 6
     assert "<" not in line
     assert "](javascript" not in line.replace("\\]", "")
+    assert "`c`" not in line
+    assert "&amp;amp;" in line
 
 
 def test_a_folder_of_ones_own_is_not_told(tmp_path: Path) -> None:
     (line,) = page(tmp_path, record(1, source="folder", url="file:///home/zoe/secret/rose.jpg"))
     assert "secret" not in line
+    assert line.endswith("| a photo of your own |")
 
 
 def test_addresses_end_where_they_end(tmp_path: Path) -> None:

@@ -166,9 +166,14 @@ def test_plain_paints_what_it_saved(
     photos: Path, crops: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plain, "STARTED", time.monotonic())
+    made, build = [], plain.Plain
+    monkeypatch.setattr(plain, "Plain", lambda *given: made.append(build(*given)) or made[-1])
     plain.train(photos, Condition(size=128), 0.01, tmp_path / "plain", CPU, seed=0)
     painter = plain.load(tmp_path / "plain", "cpu")
     assert painter.header["progress"]["images"] > 0
+    learnt, loaded = made[0].generator.state_dict(), painter.generator.state_dict()
+    assert learnt.keys() == loaded.keys()
+    assert all(torch.equal(loaded[name], weight) for name, weight in learnt.items())
     shown, _ = painter.see(np.asarray(((crops[:1] + 1) * 127.5).byte().permute(0, 2, 3, 1)))
     assert torch.equal(painter.paint(shown), painter.paint(shown))
     wide = torch.cat([shown, shown], dim=3)

@@ -31,6 +31,19 @@ def test_edges_are_opencvs(low: float, high: float, flowers: Callable[[int], lis
     assert np.mean(scores) > 0.95
 
 
+@pytest.mark.parametrize("down", [False, True])
+@pytest.mark.parametrize("light", [0.0, 255.0])
+def test_a_step_is_one_line(light: float, down: bool) -> None:
+    """Of one pixel, though the gradient is as steep on both sides of it; to F1, lines of three are as good."""
+    step = torch.full((1, 1, 8, 8), light)
+    step[..., 4:] = 255 - light
+    magnitude, ridges = gradient_ridges(step.mT if down else step)
+    lines = ridges.mT if down else ridges
+    assert (magnitude > 1).sum() == 16
+    assert lines.any(2).sum() == 1
+    assert lines.sum() == 8
+
+
 def test_the_automatic_threshold_is_opencvs(crops: Tensor) -> None:
     levels = ((luma(crops) + 1) * 127.5).round()
     for grey in levels.split(1):

@@ -1,5 +1,6 @@
 """A run's folder: round trips, damage, and files that mean harm."""
 
+import errno
 import json
 import os
 import pickle
@@ -73,10 +74,16 @@ def test_files_of_another_kind_are_refused(checkpoint: Path, tmp_path: Path) -> 
         "groupless": safetensors({"beautynet": json.dumps({**header, "generator": {**shape, "groups": 0}})}),
         "misfit": safetensors({"beautynet": json.dumps({**header, "generator": {"width": 8, "depth": 3}})}),
     }
-    for name, data in files.items():
+    reasons = [
+        *["is not a beautynet checkpoint: not a readable safetensors file"] * 5,
+        *["is not a beautynet checkpoint: its header is missing"] * 2,
+        *["is a a classifier, not a beautynet generator", "was written by a newer beautynet"],
+        *["is not a beautynet checkpoint: its header is damaged"] * 7,
+    ]
+    for (name, data), reason in zip(files.items(), reasons, strict=True):
         path = tmp_path / name
         path.write_bytes(data)
-        with pytest.raises(BeautyError, match=name):
+        with pytest.raises(BeautyError, match=f"{name} {reason}"):
             checkpoints.load_generator(path)
     with pytest.raises(BeautyError, match="is not a beautynet checkpoint"):
         checkpoints.read_header(tmp_path)
@@ -170,6 +177,28 @@ def test_state_falls_back_to_the_one_before(tmp_path: Path) -> None:
         archive.writestr("another", "thing")
     newest.write_bytes(b"garbage")
     with pytest.raises(BeautyError, match=r"\(not a whole file\) and .* \(not what a run saves\) cannot be .* --name"):
+        checkpoints.load_state(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError(errno.EACCES, "Permission denied", "state.pt"),
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+    ],
+)
+def test_what_cannot_be_read_for_now_is_not_damaged(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in (1, 2):
+        checkpoints.save_state(tmp_path, {"step": step})
+
+    def refused(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(torch, "load", refused)
+    with pytest.raises(type(error)):
         checkpoints.load_state(tmp_path)
 
 

@@ -90,6 +90,16 @@ def test_nor_by_duplicates() -> None:
     assert apart.accuracy > together.accuracy + 0.2
 
 
+@pytest.mark.parametrize(("balanced", "least", "most"), [(False, 0, 0.05), (True, 0.2, 0.6)])
+def test_of_noise_a_rare_label_is_the_answer_where_labels_count_alike(
+    balanced: bool, least: float, most: float
+) -> None:
+    features, _ = clouds(100, apart=0)
+    truth = np.eye(2, dtype=bool)[(np.arange(100) % 10 == 0).astype(int)]
+    head = classifier.fit(features, 6, truth, "ab", range(100), strengths=[0.01], balanced=balanced)
+    assert least <= (features @ head.weight.T + head.bias).argmax(1).mean() <= most
+
+
 def test_one_example_of_each_will_do() -> None:
     features, truth = clouds(3, apart=5)
     head = classifier.fit(features, 6, truth, "abc", range(3))

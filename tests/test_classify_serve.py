@@ -63,6 +63,7 @@ def test_it_answers_as_from_python(port: int, network: Classifier) -> None:
     status, answer = ask(port, PICTURE.getvalue())
     assert status == 200
     assert answer["labels"] == pytest.approx(network(Image.open(PICTURE)), abs=1e-6)
+    assert "heat" not in answer
     _, answer = ask(port, PICTURE.getvalue(), "/classify?heat=1")
     assert str(answer["heat"]).startswith("data:image/jpeg;base64,")
 

@@ -19,15 +19,18 @@ from PIL import Image
 import beautynet
 from beautynet import backbones, cli, sources
 from beautynet.config import TrainConfig
+from beautynet.drawing.draughtsman import METHODS
 from beautynet.errors import BeautyError, UsageError
 from beautynet.film import layout
 from beautynet.gathering import quality
 from beautynet.sources import licences
 from beautynet.sources.fetch import Limits
+from beautynet.speed import WORKS
 from beautynet.verbs import scrape as scraping
 from beautynet.verbs import train as training
 from beautynet.verbs.classify_predict import Prediction
 from beautynet.verbs.curate import CurateSummary
+from beautynet.verbs.export import EXPORTERS
 from beautynet.verbs.image import ImageResult
 from beautynet.verbs.look import LookSummary
 from beautynet.verbs.pairs import PairsSummary
@@ -125,6 +128,10 @@ def test_attributes_are_functions_even_beside_modules_of_their_name() -> None:
         beautynet.nonsense  # noqa: B018
 
 
+def parameter(command: click.Command, name: str) -> Any:
+    return next(each for each in command.params if each.name == name)
+
+
 def test_choices_are_those_that_exist() -> None:
     assert set(cli.LAYOUTS) == set(layout.LAYOUTS)
     assert set(cli.SOURCE_NAMES) == set(sources.SOURCES)
@@ -132,6 +139,10 @@ def test_choices_are_those_that_exist() -> None:
     assert set(cli.LICENCE_FILTERS) == set(licences.FILTERS)
     assert set(cli.FAULTS) == set(quality.FILTERS)
     assert list(cli.BACKBONE_NAMES) == list(backbones.BACKBONES)
+    ours = cli.main.commands
+    assert list(parameter(ours["draw"].commands["picture"], "method").type.choices) == list(METHODS)
+    assert list(parameter(ours["bench"], "what").type.choices) == list(WORKS)
+    assert parameter(ours["export"], "format_").metavar == "|".join(EXPORTERS)
 
 
 @pytest.mark.parametrize("words", [["train"], ["pairs"], ["pairs", "f"], ["train", "f"], ["train", "--data", "f"]])
@@ -196,6 +207,7 @@ def fail_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
         (RuntimeError("CUDA out of memory. Tried 2 GiB"), "smaller --batch"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "smaller --batch"),
         (RuntimeError("DefaultCPUAllocator: not enough memory: you tried"), "smaller --batch"),
+        (RuntimeError("operator torchvision::nms does not exist"), "torch and torchvision do not match"),
         (MemoryError(), "out of memory"),
         (OSError(28, "No space left on device"), "disk full"),
         (PermissionError(13, "Permission denied", "x.png"), "x.png: Permission denied"),

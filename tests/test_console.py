@@ -36,6 +36,7 @@ def test_a_terminal_sees_count_and_rate(monkeypatch: pytest.MonkeyPatch, capsys:
     said = capsys.readouterr().err
     assert "dreaming" in said
     assert "8/8" in said
+    assert " frames/s" in said
 
 
 def test_nothing_is_redrawn_where_each_redrawing_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:

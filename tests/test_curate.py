@@ -15,7 +15,8 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from beautynet import backbones
-from beautynet.classifying import judge
+from beautynet.classifying import classifier, judge
+from beautynet.classifying.classifier import Classifier
 from beautynet.classifying.judge import Judge
 from beautynet.cli import main
 from beautynet.datasets import curation, manifest
@@ -89,6 +90,24 @@ def test_what_was_seen_is_remembered(dataset: Path) -> None:
     assert np.allclose(again["flower03.jpg"], first["flower03.jpg"], rtol=0.01, atol=0.01)
     (dataset / judge.FEATURES).write_bytes(b"damaged")
     assert judge.remembered(dataset, photos, backbone).keys() == {photos[0].name}
+
+
+def test_what_others_saw_is_not_taken_for_it(dataset: Path) -> None:
+    """Another backbone, and one whose last layers were tuned, which calls itself as before."""
+    backbone, other = backbones.load(), backbones.load()
+    other.name = "another"
+    weight = np.zeros((2, 2 * sum(classifier.widths(backbone))), np.float32)
+    head = {"several": False, "head": {"tuned": True}}
+    tuned = Classifier(backbone, ["like", "other"], weight, np.zeros(2, np.float32), head)
+    photos = sorted(dataset.glob("*.jpg"))[:2]
+    assert judge.remembered(dataset, photos, tuned).keys() == {path.name for path in photos}
+    assert not (dataset / judge.FEATURES).exists()
+    judge.remembered(dataset, photos, backbone)
+    for path in photos:
+        path.write_bytes(b"")
+    assert len(judge.remembered(dataset, photos, backbone)) == 2
+    for network in (tuned, other):
+        assert not judge.remembered(dataset, photos, network)
 
 
 def test_clicks_are_labels(dataset: Path) -> None:

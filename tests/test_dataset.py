@@ -189,8 +189,8 @@ def test_what_a_run_held_out_stays_so_without_a_manifest(crops: torch.Tensor, tm
     ]
     for name in before:
         ImageOps.mirror(decode(tmp_path / name)).save(tmp_path / f"again-{name}")
-    for spared in (run[1], run[0] | run[1]):  # what a run has learnt from is not held out any more
-        _, held_out = Dataset.open(tmp_path).split(run[0], spared)
+    for learnt in (run[0], run[0] | run[1]):  # a run keeps its split, whatever else it has seen
+        _, held_out = Dataset.open(tmp_path).split(learnt, run[1])
         assert {path.name for path in held_out} == {"11.jpg", "again-11.jpg"}
     assert not (tmp_path / SPLIT).exists()
     (tmp_path / "11.jpg").unlink()

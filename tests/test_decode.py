@@ -83,6 +83,14 @@ def test_sixteen_bits_are_scaled_not_clipped() -> None:
     assert np.array_equal(np.asarray(picture)[0, :, 0], np.arange(256))
 
 
+@pytest.mark.parametrize("white", [1, 255, 65535])
+def test_floating_point_has_the_white_of_its_kind(white: int) -> None:
+    ramp = np.linspace(0, white, 256, dtype=np.float32)[None].repeat(8, 0)
+    ramp[:, -1] = 1.9 * white  # a highlight, which makes nothing else darker
+    picture = decode(encoded(Image.fromarray(ramp), "TIFF"))
+    assert np.array_equal(np.asarray(picture)[0, :, 0], np.arange(256))
+
+
 def test_cmyk_is_not_inverted() -> None:
     assert is_close(decode(encoded(PHOTO.convert("CMYK"), quality=95)), PHOTO)
 

@@ -73,6 +73,8 @@ def test_a_full_gpu_is_waited_for_and_not_forgotten(monkeypatch: pytest.MonkeyPa
     assert pick_device() == torch.device("cuda")
 
 
-def test_float32_is_just_that() -> None:
-    with autocast(torch.device("cpu"), "float32"):
-        assert torch.nn.Linear(2, 2)(torch.zeros(1, 2)).dtype == torch.float32
+def test_float32_is_just_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "has_bfloat16", lambda _: True)
+    for precision, dtype in (("float32", torch.float32), ("auto", torch.bfloat16)):
+        with autocast(torch.device("cpu"), precision):
+            assert torch.nn.Linear(2, 2)(torch.zeros(1, 2)).dtype == dtype

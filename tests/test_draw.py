@@ -24,7 +24,7 @@ from beautynet.drawing.draughtsman import METHODS, Critic, Network, confidence, 
 from beautynet.drawing.ellipses import Style
 from beautynet.errors import BeautyError
 from beautynet.film.media import Film
-from beautynet.verbs.draw import REPORT, draw, draw_gallery, slug
+from beautynet.verbs.draw import REPORT, draw, draw_gallery, slug, style_of
 from beautynet.verbs.draw_survey import draw_survey
 
 
@@ -49,6 +49,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("hammerhed", "hammerhead"),
         ("school  bus", "school bus"),
         ("strawbery", "strawberry"),
+        ("white shark", "great white shark"),
         ("cardigan", "cardigan"),
         ("Cardigan", "Cardigan"),
     ],
@@ -172,6 +173,10 @@ def test_colours_are_those_asked_for(tmp_path: Path) -> None:
     Image.fromarray(load_sample_image("flower.jpg")).save("flower.jpg")
     draw("teapot", steps=2, film=False, from_photo="flower.jpg", colors=4, out="c")
     assert len(set(re.findall(r"fill=\"(#\w+)\"", Path("c/drawing.svg").read_text()))) <= 4
+    half = Image.new("RGB", (40, 40), "red")
+    half.paste("blue", (0, 0, 20, 40))
+    half.save("half.png")
+    assert np.allclose(sorted(style_of(4, from_photo="half.png").palette), [(0, 0, 1), (1, 0, 0)])
 
 
 def test_several_names_and_several_networks(tmp_path: Path) -> None:

@@ -79,12 +79,16 @@ def test_svg_has_true_ellipses() -> None:
     first, second = drawn.svg(1000)
     assert first != second
     found = re.findall(
-        r'<ellipse rx="([\d.]+)" ry="([\d.]+)" transform="translate\((\S+) (\S+)\) rotate\((\S+)\)"', first
+        r'<ellipse rx="([\d.]+)" ry="([\d.]+)" transform="translate\((\S+) (\S+)\) rotate\((\S+)\)" fill="(#\w+)"',
+        first,
     )
     assert len(found) == 3
-    for (rx, ry, x, y, _), axes, centre in zip(found, drawn.axes[0], drawn.centres[0], strict=True):
-        wanted = [1000 * float(each) for each in (*axes, *centre)]
-        assert [float(rx), float(ry), float(x), float(y)] == pytest.approx(wanted, abs=0.01)
+    for (rx, ry, x, y, turn, fill), centre, axes, tilt, colour in zip(
+        found, *(each[0] for each in drawn[:4]), strict=True
+    ):
+        wanted = [*(1000 * float(each) for each in (*axes, *centre)), float(tilt.rad2deg()) % 180]
+        assert [float(rx), float(ry), float(x), float(y), float(turn)] == pytest.approx(wanted, abs=0.01)
+        assert fill == hexadecimal(colour.tolist())
     assert first.count(hexadecimal(drawn.background[0].tolist())) >= 1
 
 
@@ -93,3 +97,5 @@ def test_moved_is_seen_from_elsewhere() -> None:
     drawn = style.read(style.random(1, dice(5)))
     moved = drawn.moved(torch.tensor([[0.125, 0.0]]), torch.ones(1, 1)).painted(64)
     assert torch.allclose(moved[..., 8:], drawn.painted(64)[..., :-8], atol=1e-3)
+    half = drawn.moved(torch.zeros(1, 2), torch.full((1, 1), 0.5)).painted(64)
+    assert torch.allclose(half[..., 16:48, 16:48], drawn.painted(32), atol=1e-3)

@@ -85,7 +85,9 @@ def test_the_same_again(own: Path, photos: Path) -> None:
 
 
 def test_the_page_needs_nothing_else(own: Path, photos: Path) -> None:
-    page = evaluate(own, data=photos, max=3).page.read_text()
+    report = evaluate(own, data=photos, max=3)
+    assert report.facts["held_out"] == 3
+    page = report.page.read_text()
     assert not re.search(r"\{\{|https?://|<script|<link rel=.stylesheet", page)
     assert page.count('<img src="data:image/jpeg;base64,') >= 3 * 2
     assert "Painted by heart?" in page
@@ -235,6 +237,10 @@ def test_what_cannot_be_measured_is_one_line(
             evaluate(own, data=photos, video="nothing.mp4")
     with pytest.raises(BeautyError, match="unknown backbone"):
         evaluate(own, data=photos, backbone="eyes")
+    with pytest.raises(BeautyError, match=f"training looks through {backbones.EYES}"):
+        evaluate(own, data=photos, backbone=backbones.EYES)
+    with pytest.raises(BeautyError, match="1 pictures of each kind will not do"):
+        evaluate(own, data=photos, max=1)
     Image.fromarray(np.zeros((80, 90, 3), np.uint8)).save(tmp_path / "still.png")
     with pytest.raises(BeautyError, match="one frame only"):
         evaluate(own, data=photos, video=tmp_path / "still.png")

@@ -203,13 +203,16 @@ def remembers(folder: Path, recipe: Condition, crops: Tensor) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     frames = [images.resize(crops[:1], 96, 120).roll(3 * number, 3) for number in range(4)]
     begin, follow = (onnxruntime.InferenceSession(folder / name) for name in (BEGIN, FOLLOW))
-    left, memory = [], None
+    left, memory, errors = [], None, []
     for number, frame in enumerate(frames):
         network = follow if number else begin
         names = [each.name for each in network.get_inputs()]
         shown, *left = network.run(None, dict(zip(names, [frame.numpy(), *left], strict=True)))
         wanted, memory = recipe(frame, memory)
         assert np.abs(shown - wanted.numpy()).mean() < 0.01
+        errors.append([np.abs(shown - each.numpy()).mean() for each in (wanted, recipe(frame)[0])])
+    with_memory, without = np.sum(errors, 0)
+    assert with_memory < without / 2
 
 
 def test_a_page_of_clusters_remembers_the_frame_before(page: ExportSummary, checkpoint: Path, crops: Tensor) -> None:

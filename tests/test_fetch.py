@@ -295,6 +295,10 @@ PRIVATE = [
     "http://[::127.0.0.1]/",
     "http://metadata.google.internal/",
     "http://printer.local/",
+    "http://nas.lan/",
+    "http://nas.home.arpa/",
+    "http://wiki.intranet/",
+    "http://wiki.corp/",
     "http://intranet/",
 ]
 
@@ -556,6 +560,7 @@ def test_stop_ends_waiting_for_the_network(away: threading.Event) -> None:
         ({"X_Robots_Tag": "noindex, NoImageAI"}, False),
         ({"X_Robots_Tag": "noindex", "x_robots_tag": "noai"}, False),  # a line each
         ({"X_Robots_Tag": "beautynet: noai"}, False),
+        ({"X_Robots_Tag": "*: noai"}, False),
         ({"X_Robots_Tag": "max-image-preview:large, noai"}, False),
         ({"X_Robots_Tag": "unavailable_after: Sun, 25 Jun 2030 15:00:00 GMT, noai"}, False),
         ({"X_Robots_Tag": "max-snippet:-1, otherbot: noai"}, True),

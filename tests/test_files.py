@@ -112,6 +112,23 @@ def test_staged_files_are_flushed(count: int, tmp_path: Path, monkeypatch: pytes
             flush(paths)
 
 
+def test_what_cannot_be_flushed_as_a_disk_is_flushed_file_by_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(_: int) -> int:
+        ctypes.set_errno(errno.ENOSYS)
+        return -1
+
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", flushed.append)
+    monkeypatch.setattr(files, "_syncfs", unknown)
+    paths = [tmp_path / f".{number}.part.jpg" for number in range(5)]
+    for path in paths:
+        stage(path, b"photo")
+    flush(paths)
+    assert len(flushed) == 5
+
+
 def test_a_disk_that_takes_a_part_gets_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Reluctant(io.FileIO):
         def write(self, data: Any, /) -> int:

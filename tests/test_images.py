@@ -47,7 +47,14 @@ def test_what_gets_smaller_is_averaged_whatever_the_other_side_does(size: tuple[
 
 
 @pytest.mark.parametrize(
-    ("given", "wanted"), [((480, 640), (256, 341)), ((640, 480), (341, 256)), ((1, 3), (256, 768))]
+    ("given", "wanted"),
+    [
+        ((480, 640), (256, 341)),
+        ((640, 480), (341, 256)),
+        ((1, 3), (256, 768)),
+        ((10, 10_000), (8, images.LONGEST_SIDE)),
+        ((20_000, 1), (images.LONGEST_SIDE, 1)),
+    ],
 )
 def test_scaled_to(given: tuple[int, int], wanted: tuple[int, int]) -> None:
     assert images.scaled_to(*given, 256) == wanted

@@ -12,7 +12,7 @@ from PIL import Image
 
 from beautynet.classifying import labelled
 from beautynet.classifying.labelled import Example, Labelled
-from beautynet.datasets.dedup import hashes
+from beautynet.datasets.dedup import NEAR, hashes
 from beautynet.decode import Unreadable
 from beautynet.errors import BeautyError
 
@@ -234,9 +234,10 @@ def test_a_bad_table_is_one_line(text: bytes, says: str, tmp_path: Path) -> None
 
 def test_what_is_no_data_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "text.zip").write_text("no zip")
-    for place in (tmp_path / "missing", tmp_path / "text.zip", tmp_path):
-        with pytest.raises(BeautyError):
-            Labelled.read(place)
+    for place, says in (("missing", "there is no"), ("text.zip", "is no zip"), (".", "no labelled pictures")):
+        with pytest.raises(BeautyError, match=says) as error:
+            Labelled.read(tmp_path / place)
+        assert "\n" not in str(error.value)
 
 
 def test_mirrored_pictures_are_one_group() -> None:
@@ -245,6 +246,12 @@ def test_mirrored_pictures_are_one_group() -> None:
     found = labelled.groups([hashes(each) for each in pictures])
     assert found[5] == found[3]
     assert len(set(found)) == 5
+
+
+def test_what_is_near_to_one_of_a_group_is_of_it() -> None:
+    """However far it is from the others, and in whatever order they come."""
+    chain = {number: f"{(1 << NEAR * steps) - 1:016x}" for steps, number in enumerate((1, 2, 4, 3, 0))}
+    assert labelled.groups([(chain[number], "f" * 16) for number in range(5)]) == [0] * 5
 
 
 def examples(**counts: int) -> list[Example]:

@@ -38,7 +38,9 @@ CC = "https://creativecommons.org"
         # nothing that we know: the words stay
         ("My own  terms\n2.0", "My own terms 2.0", None),
         ("sampling+", "sampling+", None),
+        ("CC 4.0", "CC 4.0", None),
         ("https://example.org/terms", None, "https://example.org/terms"),
+        ("https://www.gnu.org/licenses/gpl-3.0.html", None, "https://www.gnu.org/licenses/gpl-3.0.html"),
         ("javascript:alert(1)//://", None, None),
         ("", None, None),
         (None, None, None),
@@ -133,4 +135,5 @@ def test_words_from_the_web() -> None:
     assert one_line("a\r\n\tb\x1b[31m\ud800 \u202f花") == "a b[31m 花"
     assert one_line("a\u202egnp.exe\u2069 \u200fنص\u200d") == "agnp.exe \u200fنص\u200d"
     assert one_line("x" * 1000, 10) == "xxxxxxxxx…"
+    assert one_line("x" * 10, 10) == "x" * 10
     assert [one_line(each) for each in (None, 5, "", " \x00 ", ["a"])] == [None] * 5

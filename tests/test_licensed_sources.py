@@ -468,7 +468,7 @@ def test_the_photo_of_an_observation(search: Search, web: Web) -> None:
     def change(answer: Any) -> Any:
         one, two = answer["results"][0]["photos"]
         one.update(license_code=None, url="https://static.example/photos/1/square.jpg?1")
-        two.update(license_code="cc-by-nc", url="https://open.example/photos/2/square.jpeg")
+        two.update(license_code="cc-by-nd", url="https://open.example/photos/2/square.jpeg")
         return answer
 
     replay.serve_inaturalist(web, addresses(1), bend=change)
@@ -476,6 +476,8 @@ def test_the_photo_of_an_observation(search: Search, web: Web) -> None:
     assert anyhow.url == "https://static.example/photos/1/large.jpg?1"
     assert anyhow.licence == "All Rights Reserved"
     assert list(inaturalist(replace(search, licence="free"), base_url=web.url)) == []
+    [wanted] = inaturalist(replace(search, licence="commercial"), base_url=web.url)
+    assert (wanted.url, wanted.licence) == ("https://open.example/photos/2/large.jpeg", "CC BY-ND 4.0")
     for min_size, size in ((64, "medium"), (187, "medium"), (188, "large"), (256, "large"), (512, "original")):
         [candidate] = inaturalist(replace(search, min_size=min_size), base_url=web.url)
         assert f"/{size}." in candidate.url

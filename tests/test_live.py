@@ -30,6 +30,7 @@ from web import drip, running
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from beautynet.classifying.judge import SUFFIX
 from beautynet.errors import BeautyError
 from beautynet.film.frames import Frame
 from beautynet.film.media import Film
@@ -122,7 +123,7 @@ def ask(server: Server, path: str, method: str = "GET", body: object = None, **h
 
 def test_scripts_are_scripts_on_any_system(served: tuple[Server, Stage], monkeypatch: pytest.MonkeyPatch) -> None:
     """What Windows takes .js for depends on what is installed, and browsers run nothing else."""
-    monkeypatch.setattr("mimetypes.guess_type", lambda *_: ("text/plain", None))
+    monkeypatch.setattr("starlette.responses.guess_type", lambda *_: ("text/plain", None))
     connection = http.client.HTTPConnection("127.0.0.1", served[0].port, timeout=30)
     connection.request("GET", urlsplit(served[0].url).path + "live.js")
     answer = connection.getresponse()
@@ -283,6 +284,13 @@ def test_what_is_no_frame_is_said_and_the_next_one_is_dreamt(served: tuple[Serve
         assert answer(socket)[0]["number"] == 2
         socket.send(struct.pack("<I", 3) + png(CHINA))  # of another size: a phone that is turned
         assert answer(socket)[1]["dream"].shape == CHINA.shape
+
+
+def test_a_large_frame_is_dreamt_smaller(served: tuple[Server, Stage], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(viewing, "MOST_SIDE", 80)
+    with viewer(served[0]) as socket:
+        socket.send(struct.pack("<I", 1) + png(FLOWER))
+        assert answer(socket)[1]["dream"].shape == (60, 80, 3)
 
 
 def test_a_message_too_large_ends_that_viewer_only(served: tuple[Server, Stage]) -> None:
@@ -540,6 +548,17 @@ def test_a_broken_classifier_is_left_out(
     assert stage.classifier
     assert stage.classifier.labels[0] == "a rose"
     assert "left out" in capsys.readouterr().err
+
+
+def test_the_judge_of_a_dataset_is_not_the_classifier(
+    checkpoint: Path, named: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It tells wanted from unwanted only."""
+    monkeypatch.chdir(tmp_path)
+    judge = tmp_path / "checkpoints" / f"flowers{SUFFIX}" / named.name
+    judge.parent.mkdir(parents=True)
+    shutil.copyfile(named, judge)
+    assert Stage(checkpoint, tmp_path, device="cpu").classifier is None
 
 
 def test_without_a_network_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,10 +112,13 @@ def test_a_kill_between_row_and_photo_is_mended(dataset: Path) -> None:
         opened.append(record("03.jpg", status="rejected", reason=curation.REASON))
     (dataset / REJECTED).mkdir()
     os.replace(dataset / "04.jpg", dataset / REJECTED / "04.jpg")  # put back, but not moved yet
+    (dataset / REJECTED / "05.jpg").write_bytes(b"older")  # which is where it should be, too
+    before = (dataset / "05.jpg").read_bytes()
     with Manifest(dataset) as opened:
         curation.reconcile(opened)
-    assert names(dataset / REJECTED) == ["03.jpg"]
+    assert names(dataset / REJECTED) == ["03.jpg", "05.jpg"]
     assert "04.jpg" in names(dataset)
+    assert (dataset / "05.jpg").read_bytes() == before
 
 
 def test_names_are_never_paths(dataset: Path, tmp_path: Path) -> None:
@@ -197,11 +200,14 @@ def test_strangers_are_refused(sheet: str, dataset: Path) -> None:
 
 
 def test_only_names_of_the_index_are_served(sheet: str, dataset: Path) -> None:
+    for picture in (dataset / "unlisted.jpg", dataset.parent / "secret.jpg"):
+        picture.write_bytes((dataset / "00.jpg").read_bytes())
     assert ask(sheet, "thumb/00.jpg")[1][:3] == b"\xff\xd8\xff"
+    assert ask(sheet, "thumb/unlisted.jpg")[0] == ask(sheet, "large/unlisted.jpg")[0] == 404
     for name in ("..%2fsecret.jpg", "%2e%2e/secret.jpg", "../secret.jpg", "%2fetc%2fpasswd", "manifest.jsonl", "%00"):
         assert ask(sheet, f"thumb/{name}")[0] == 404
         assert ask(sheet, f"large/{name}")[0] == 404
-    change = {"out": ["../secret.jpg", "manifest.jsonl", "zz.jpg"], "back": ["/etc/passwd"]}
+    change = {"out": ["../secret.jpg", "manifest.jsonl", "unlisted.jpg", "zz.jpg"], "back": ["/etc/passwd"]}
     assert ask(sheet, "changes", "POST", json.dumps(change))[0] == 204
     for nonsense in ("", "[]", "{}", '{"out": 1, "back": []}', '{"out": [[]], "back": []}', "\0"):
         assert ask(sheet, "changes", "POST", nonsense)[0] == 400

@@ -64,7 +64,7 @@ def test_restraint_asks_for_less_grain_never_for_more() -> None:
     assert restraint([maps[:1] for maps in paintings], [maps[:1] for maps in paintings]) == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("loss", [discriminator_hinge, perceptual, texture])
+@pytest.mark.parametrize("loss", [discriminator_hinge, perceptual, texture, restraint])
 def test_losses_want_all_scales(loss: Callable[..., torch.Tensor]) -> None:
     with pytest.raises(ValueError, match="zip"):
         loss([torch.zeros(1, 1, 2, 2)] * 2, [torch.zeros(1, 1, 2, 2)])

@@ -1,6 +1,8 @@
 """What a container, a job or a service may have of its machine."""
 
+import io
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,12 +47,27 @@ def test_what_is_available_is_less_than_all_there_is() -> None:
     assert 1 <= machine.cores() <= (os.cpu_count() or 1)
 
 
+def test_no_more_is_taken_than_the_tightest_group_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = "MemTotal: 9 kB\nMemFree: 1 kB\nMemAvailable: 5 kB\n"
+    monkeypatch.setattr(machine, "open", lambda *_, **__: io.StringIO(told), raising=False)
+    for left, ours in (([], 5120), ([9000], 5120), ([90, 70], 70)):
+        monkeypatch.setattr(machine, "memory_left", lambda left=left: iter(left))
+        assert machine.memory() == ours
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {*range(6)}, raising=False)
+    for quotas, ours in (([], 6), ([99.0], 6), ([1.5, 4.0], 2), ([0.2], 1)):
+        monkeypatch.setattr(machine, "quotas", lambda quotas=quotas: iter(quotas))
+        assert machine.cores() == ours
+
+
 @pytest.mark.parametrize(
     ("memberships", "found"),
     [
         ("0::/", []),
         ("0::/job/step", [1.5, 4]),
         ("7:cpu,cpuacct:/docker/of-the-host\n0::/", [0.5]),
+        ("7:cpu:/free\n0::/", [0.5]),  # of the group above it
         ("7:cpuset:/\n0::/odd", []),
     ],
 )
@@ -59,6 +76,7 @@ def test_and_cores(memberships: str, found: list[float], tmp_path: Path) -> None
     write(tmp_path / "job" / "step", cpu__max="150000 100000")
     write(tmp_path / "odd", cpu__max="max 100000")
     write(tmp_path / "cpu", cpu__cfs_quota_us="50000", cpu__cfs_period_us="100000")
+    write(tmp_path / "cpu" / "free", cpu__cfs_quota_us="-1", cpu__cfs_period_us="100000")
     listed = tmp_path / "cgroup"
     listed.write_text(f"{memberships}\n")
     assert [*machine.quotas(listed, tmp_path)] == found

@@ -46,6 +46,10 @@ def test_calibration() -> None:
     boastful = scores([0] * 5 + [1] * 5, [[0.99, 0.01]] * 10)
     assert boastful.calibration_error == pytest.approx(0.49)
     assert honest.calibration == [(pytest.approx(0.8), pytest.approx(0.8), 10)]
+    neither = scores([0] * 6 + [1] * 4, [[0.6, 0.4]] * 5 + [[0.8, 0.2]] * 5)  # what is too little makes up for nothing
+    assert neither.calibration == [(pytest.approx(0.6), 1, 5), (pytest.approx(0.8), pytest.approx(0.2), 5)]
+    assert neither.calibration_error == pytest.approx((0.4 + 0.6) / 2)
+    assert scores([0], [[1, 0]]).calibration == [(1, 1, 1)]
 
 
 def test_several_labels_each_by_its_own_half() -> None:
@@ -58,6 +62,7 @@ def test_several_labels_each_by_its_own_half() -> None:
 def test_the_curve_runs_from_all_to_none() -> None:
     threshold, precision, recall = scores([0, 1, 1], [[0.9, 0.1], [0.6, 0.4], [0.1, 0.9]]).curve(1)
     assert (recall[0], precision[-1]) == (1, 1)
+    assert len(threshold) == len(precision) == len(recall) == 3
     assert (np.diff(threshold) > 0).all()
     assert (np.diff(recall) <= 0).all()
 
@@ -81,6 +86,22 @@ def test_advice_says_what_is_missing() -> None:
     assert any("1 and 2" in each for each in said)
     assert any("`other`" in each for each in said)
     assert any("may be wrong (6)" in each for each in said)
+
+
+def test_labels_that_are_hardly_ever_taken_for_each_other() -> None:
+    a, b, c = np.eye(3).tolist()
+    firm = Counter(a=50, b=50, other=50)
+    once, rarely = scores([0, 0, 1, 1], [b, a, b, b]), scores([0] * 20 + [1] * 20, [b] * 2 + [a] * 18 + [b] * 20)
+    assert advice(firm, once) == advice(firm, rarely) == []
+    often = scores([0] * 6 + [1] * 6 + [2] * 6, [b] * 2 + [a] * 4 + [b] * 6 + [b] * 3 + [c] * 3)
+    assert [said[:7] for said in advice(firm, often)] == ["b and c", "a and b"]
+    assert advice(firm, often, several=True) == []
+
+
+def test_a_long_list_is_cut_short() -> None:
+    few = Counter({label: count for count, label in enumerate("abcdefg", 1)})
+    assert advice(few, None)[0].startswith("Few pictures of a (1), b (2), c (3), d (4), e (5) and 2 more: 20 or more")
+    assert "more:" not in advice(Counter({label: 1 for label in "abcde"}), None)[0]
 
 
 def test_nothing_to_advise() -> None:

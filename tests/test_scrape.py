@@ -408,6 +408,20 @@ def test_heif_is_fetched_again_once_there_is_something_to_read_it(monkeypatch: p
         assert web.log.count("/x.heic") == 2
 
 
+def test_what_other_limits_allow_is_fetched_again() -> None:
+    with Web() as web:
+        web.routes["/out.jpg"] = body(encoded(pictures()[1]), X_Robots_Tag="noai")
+        Path("list.txt").write_text("\n".join([*web.serve_photos(1), f"{web.url}/out.jpg"]))
+        for _ in range(2):
+            with pytest.raises(BeautyError, match=r"a private address \(2\)"):
+                scrape(origin="list.txt", limits=replace(LIMITS, private_addresses=False))
+        assert not web.log
+        for _ in range(2):
+            assert scrape(origin="list.txt", limits=LIMITS).reasons == {"opted out": 1}
+        assert web.log.count("/out.jpg") == 1
+        assert scrape(origin="list.txt", limits=replace(LIMITS, ignore_opt_out=True)).kept == 2
+
+
 def test_a_manifest_from_elsewhere_may_hold_anything() -> None:
     write_photos(Path("photos"), 3)
     folder = scrape(origin="photos", max=2).folder

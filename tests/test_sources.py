@@ -101,6 +101,7 @@ def test_bing_that_breaks_off_has_given_what_it_had() -> None:
         found = []
         with pytest.raises(BeautyError, match="HTTP 503"):
             found.extend(candidate.url for candidate in searching(web.url))
+        assert found == addresses(20)
         candidates = searching(web.url)
         with pytest.raises(BeautyError, match="HTTP 503"):
             list(candidates)

@@ -53,6 +53,22 @@ def test_nothing_is_left_after_a_cut(light: float, film: Film) -> None:
     assert np.abs(steadied - dream).max() < 1e-3
 
 
+def test_a_part_that_changes_is_itself(film: Film) -> None:
+    frames = film[0].copy()
+    frames[4:, 64:] = load_sample_image("flower.jpg")[124:188, :192]
+    dreams = 255 - frames.astype(np.float32)
+    steadied, _ = lean(watch(frames, None).motions, dreams, None, STEADY)
+    assert np.abs(steadied - dreams)[4, 72:].max() < 5
+
+
+def test_grain_that_does_not_meet_stays_as_strong(film: Film) -> None:
+    frames, still, _ = film
+    grainy = still + np.random.default_rng(0).normal(0, 20, still.shape).astype(np.float32)
+    steadied, _ = lean(watch(frames, None).motions, grainy, None, STEADY)
+    strength = [np.abs(np.diff(each[1:, 8:-8, 8:-24].mean(axis=3), axis=2)).mean() for each in (steadied, grainy)]
+    assert strength[0] > 0.95 * strength[1]
+
+
 def test_any_batching_is_the_same(film: Film) -> None:
     frames, _, flickering = film
     whole = watch(frames, None)
@@ -77,6 +93,9 @@ def test_where_the_camera_is(film: Film) -> None:
     tripod = (frames[0] + grain).clip(0, 255).astype(np.uint8)
     tripod[:, 40:80, 60:100] = frames[:, 40:80, 60:100]  # something passes by
     assert not watch(tripod, None).places.any()
+    crowd = np.repeat(frames[:1], len(frames), axis=0)
+    crowd[:, :80] = frames[:, :80]  # most of it goes by, but not all
+    assert not watch(crowd, None).places.any()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (31, 40), (32, 32), (33, 500)])

@@ -318,6 +318,18 @@ def test_code_is_made_for_a_gpu_where_time_is_left_to_earn_it_back(
     assert not training.Run._worth_compiling(cast("Any", run))
 
 
+@pytest.mark.parametrize(
+    ("samples", "since", "cost", "due"),
+    [(0, 0, 0, True), (1, 0.9, 0, False), (1, 1.1, 0, True), (1, 9, 0.5, False), (1, 11, 0.5, True)],
+)
+def test_samples_are_spread_over_the_budget_and_take_little_of_it(
+    samples: int, since: float, cost: float, due: bool
+) -> None:
+    config = TrainConfig(minutes=training.SAMPLES_WANTED / 60)
+    run = SimpleNamespace(config=config, progress=Progress(samples=samples))
+    assert training.Run._sample_due(cast("Any", run), since, cost) == due
+
+
 @pytest.mark.usefixtures("folder")
 def test_a_time_that_getting_ready_took_makes_no_network_of_nothing() -> None:
     assert small(steps=None, minutes=1e-4).steps == 1
@@ -345,10 +357,9 @@ def test_what_a_run_has_seen_is_noted_for_good(folder: Path) -> None:
     (folder / "bad" / "a.jpg").write_bytes(b"no picture")
     with pytest.raises(BeautyError):
         train(folder / "bad", init=run.name, **SMALL)
-    assert checkpoints.read_training_set(Path("checkpoints/bad")) is None
+    assert checkpoints.read_training_set(Path("checkpoints/bad")) == checkpoints.TrainingSet()
     for each in (run, small(name="another", init=run.name, steps=1, condition="clusters").folder):
         seen = checkpoints.read_training_set(each)
-        assert seen
         assert once <= seen.pictures
 
 
@@ -361,7 +372,6 @@ def test_copies_of_what_is_held_out_are_not_trained_on(folder: Path, monkeypatch
     grown = Dataset.open("photos")
     assert not {*held_out} <= {*grown.split()[1]}, "names alone would have them trained on"
     seen = checkpoints.read_training_set(small(steps=2).folder)
-    assert seen
     kept = [*held_out, *(path.with_name(f"mirror-{path.name}") for path in held_out)]
     assert seen.held_out == {*digests(kept).values()}
     assert seen.pictures == {*digests(grown.photos).values()} - seen.held_out
@@ -423,7 +433,7 @@ def test_a_damaged_state_falls_back(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_init_starts_from_another(checkpoint: Path) -> None:
     given = load_file(checkpoint)
-    started = load_file(small(name="tuned", steps=1, init=checkpoint, learning_rate=1e-9).model)
+    started = load_file(small(name="tuned", steps=1, init=checkpoint, learning_rate=1e-9, seed=1).model)
     assert all(torch.allclose(given[name], tensor, atol=1e-6) for name, tensor in started.items())
     with pytest.raises(BeautyError, match="--preset"):
         small(name="misfit", preset="M", init=checkpoint)
@@ -555,8 +565,7 @@ def test_no_memory_for_a_look_does_not_end_a_run(
         return look(self)
 
     monkeypatch.setattr(Examiner, "_examine", short)
-    for module in ("beautynet.training.examiner", "beautynet.verbs.train"):
-        monkeypatch.setattr(f"{module}.EXAMINE_SECONDS", 0)
+    monkeypatch.setattr("beautynet.training.examiner.EXAMINE_SECONDS", 0)
     monkeypatch.setattr("beautynet.training.examiner.EXAMINE_SHARE", 1e9)
     run = small(steps=4)
     assert run.finished

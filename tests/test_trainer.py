@@ -16,6 +16,7 @@ from beautynet.conditions import mean_palette
 from beautynet.config import TrainConfig
 from beautynet.datasets.dataset import Dataset, Photos
 from beautynet.replay import Replay
+from beautynet.training import losses
 from beautynet.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -60,6 +61,21 @@ def test_a_loss_is_the_sum_of_its_parts_and_the_rate_falls(loaded: Photos) -> No
         rates = [optimiser.param_groups[0]["lr"] for optimiser in run.optimisers]
         assert rates == [pytest.approx(share * run.config.learning_rate)] * 2
     assert found["scenes"]
+
+
+@pytest.mark.parametrize(
+    ("louder", "other"), [("discriminator_hinge", "generator"), ("generator_hinge", "discriminator")]
+)
+def test_neither_networks_loss_reaches_into_the_other(
+    louder: str, other: str, loaded: Photos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hinge, gradients = getattr(losses, louder), []
+    for times in (1, 1000):
+        monkeypatch.setattr(losses, louder, lambda *scores, times=times: times * hinge(*scores))
+        run = trainer()
+        run.step(loaded)
+        gradients.append([weight.grad for weight in getattr(run, other).parameters() if weight.requires_grad])
+    assert all(map(torch.equal, *gradients))
 
 
 def test_the_average_comes_half_the_way_in_its_half_life() -> None:

@@ -117,19 +117,25 @@ def test_dream_is_condition_then_generator(translator: Translator, crops: torch.
 
 def test_padding_is_not_painted(translator: Translator) -> None:
     shown = torch.rand(1, 3, 83, 121) * 2 - 1
-    assert translator.paint(shown).shape == shown.shape
+    height, width = (side + -side % translator.generator.multiple for side in (83, 121))
+    wide = torch.nn.functional.pad(shown, (0, width - 121, 0, height - 83), mode="replicate")
+    assert torch.allclose(translator.paint(shown), translator.paint(wide)[..., :83, :121], atol=1e-5)
 
 
 def test_what_memory_does_not_do_for_is_painted_in_parts(translator: Translator, crops: torch.Tensor) -> None:
     shown, _ = translator.condition(crops[:2, :, :100, :164])
     whole = translator.paint(shown)
+    together: list[int] = []
+    hook = translator.generator.register_forward_pre_hook(lambda _, given: together.append(len(given[0])))
     try:
         translator.most_pixels = 20_000  # picture by picture
-        assert torch.allclose(translator.paint(shown), whole, atol=1e-4)
+        assert torch.allclose(translator.paint(shown.repeat(2, 1, 1, 1)), whole.repeat(2, 1, 1, 1), atol=1e-4)
+        assert together == [1] * 4
         translator.most_pixels = 96**2  # in tiles, whose norms see their own part
         tiled = translator.paint(shown)
     finally:
         translator.most_pixels = None
+        hook.remove()
     assert tiled.shape == whole.shape
     # each part has its own statistics; the tones are those of the whole
     tones = torch.nn.functional.avg_pool2d
@@ -150,7 +156,7 @@ def test_tiles_have_the_noise_of_the_whole(translator: Translator) -> None:
 
 def test_size_and_abstraction_can_be_overridden(checkpoint: Path, translator: Translator, frames: np.ndarray) -> None:
     for override in ({"size": 96}, {"abstraction": 0.2}, {"size": 33}):
-        other = Translator.load(checkpoint, device="cpu", **override)  # type: ignore[arg-type]
+        other = Translator.load(checkpoint, device="cpu", precision="float32", **override)  # type: ignore[arg-type]
         shown, _ = other.see(frames)
         assert min(shown.shape[2:]) == other.size == override.get("size", translator.size)
         assert other.condition == replace(

@@ -71,7 +71,7 @@ class Dataset:
         A photo's place follows from its name, and near-duplicates, mirrored ones too, go together. With a manifest the
         split is stored beside it, so that a photo keeps its place as the dataset grows. In a folder without one the
         photos are compared at each call, and those keep their places of which a run says, by SHA-256, that it has
-        `learnt` from them or that they were `held_out`.
+        `learnt` from them or that they were `held_out`, once it held any out.
         """
         names = {path.relative_to(self.folder).as_posix(): path for path in self.photos}
         stored = self.folder / SPLIT if (self.folder / manifest.NAME).exists() else None
@@ -105,10 +105,10 @@ def _stored_places(path: Path) -> dict[str, bool]:
 
 
 def _known_places(names: Mapping[str, Path], learnt: frozenset[str], held_out: frozenset[str]) -> dict[str, bool]:
-    """Whether each photo is held out, by name, of those that a run knows. What it has learnt from is so for good."""
+    """Whether each photo is held out, by name, of those that a run knows; nothing where it held none out."""
     found = digests(names.values()) if held_out else {}
-    known = {name: found.get(path, "") for name, path in names.items()}
-    return {name: digest not in learnt for name, digest in known.items() if digest in learnt or digest in held_out}
+    known = learnt | held_out
+    return {name: found[path] in held_out for name, path in names.items() if found.get(path) in known}
 
 
 def _place_new(names: Mapping[str, Path], alike: _Alike, places: dict[str, bool]) -> None:

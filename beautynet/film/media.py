@@ -26,7 +26,7 @@ USUAL_RATE = Fraction(25)  # frames/s, of films that do not say
 MOST_ANIMATED, LOOKED_AT = 20_000_000_000, 25  # pixels of all frames of an animation; frames that tell its rate
 MOST_RATE = 240  # frames/s; a guess above it was made of times in ms
 BLINK = Fraction(1, 1000)
-"""Seconds to which times are kept: where a film ends sooner after a frame would begin, it has only been rounded."""
+"""Seconds to which many films keep their times: what is on for less has only been rounded."""
 MOST_HOURS = 1
 """One frame may be on for so long where it is shown many times a second: longer, and the film's clock has jumped."""
 SUFFIXES = {
@@ -163,7 +163,7 @@ def _part(frames: Iterator[Frame], start: Fraction, end: Fraction | None) -> Ite
 
 
 def _resampled(frames: Iterable[Frame], fps: Fraction) -> Iterator[Frame]:
-    """The same in `fps` frames a second: each moment shows the frame that was on.
+    """The same in `fps` frames a second: each moment shows the frame that was on, or is in no time (BLINK).
 
     All begin at a multiple of 1 / fps, but the last one ends with them, not 1 / fps later: a part is as long as was
     asked for, and as its sound.
@@ -172,12 +172,12 @@ def _resampled(frames: Iterable[Frame], fps: Fraction) -> Iterator[Frame]:
     last: Frame | None = None
     for frame in frames:
         until = frame.time + frame.duration  # when the next one begins
-        while number / fps < until:
+        while number / fps + BLINK < until or not number:
             if last:
                 yield last
             last = Frame(frame.picture, number / fps, 1 / fps)
             number += 1
-    if last and (number == 1 or until - last.time >= BLINK):
+    if last:
         yield last._replace(duration=until - last.time)
 
 

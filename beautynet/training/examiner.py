@@ -41,6 +41,7 @@ class Examiner:
         """
         began = time.monotonic()
         if began >= self.due and len(self.photos) > 1:
+            self.due = began + EXAMINE_SECONDS  # whether there is memory for a look or not
             self.found = self._examine()
             self.due = began + max(EXAMINE_SECONDS, (time.monotonic() - began) / EXAMINE_SHARE)
         return self.found

@@ -79,7 +79,7 @@ class Figure:
     """Whether the output's value says nothing good, however good it is."""
 
     def said(self, value: float) -> str:
-        """One of its values, or an end of an interval: all with as many decimals as the largest has room for."""
+        """One of its values, or an end of an interval: all with as many decimals as suit the largest."""
         all_of_them = chain(self.values.values(), *self.intervals.values())
         largest = max((abs(each) for each in all_of_them if math.isfinite(each)), default=0)
         digits = 3 if largest < 10 else 2 if largest < 100 else 1
@@ -214,10 +214,9 @@ def evaluate(
     translator = translator or Translator.load(model, device=device, abstraction=abstraction)
     header = translator.header
     recipe = translator.condition
-    learnt = checkpoints.read_training_set(model.parent) if model else None
+    learnt = checkpoints.read_training_set(model.parent) if model else checkpoints.TrainingSet()
     dataset = _dataset(data, learnt, header.get("dataset"))
-    past = learnt or checkpoints.TrainingSet()
-    training, held_out = dataset.split(past.pictures, past.held_out)
+    training, held_out = dataset.split(learnt.pictures, learnt.held_out)
     held_out = _unseen(held_out, learnt, "held-out photos", "--data")
     if len(held_out) < 2:
         raise BeautyError(
@@ -267,11 +266,11 @@ def evaluate(
     return report
 
 
-def _dataset(data: str | Path | None, learnt: checkpoints.TrainingSet | None, name: str | None) -> Dataset:
+def _dataset(data: str | Path | None, learnt: checkpoints.TrainingSet, name: str | None) -> Dataset:
     """The dataset `data`, else the one trained on: where the run found it, or one with that name."""
     if data:
         return Dataset.open(data)
-    if learnt:
+    if learnt.place:
         with suppress(BeautyError):  # its photos are elsewhere now
             return Dataset.open(learnt.place)
     try:
@@ -280,10 +279,10 @@ def _dataset(data: str | Path | None, learnt: checkpoints.TrainingSet | None, na
         raise BeautyError(f"{error}; or name the photos with --data") from error
 
 
-def _unseen(pictures: Sequence[Path], learnt: checkpoints.TrainingSet | None, which: str, option: str) -> list[Path]:
+def _unseen(pictures: Sequence[Path], learnt: checkpoints.TrainingSet, which: str, option: str) -> list[Path]:
     """Those that no training saw, byte for byte; how many others there are is told. BeautyError if all were seen."""
-    known = digests(pictures) if learnt else {}
-    new = [path for path in pictures if not learnt or known.get(path) not in learnt.pictures]
+    known = digests(pictures) if learnt.pictures else {}
+    new = [path for path in pictures if known.get(path) not in learnt.pictures]
     if left_out := len(pictures) - len(new):
         if not new:
             raise BeautyError(f"the network was trained on all {which}: name others with {option}")

@@ -32,7 +32,7 @@ from beautynet.decode import SUFFIXES, Unreadable, decode, decode_for
 from beautynet.devices import peak_memory, pick_device
 from beautynet.errors import OUT_OF_MEMORY, BeautyError, UsageError
 from beautynet.machine import cores
-from beautynet.training.examiner import EXAMINE_SECONDS, Examiner
+from beautynet.training.examiner import Examiner
 from beautynet.training.health import Finding
 from beautynet.training.panel import TrainPanel
 from beautynet.training.trainer import Progress, Trainer
@@ -51,7 +51,7 @@ COMPILED_MINUTES, COMPILED_STEPS = 3, 5000
 COMPILED_CORES = 16
 """With so many cores it is a minute; with two, as Colab has, it was not measured."""
 FILM, FILM_RATE = "training.mp4", 12
-FULL = "memory", errno.ENOSPC, errno.EDQUOT
+FULL = errno.ENOSPC, errno.EDQUOT
 """What somebody can make room for while a run goes on."""
 
 
@@ -130,9 +130,8 @@ def train(
             console.print(f"starting from {model}")
             seen = checkpoints.read_training_set(model.parent)
         else:
-            trainer, seen = Trainer(config, chosen), None
-        before = seen or checkpoints.TrainingSet()
-        return Run(trainer, dataset, folder, clock, watched, exercises, (state or {}).get("photos"), before)()
+            trainer, seen = Trainer(config, chosen), checkpoints.TrainingSet()
+        return Run(trainer, dataset, folder, clock, watched, exercises, (state or {}).get("photos"), seen)()
 
 
 def _exercises(asked: Sequence[Path]) -> list[Path]:
@@ -181,7 +180,7 @@ class Run:
         self.preview, self.exercises = preview, exercises
         self.photos_before, self.seen_before = photos_before, seen_before
         self._ending = False
-        self._complaints: set[tuple[object, bool]] = set()
+        self._complaints: set[tuple[str, bool]] = set()
 
     def __call__(self) -> TrainSummary:
         """Train until the budget is spent or a signal comes; save; make the training film."""
@@ -299,35 +298,34 @@ class Run:
         try:
             yield
         except (BeautyError, OSError, RuntimeError) as error:
-            short = isinstance(error, RuntimeError)
-            known = isinstance(error, torch.OutOfMemoryError) or OUT_OF_MEMORY.search(str(error))
-            if unless or (short and not known):
+            # another program may have a GPU's memory, for now
+            short = isinstance(error, torch.OutOfMemoryError) or OUT_OF_MEMORY.search(str(error))
+            if unless or (isinstance(error, RuntimeError) and not short):
                 raise
-            if short and self.device.type == "cuda":  # another program has the GPU's, for now
-                torch.cuda.empty_cache()
             self._complain(error)
 
     def _complain(self, error: Exception) -> None:
-        """One line for all that fails for one reason: what, and what is to be done about it."""
-        cause = error.__cause__ or error
-        reason: object = (cause.errno if isinstance(cause, OSError) else None) or str(error)
-        said = str(error)
-        if isinstance(error, RuntimeError):  # in whose text are figures, others each time
-            reason, said = "memory", "out of memory for a sample or a look at the network"
+        """One line for all that lacks the same room, and one for each other failure: what, and what is to be done."""
+        cause, said = error.__cause__ or error, str(error)
+        full = isinstance(cause, OSError) and cause.errno in FULL
+        lacking = "memory" if isinstance(error, RuntimeError) else "disk" if full else None
+        if lacking == "memory":  # figures are in its text, others each time
+            said = "out of memory"
         elif isinstance(error, OSError):
             said = f"{error.filename or self.folder} cannot be written ({error.strerror or error})"
+        elif not self._ending:
+            said = said.rpartition(": ")[0] or said  # its advice is for those who have to begin again
         if not self._ending:
-            what = said.rpartition(": ")[0] or said  # the advice is for those who have to begin again
-            said = f"{what}: {'make room; ' if reason in FULL else ''}training goes on meanwhile and tries again"
-        if (reason, self._ending) not in self._complaints:
-            self._complaints.add((reason, self._ending))
+            said += f": {'make room; ' if lacking else ''}training goes on meanwhile and tries again"
+        reason = lacking or said, self._ending
+        if reason not in self._complaints:
+            self._complaints.add(reason)
             console.print(said, style="yellow")
 
     def _looked(self, examiner: Examiner) -> dict[str, float]:
         """What the examiner finds; what it found before while there is no memory for a look."""
         with self._going_on():
             return examiner()
-        examiner.due = time.monotonic() + EXAMINE_SECONDS
         return examiner.found
 
     def _write_sample(self, watched: Tensor) -> None:

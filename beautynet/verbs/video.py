@@ -150,8 +150,11 @@ def video(
     still = _poster_of(target) if poster is True else Path(poster) if poster else None
     if still and still.suffix.lower() not in (".jpg", ".jpeg"):
         raise UsageError(f"a poster named {still.name} will not do: it is a .jpg")
-    chosen = dict(zip(NETWORK, (checkpoint, device, size, abstraction, colors, steady), strict=True))
-    network = translator if isinstance(translator, _Network) else _Network(translator, **chosen)
+    if isinstance(translator, _Network):
+        network = translator
+    else:
+        chosen: dict[str, Any] = {"checkpoint": checkpoint, "device": device, "size": size, "abstraction": abstraction}
+        network = _Network(translator, **chosen, colors=colors, steady=steady)
     rate, fps = (fps, None) if pictures else (None, fps)
     asked, slowed = _frames_a_second(source, target, fps, loop, rate)
     with Film(source, start, end, asked, rate) as film:
