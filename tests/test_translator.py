@@ -156,7 +156,7 @@ def test_tiles_have_the_noise_of_the_whole(translator: Translator) -> None:
 
 def test_size_and_abstraction_can_be_overridden(checkpoint: Path, translator: Translator, frames: np.ndarray) -> None:
     for override in ({"size": 96}, {"abstraction": 0.2}, {"size": 33}):
-        other = Translator.load(checkpoint, device="cpu", precision="float32", **override)  # type: ignore[arg-type]
+        other = Translator.load(checkpoint, device="cpu", precision="float32", **override)
         shown, _ = other.see(frames)
         assert min(shown.shape[2:]) == other.size == override.get("size", translator.size)
         assert other.condition == replace(
